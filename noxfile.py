@@ -1,0 +1,47 @@
+"""Sessions: `nox` runs lint, types and tests; `nox -s report` draws the accuracy report."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+# Two processes with a thread each are faster on small matrices than one with two threads.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def install(session: nox.Session, extra: str) -> None:
+    session.install("-c", "constraints.txt", "-e", f".[{extra}]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite in hypothesis's `ci` profile (REFIMPL_PROFILE=quick or deep for others)."""
+    install(session, "test")
+    profile = session.env.get("REFIMPL_PROFILE") or "ci"
+    session.run(
+        "pytest", "-n", "2", "--dist", "worksteal", *session.posargs,
+        env={**ONE_THREAD, "REFIMPL_PROFILE": profile},
+    )  # fmt: skip
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, its format, and the arrows between the rooms."""
+    session.install("-c", "constraints.txt", "ruff", "import-linter")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": "."})
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """pyright, strict on refimpl/."""
+    install(session, "types")
+    session.run("pyright")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """The accuracy report: `nox -s report`, or `nox -s report -- digits` for one study."""
+    install(session, "validation")
+    session.run("python", "-m", "validation", "report", *session.posargs)

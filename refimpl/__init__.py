@@ -1,0 +1,15 @@
+"""refimpl: the reference that an influence-function implementation is judged by."""
+
+from refimpl import exact as exact, fast as fast, losses as losses
+from refimpl.curvature import (
+    Certificate as Certificate,
+    Curvature as Curvature,
+    Dense as Dense,
+    NotConverged as NotConverged,
+    Solution as Solution,
+)
+from refimpl.influence import influence as influence, self_influence as self_influence
+from refimpl.layout import Block as Block, ParameterLayout as ParameterLayout
+from refimpl.problem import Problem as Problem
+
+__version__ = "0.1.0"

@@ -1,0 +1,304 @@
+"""Layer inputs and pre-activation gradients of one pass over a batch of examples.
+
+For a layer s = W a + b the gradient in [W | b] of any scalar of the outputs is sum_r g_r a_r^T, over
+the positions r that the layer acts on: tokens, places of a convolution, repeated calls. Everything
+that K-FAC and the structured Gauss-Newton routes need are these a (1 appended for the bias) and g.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Generator, Tensor, nn
+
+from refimpl.layers import groups_of, input_rows, output_rows
+from refimpl.problem import Data, Problem, as_arguments, index, length
+
+__all__ = ["Fisher", "Pass", "Sweep", "forward_pass", "matrices", "sweeps"]
+
+Fisher = Literal["exact", "sampled", "empirical"]
+
+# A batch and its directions are cut so that what they hold stays near this many numbers (128 MiB).
+BUDGET = 2**24
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass.
+
+    Args:
+        outputs: f(x), [N, ...].
+        inputs: Rows a per block, [N, R, I].
+        counted: Rows that count per block, [N, R]; those of ignored tokens do not.
+    """
+
+    outputs: Float[Tensor, "N ..."]
+    inputs: dict[str, Float[Tensor, "N _R _I"]]
+    counted: dict[str, Bool[Tensor, "N _R"]]
+    _graph: Float[Tensor, "N ..."]
+    _calls: list[tuple[str, nn.Module, Tensor]]
+
+    def backward(
+        self, cotangents: Float[Tensor, "K N ..."]
+    ) -> dict[str, Float[Tensor, "K N _R _O"]]:
+        """Pre-activation gradients g of <cotangent, f> for K cotangents at once.
+
+        Args:
+            cotangents: K vectors in output space per example, [K, N, ...].
+
+        Returns:
+            Rows g per block [K, N, R, O], matching `inputs`.
+        """
+        directions, examples = cotangents.shape[:2]
+        leaves = [s for _, _, s in self._calls]
+        gradients = torch.autograd.grad(
+            self._graph,
+            leaves,
+            cotangents.reshape(-1, *self._graph.shape),
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=True,
+        )
+        rows: dict[str, list[Tensor]] = {}
+        for (layer, module, s), g in zip(self._calls, gradients, strict=True):
+            if g is None:  # the outputs do not depend on this call  # pyright: ignore
+                g = s.new_zeros(directions, *s.shape)
+            split = output_rows(module, g.flatten(0, 1), directions * examples)
+            for group, name in enumerate(_block_names(layer, module)):
+                rows.setdefault(name, []).append(split[:, group].unflatten(0, (directions, -1)))
+        return {name: torch.cat(parts, dim=2) for name, parts in rows.items()}
+
+
+def forward_pass(
+    problem: Problem, inputs: Data, targets: Shaped[Tensor, "N ..."] | None = None
+) -> Pass:
+    """Run the model once, at the trained parameters, keeping what its tracked layers see.
+
+    Args:
+        problem: The problem.
+        inputs: Inputs [N, ...].
+        targets: Targets [N, ...], which say which tokens count; None: all do.
+
+    Raises:
+        ValueError: A layer's leading axis does not hold the examples.
+    """
+    examples = length(inputs)
+    layer_of = {m: layer.name for layer in problem.layout.layers for m in layer.modules}
+    calls: list[tuple[str, nn.Module, Tensor]] = []
+    rows: dict[str, list[Tensor]] = {}
+    counted: dict[str, list[Tensor]] = {}
+    token_mask = None if targets is None else problem.loss.counted(targets)
+
+    def hook(name: str):
+        def keep(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], s: Tensor):
+            a = args[0] if args else kwargs["input"]
+            s = s if s.requires_grad else s.detach().requires_grad_()
+            calls.append((layer_of[name], module, s))
+            split = input_rows(module, a.detach(), examples).clone()
+            mask = _row_mask(module, split, token_mask)
+            for group, block in enumerate(_block_names(layer_of[name], module)):
+                rows.setdefault(block, []).append(split[:, group])
+                counted.setdefault(block, []).append(mask)
+            # A clone goes on, so that an in-place activation after the layer cannot overwrite s.
+            return s.clone()
+
+        return keep
+
+    handles = [
+        problem.model.get_submodule(name).register_forward_hook(hook(name), with_kwargs=True)
+        for name in layer_of
+    ]
+    args, kwargs = as_arguments(inputs)
+    try:
+        with torch.enable_grad():
+            graph = problem.model(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Pass(
+        outputs=graph.detach(),
+        inputs={name: torch.cat(parts, dim=1) for name, parts in rows.items()},
+        counted={name: torch.cat(parts, dim=1) for name, parts in counted.items()},
+        _graph=graph,
+        _calls=calls,
+    )
+
+
+def matrices(
+    g: Float[Tensor, "*#batch R O"], a: Float[Tensor, "*#batch R I"]
+) -> Float[Tensor, "... O I"]:
+    """The gradient in [W | b]: sum_r g_r a_r^T, for leading axes that broadcast."""
+    return g.mT @ a
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Pseudo-gradients of some examples in some directions.
+
+    The sum over all directions of one example has the second moment that the Fisher asked for has.
+
+    Args:
+        place: Where the examples stand in the training data.
+        first: Whether these are the examples' first directions.
+        inputs: Rows a per block, [N, R, I].
+        counted: Rows that count per block, [N, R].
+        gradients: Rows g per block for K directions, [K, N, R, O].
+    """
+
+    place: slice
+    first: bool
+    inputs: dict[str, Float[Tensor, "N _R _I"]]
+    counted: dict[str, Bool[Tensor, "N _R"]]
+    gradients: dict[str, Float[Tensor, "K N _R _O"]]
+
+
+def sweeps(
+    problem: Problem,
+    *,
+    fisher: Fisher = "exact",
+    samples: int = 1,
+    draws: Float[Tensor, "N samples ..."] | None = None,
+    batch_size: int | None = None,
+) -> Iterator[Sweep]:
+    """Pseudo-gradients of the whole training set, in bounded pieces and in order.
+
+    Memory is that of `batch_size` examples' activations, plus about 128 MiB (float64) of gradients.
+
+    Args:
+        problem: The problem.
+        fisher: "exact": the output Hessian's root, so that the expectation over labels is in closed
+            form; "sampled": labels from the model's outputs; "empirical": the data's own labels.
+        samples: Labels drawn per example, for "sampled".
+        draws: Random numbers from `label_draws`, for "sampled".
+        batch_size: Examples per pass; default: as many as fit the bound.
+
+    Raises:
+        ValueError: Unknown fisher, samples < 1, or a model whose gradients the layers do not give.
+    """
+    if fisher not in get_args(Fisher):
+        raise ValueError(f"fisher must be one of {get_args(Fisher)}, got {fisher!r}")
+    if samples < 1:
+        raise ValueError(f"samples must be >= 1, got {samples}")
+    verify(problem)
+    row_cost = _numbers_per_example(problem)
+    size = batch_size or min(problem.num_examples, max(1, BUDGET // (4 * row_cost)))
+    for place, inputs, targets in problem.batches(size):
+        run = forward_pass(problem, inputs, targets)
+        local = None if draws is None else draws[place]
+        step = max(1, BUDGET // (row_cost * len(run.outputs)))
+        first = True
+        for cotangents in _cotangents(problem, run.outputs, targets, fisher, samples, local, step):
+            yield Sweep(place, first, run.inputs, run.counted, run.backward(cotangents))
+            first = False
+
+
+def label_draws(
+    problem: Problem, samples: int, generator: Generator | None
+) -> Float[Tensor, "N samples ..."]:
+    """The random numbers of all sampled labels at once, so that no batch size can change them.
+
+    Args:
+        problem: The problem.
+        samples: Labels per example.
+        generator: Where they come from; None: a generator of its own with seed 0.
+    """
+    one = problem.outputs(problem.examples_up_to(1)[0])
+    like = one.expand(problem.num_examples, *one.shape[1:])
+    return problem.loss.draws(like, samples, generator)
+
+
+def _cotangents(
+    problem: Problem,
+    outputs: Float[Tensor, "N ..."],
+    targets: Shaped[Tensor, "N ..."],
+    fisher: Fisher,
+    samples: int,
+    draws: Float[Tensor, "N samples ..."] | None,
+    step: int,
+) -> Iterator[Float[Tensor, "K N ..."]]:
+    """The output-space vectors to send back, at most `step` at a time, each [K, N, *outputs]."""
+    shape = outputs.shape
+    if fisher == "exact":
+        root = problem.loss.hessian_root(outputs, targets)  # [N, T, C, K]
+        n, tokens, _, directions = root.shape
+        columns = [(t, k) for t in range(tokens) for k in range(directions)]
+        for start in range(0, len(columns), step):
+            chosen = columns[start : start + step]
+            t, k = torch.tensor(chosen, device=root.device).T
+            chunk = root.new_zeros(len(chosen), n, tokens, root.shape[2])
+            chunk[torch.arange(len(chosen), device=root.device), :, t] = root[:, t, :, k]
+            yield chunk.reshape(-1, *shape)
+        return
+    if fisher == "empirical":
+        yield problem.loss.gradient(outputs, targets).reshape(1, *shape)
+        return
+    if draws is None:
+        raise ValueError("fisher='sampled' needs draws: see label_draws")
+    scores = problem.loss.pseudo_gradients(outputs, targets, draws) / samples**0.5
+    for start in range(0, samples, step):
+        yield scores[start : start + step].reshape(-1, *shape)
+
+
+def verify(problem: Problem) -> None:
+    """Refuse a model whose tracked parameters act otherwise than through their layers' calls.
+
+    A parameter used functionally, or a layer called with the examples on another axis, would make
+    sum_r g_r a_r^T wrong without a sign of it. The gradient of a random combination of the first
+    examples' outputs shows it: an error of that kind is of order one, rounding of order u.
+
+    Raises:
+        ValueError: The gradients differ.
+    """
+    inputs, targets = problem.examples_up_to(3)
+    generator = torch.Generator().manual_seed(0)
+    run = forward_pass(problem, inputs, targets)
+    v = torch.randn(run.outputs.shape, generator=generator, dtype=problem.dtype).to(run.outputs)
+    rows = run.backward(v[None])
+    ours = problem.layout.flatten(
+        {name: matrices(g[0], run.inputs[name]) for name, g in rows.items()}
+    )
+
+    def combination(theta: Float[Tensor, " P"], x: Data, w: Float[Tensor, "..."]) -> Tensor:
+        return (problem.outputs(index(x, None), theta)[0] * w).sum()
+
+    truth = torch.func.vmap(torch.func.grad(combination), in_dims=(None, 0, 0))(
+        problem.parameters, inputs, v
+    )
+    scale = float(truth.norm())
+    for block in problem.layout.blocks:
+        error = float((ours - truth)[:, block.slice].norm())
+        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * max(scale, float(ours.norm())):
+            raise ValueError(
+                f"the gradient of layer '{block.layer}' is not sum_r g_r a_r^T over its calls: its "
+                "parameters are used outside the module's forward, or the layer is called with the "
+                "examples on another axis than the first. Leave it out of `layers`"
+            )
+
+
+def _numbers_per_example(problem: Problem) -> int:
+    """Rows a and g of one example and one direction, and the largest gradient matrix."""
+    run = forward_pass(problem, index(problem.inputs, slice(0, 1)))
+    total = 1
+    for block in problem.layout.blocks:
+        rows = run.inputs[block.name].shape[1]
+        total += rows * (block.inputs + block.outputs) + block.inputs * block.outputs
+    return total
+
+
+def _row_mask(
+    module: nn.Module, split: Float[Tensor, "N G R I"], token_mask: Bool[Tensor, "N ..."] | None
+) -> Bool[Tensor, "N R"]:
+    """Which rows count: those of counted tokens where a Linear acts token by token, else all."""
+    n, _, rows, _ = split.shape
+    everything = torch.ones(n, rows, dtype=torch.bool, device=split.device)
+    if token_mask is None or not isinstance(module, nn.Linear):
+        return everything
+    per_token = token_mask.reshape(n, -1)
+    return per_token if per_token.shape[1] == rows else everything
+
+
+def _block_names(layer: str, module: nn.Module) -> list[str]:
+    groups = groups_of(module)
+    return [layer] if groups == 1 else [f"{layer}[{group}]" for group in range(groups)]

@@ -1,0 +1,278 @@
+"""Curvature: apply, solve, dense. The one interface of every matrix here, and what a solve certifies."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from refimpl import checks
+from refimpl.layout import ParameterLayout
+from refimpl.problem import Problem
+
+__all__ = ["Certificate", "Curvature", "Dense", "NotConverged", "Solution"]
+
+
+class NotConverged(RuntimeError):
+    """An answer missed its tolerance."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How good a solve of (H + lambda I) x = b is, one entry per right-hand side.
+
+    Args:
+        residual: ||b - (H + lambda I) x||_2.
+        backward_error: The normwise backward error of Rigal & Gaches (1967),
+            ||r|| / (||H + lambda I||_2 ||x|| + ||b||).
+        forward_error_bound: Bound on ||x - x*|| / ||x*||, from eta and the condition number kappa:
+            2 kappa eta / (1 - kappa eta) (Higham 2002, theorem 7.2); infinite where it says nothing.
+        tolerance: What the backward error must not exceed.
+    """
+
+    residual: Float[Tensor, "*k"]
+    backward_error: Float[Tensor, "*k"]
+    forward_error_bound: Float[Tensor, "*k"]
+    tolerance: float
+
+    @property
+    def converged(self) -> Bool[Tensor, "*k"]:
+        """Which right-hand sides met the tolerance; NaN does not."""
+        return self.backward_error <= self.tolerance
+
+    def require(self) -> None:
+        """Raise unless every answer met its tolerance.
+
+        Raises:
+            NotConverged: Some backward error exceeds the tolerance.
+        """
+        missed = int((~self.converged).sum())
+        if missed:
+            worst = float(self.backward_error.max())
+            raise NotConverged(
+                f"{missed} of {self.converged.numel()} solves missed their tolerance: worst "
+                f"backward error {worst:.1e}, tolerance {self.tolerance:.1e}. Use a larger damping, "
+                "dtype=torch.float64, or a looser tolerance"
+            )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The answer x of (H + lambda I) x = b with its certificate."""
+
+    value: Float[Tensor, "*k P"]
+    certificate: Certificate
+
+
+class Curvature(ABC):
+    """A symmetric P x P matrix H that stands for the curvature of a problem.
+
+    Args:
+        problem: The problem, which gives the layout, dtype and device.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.layout: ParameterLayout = problem.layout
+        self.num_parameters = problem.num_parameters
+        self._like: Tensor = problem.parameters
+
+    @abstractmethod
+    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """H v for each row v."""
+
+    @abstractmethod
+    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        """(H + damping I)^-1 v for each row v."""
+
+    @abstractmethod
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """The smallest and the largest eigenvalue of H.
+
+        Args:
+            exact: Whether a lower bound will not do for the smallest, nor 0.1 % for the largest.
+        """
+
+    def apply(self, vectors: Float[Tensor, "*k P"]) -> Float[Tensor, "*k P"]:
+        """H v.
+
+        Args:
+            vectors: Vectors v [..., P].
+
+        Returns:
+            Products [..., P].
+        """
+        checks.vectors(vectors, self.num_parameters, self._like)
+        return self._apply(vectors.reshape(-1, self.num_parameters)).reshape(vectors.shape)
+
+    def dense(self) -> Float[Tensor, "P P"]:
+        """The matrix H itself."""
+        eye = torch.eye(self.num_parameters, dtype=self._like.dtype, device=self._like.device)
+        return self._apply(eye)
+
+    def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Solution:
+        """(H + damping I)^-1 v with a certificate.
+
+        Args:
+            vectors: Right-hand sides v [..., P].
+            damping: lambda >= 0, absolute; 0 only where H is not singular.
+
+        Raises:
+            ValueError: The damping is negative, or zero on a (numerically) singular matrix.
+        """
+        damping = checks.damping(damping)
+        checks.vectors(vectors, self.num_parameters, self._like)
+        low, high = self.spectrum(exact=damping == 0.0)
+        if damping == 0.0 and low <= self.num_parameters * self._unit * high:
+            raise ValueError(
+                f"damping is 0 but the matrix is singular to working precision (eigenvalues from "
+                f"{low:.1e} to {high:.1e}): use a damping > 0"
+            )
+        flat = vectors.reshape(-1, self.num_parameters)
+        x = self._solve(flat, damping)
+        certificate = self._certify(flat, x, damping, low, high)
+        shape = vectors.shape[:-1]
+        return Solution(
+            x.reshape(vectors.shape),
+            Certificate(
+                certificate.residual.reshape(shape),
+                certificate.backward_error.reshape(shape),
+                certificate.forward_error_bound.reshape(shape),
+                certificate.tolerance,
+            ),
+        )
+
+    def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        """The operator that `_solve` inverts."""
+        return self._apply(x) + damping * x
+
+    def _damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
+        """Extreme absolute eigenvalues of the operator that `_solve` inverts."""
+        if low >= 0.0:
+            return low + damping, high + damping
+        return 0.0, max(abs(low + damping), high + damping)
+
+    def _certify(
+        self,
+        b: Float[Tensor, "k P"],
+        x: Float[Tensor, "k P"],
+        damping: float,
+        low: float,
+        high: float,
+    ) -> Certificate:
+        smallest, norm = self._damped_range(damping, low, high)
+        residual = (b - self._damped(x, damping)).norm(dim=-1)
+        scale = norm * x.norm(dim=-1) + b.norm(dim=-1)
+        eta = torch.where(residual == 0, torch.zeros_like(residual), residual / scale)
+        kappa = norm / smallest if smallest > 0 else float("inf")
+        slack = 1 - kappa * eta
+        bound = torch.where(slack > 0, 2 * kappa * eta / slack, torch.full_like(eta, torch.inf))
+        return Certificate(
+            residual, eta, bound.nan_to_num(nan=0.0, posinf=torch.inf), self.tolerance
+        )
+
+    @property
+    def _unit(self) -> float:
+        """Unit roundoff u."""
+        return torch.finfo(self._like.dtype).eps / 2
+
+    @property
+    def tolerance(self) -> float:
+        """What a direct solve's backward error may reach: 10 sqrt(P) u.
+
+        Cholesky's backward error is bounded by 4 P(3P + 1) u (Higham 2002, theorem 10.4) and grows
+        as sqrt(P) u when roundings are independent (Higham & Mary 2019); the residual's own inner
+        products of length P add as much.
+        """
+        return 10 * self.num_parameters**0.5 * self._unit
+
+
+class Dense(Curvature):
+    """A symmetric matrix given entry by entry, possibly as diagonal blocks.
+
+    Args:
+        problem: The problem.
+        blocks: Square symmetric matrices that stand one after the other on the diagonal and fill it.
+        positive: Whether they are known to be positive semidefinite, as a GNH is and a Hessian is not.
+
+    Raises:
+        ValueError: The blocks do not fill the diagonal.
+    """
+
+    def __init__(
+        self, problem: Problem, blocks: list[Float[Tensor, "_B _B"]], *, positive: bool = True
+    ) -> None:
+        super().__init__(problem)
+        sizes = [len(block) for block in blocks]
+        if sum(sizes) != self.num_parameters:
+            raise ValueError(f"blocks of sizes {sizes} do not fill P={self.num_parameters}")
+        self.blocks = blocks
+        self.positive = positive
+        self._sizes = sizes
+        self._range: tuple[float, float] | None = None
+        self._exact_range: tuple[float, float] | None = None
+        self._factors: tuple[float, list[tuple[Tensor, Tensor | None]]] | None = None
+
+    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        parts = vectors.split(self._sizes, dim=-1)
+        return torch.cat([v @ block for v, block in zip(parts, self.blocks, strict=True)], dim=-1)
+
+    def dense(self) -> Float[Tensor, "P P"]:
+        """The matrix itself."""
+        return torch.block_diag(*self.blocks)
+
+    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        if self._factors is None or self._factors[0] != damping:
+            self._factors = (damping, [_factor(block, damping) for block in self.blocks])
+        parts = vectors.split(self._sizes, dim=-1)
+        solved: list[Tensor] = []
+        for v, (factor, pivots) in zip(parts, self._factors[1], strict=True):
+            if pivots is None:
+                solved.append(torch.cholesky_solve(v.mT, factor).mT)
+            else:
+                solved.append(torch.linalg.lu_solve(factor, pivots, v.mT).mT)
+        return torch.cat(solved, dim=-1)
+
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """Extreme eigenvalues; for a positive matrix (0, the largest to 0.1 %) unless `exact`."""
+        if exact or not self.positive:
+            if self._exact_range is None:
+                values = [torch.linalg.eigvalsh(block) for block in self.blocks]
+                self._exact_range = (
+                    min(float(v[0]) for v in values),
+                    max(float(v[-1]) for v in values),
+                )
+            return self._exact_range
+        if self._range is None:
+            self._range = 0.0, max(_largest(block) for block in self.blocks)
+        return self._range
+
+
+def _factor(block: Float[Tensor, "B B"], damping: float) -> tuple[Tensor, Tensor | None]:
+    """Cholesky factor of block + damping I, or LU factors with pivots where that is indefinite."""
+    damped = block.clone()
+    damped.diagonal().add_(damping)
+    factor, info = torch.linalg.cholesky_ex(damped)
+    if int(info) == 0:
+        return factor, None
+    lu, pivots = torch.linalg.lu_factor(damped)
+    return lu, pivots
+
+
+def _largest(block: Float[Tensor, "B B"]) -> float:
+    """The largest eigenvalue of a positive semidefinite matrix, by Lanczos to 0.1 %."""
+    size = len(block)
+    if size <= 256:
+        return float(torch.linalg.eigvalsh(block)[-1])
+    if not bool(block.any()):  # ARPACK refuses the zero matrix
+        return 0.0
+
+    def matvec(v: np.ndarray) -> np.ndarray:
+        return (block @ torch.from_numpy(v.ravel()).to(block)).cpu().numpy().astype(np.float64)
+
+    operator = LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
+    start = np.random.default_rng(0).standard_normal(size)
+    options = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3, "return_eigenvectors": False}
+    return float(eigsh(operator, **options)[0])

@@ -1,0 +1,10 @@
+"""Truth: definitions, the exact Gauss-Newton Hessian, and the outcomes that influence predicts."""
+
+from refimpl.exact.definition import (
+    gauss_newton_matrix as gauss_newton_matrix,
+    hessian as hessian,
+    jacobian as jacobian,
+    output_hessian as output_hessian,
+)
+from refimpl.exact.gauss_newton import GaussNewton as GaussNewton
+from refimpl.exact.response import Response as Response, bregman_response as bregman_response

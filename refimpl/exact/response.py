@@ -1,0 +1,279 @@
+"""The proximal Bregman objective and its minimisers, found for many examples at once and certified."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.func import grad, grad_and_value, jvp, vmap
+
+from refimpl import checks
+from refimpl.curvature import Curvature, NotConverged
+from refimpl.exact.gauss_newton import GaussNewton
+from refimpl.exact.minimise import minimise
+from refimpl.exact.trust_region import trust_region
+from refimpl.problem import Data, Problem, index
+
+__all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
+
+
+@dataclass(frozen=True)
+class ResponseCertificate:
+    """How stationary each response is.
+
+    Args:
+        objective: The objective's change from its value at the trained parameters, <= 0 [K].
+        gradient_norm: ||gradient of the objective|| at the answer [K]. Where the objective is
+            lambda-strongly convex the answer lies within gradient_norm / lambda of the minimiser.
+        relative_gradient_norm: The same over the norm at the start [K].
+        iterations: Accepted steps [K].
+        tolerance: What relative_gradient_norm must not exceed.
+    """
+
+    objective: Float[Tensor, " K"]
+    gradient_norm: Float[Tensor, " K"]
+    relative_gradient_norm: Float[Tensor, " K"]
+    iterations: Int[Tensor, " K"]
+    tolerance: float
+
+    @property
+    def converged(self) -> Bool[Tensor, " K"]:
+        """Which responses met the tolerance; NaN does not."""
+        return self.relative_gradient_norm <= self.tolerance
+
+    def require(self) -> None:
+        """Raise unless every response met its tolerance.
+
+        Raises:
+            NotConverged: Some did not.
+        """
+        missed = int((~self.converged).sum())
+        if missed:
+            raise NotConverged(
+                f"{missed} of {self.converged.numel()} responses missed the relative gradient norm "
+                f"{self.tolerance:.0e} (worst {float(self.relative_gradient_norm.max()):.1e}): allow "
+                "more iterations, or use a larger damping"
+            )
+
+
+@dataclass(frozen=True)
+class Response:
+    """Parameters after the response to each of K examples, with their certificate."""
+
+    parameters: Float[Tensor, "K P"]
+    certificate: ResponseCertificate
+
+
+def proximal_bregman_objective(
+    problem: Problem,
+    parameters: Float[Tensor, "K P"],
+    examples: Int[Tensor, " K"] | Sequence[int],
+    *,
+    epsilon: float,
+    damping: float,
+) -> Float[Tensor, " K"]:
+    """PBO(theta; epsilon, m) less its value at theta_s, for each of K pairs (theta, m).
+
+    mean_n D(f_theta(x_n), f_s(x_n)) + epsilon l_m(theta) + lambda/2 ||theta - theta_s||^2
+    (Bae et al. 2022, eq. 9; Grosse et al. 2023, eq. 6).
+
+    Args:
+        problem: The problem; its parameters are theta_s.
+        parameters: theta [K, P].
+        examples: The training example m of each [K].
+        epsilon: Its weight.
+        damping: lambda >= 0.
+    """
+    return _value_and_gradient(problem, parameters, _indices(problem, examples), epsilon, damping)[
+        0
+    ]
+
+
+def bregman_response(
+    problem: Problem,
+    examples: Int[Tensor, " K"] | Sequence[int],
+    *,
+    epsilon: float,
+    damping: float,
+    tolerance: float = 1e-8,
+    quasi_newton_trials: int = 200,
+    newton_steps: int = 30,
+    preconditioner: Curvature | None = None,
+    group: int = 256,
+) -> Response:
+    """Minimisers of the proximal Bregman objective, started from the trained parameters.
+
+    Minimised by L-BFGS whose initial matrix is the inverse damped curvature at the trained
+    parameters, so that the first step is the influence function's own prediction; what that does
+    not finish goes on by trust-region Newton steps. A step is taken only when it
+    decreases the objective (to rounding), so the answer is never above the start.
+
+    Args:
+        problem: The problem.
+        examples: Indices m of K training examples.
+        epsilon: Weight of the example's loss: 1/N counts it twice, -1/N removes it.
+        damping: lambda > 0.
+        tolerance: Target for the gradient norm relative to the start's.
+        quasi_newton_trials: L-BFGS trials per example, before
+        newton_steps: trust-region Newton steps per example.
+        preconditioner: Curvature at the trained parameters; default: the exact Gauss-Newton one.
+        group: Examples minimised at once; memory grows with group x (20 P + activations of the data).
+
+    Returns:
+        Parameters [K, P] and a certificate; an answer that missed the tolerance is flagged there.
+
+    Raises:
+        ValueError: Examples out of range, damping <= 0, or numbers that are not finite.
+    """
+    damping = checks.damping(damping)
+    if damping == 0.0:
+        raise ValueError("the response needs a damping > 0: without it the objective may be flat")
+    if not abs(epsilon) < float("inf"):
+        raise ValueError(f"epsilon must be finite, got {epsilon}")
+    if not 0.0 < tolerance < 1.0:
+        raise ValueError(f"tolerance must lie in (0, 1), got {tolerance}")
+    chosen = _indices(problem, examples)
+    matrix = GaussNewton(problem) if preconditioner is None else preconditioner
+    parts = [
+        _respond(
+            problem, part, epsilon, damping, tolerance, quasi_newton_trials, newton_steps, matrix
+        )
+        for part in chosen.split(group)
+    ]
+    return Response(
+        torch.cat([p.parameters for p in parts]),
+        ResponseCertificate(
+            torch.cat([p.certificate.objective for p in parts]),
+            torch.cat([p.certificate.gradient_norm for p in parts]),
+            torch.cat([p.certificate.relative_gradient_norm for p in parts]),
+            torch.cat([p.certificate.iterations for p in parts]),
+            tolerance,
+        ),
+    )
+
+
+def _respond(
+    problem: Problem,
+    examples: Int[Tensor, " K"],
+    epsilon: float,
+    damping: float,
+    tolerance: float,
+    quasi_newton_trials: int,
+    newton_steps: int,
+    matrix: Curvature,
+) -> Response:
+    def objective(
+        shift: Float[Tensor, "K P"], which: Int[Tensor, " K"]
+    ) -> tuple[Float[Tensor, " K"], Float[Tensor, "K P"]]:
+        return _value_and_gradient(
+            problem, problem.parameters + shift, examples[which], epsilon, damping
+        )
+
+    def hessian_product(
+        shift: Float[Tensor, "K P"], which: Int[Tensor, " K"], v: Float[Tensor, "K P"]
+    ) -> Float[Tensor, "K P"]:
+        theta = problem.parameters + shift
+        return _hessian_product(problem, theta, examples[which], epsilon, damping, v)
+
+    start = problem.parameters.new_zeros(len(examples), problem.num_parameters)
+    # The outputs carry roundings of about u max|f|, and epsilon l_m repeats them: differences of the
+    # objective below this say nothing.
+    largest = float(problem.outputs().abs().max())
+    noise = 8 * torch.finfo(problem.dtype).eps * abs(epsilon) * (1 + largest)
+    found = minimise(
+        objective,
+        start,
+        precondition=lambda v: matrix.solve(v, damping).value,
+        noise=noise,
+        tolerance=tolerance,
+        max_trials=quasi_newton_trials,
+    )
+    found = trust_region(
+        objective,
+        hessian_product,
+        found,
+        precondition=lambda v: matrix.solve(v, damping).value,
+        noise=noise,
+        tolerance=tolerance,
+        max_steps=newton_steps,
+    )
+    first = found.initial_gradient_norm
+    relative = torch.where(first > 0, found.gradient_norm / first, torch.zeros_like(first))
+    certificate = ResponseCertificate(
+        found.value, found.gradient_norm, relative, found.steps, tolerance
+    )
+    return Response(problem.parameters + found.point, certificate)
+
+
+def _objective(
+    problem: Problem, epsilon: float, damping: float
+) -> Callable[[Tensor, Data, Tensor, Tensor], Tensor]:
+    """PBO(theta; epsilon, m) of one theta and one example (x, y), less its value at theta_s."""
+    reference = problem.outputs()
+
+    def objective(
+        theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."], start: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        divergence = problem.loss.bregman(problem.outputs(None, theta), reference, problem.targets)
+        own = problem.loss.value(problem.outputs(index(x, None), theta), y[None])[0]
+        shift = theta - problem.parameters
+        return divergence.mean() + epsilon * (own - start) + damping / 2 * (shift @ shift)
+
+    return objective
+
+
+def _chosen(problem: Problem, examples: Int[Tensor, " K"]) -> tuple[Data, Tensor, Tensor]:
+    """Inputs and targets of the examples, and their losses at the trained parameters."""
+    inputs, targets = index(problem.inputs, examples), problem.targets[examples]
+    return inputs, targets, problem.loss.value(problem.outputs(inputs), targets)
+
+
+def _value_and_gradient(
+    problem: Problem,
+    parameters: Float[Tensor, "K P"],
+    examples: Int[Tensor, " K"],
+    epsilon: float,
+    damping: float,
+) -> tuple[Float[Tensor, " K"], Float[Tensor, "K P"]]:
+    function = grad_and_value(_objective(problem, epsilon, damping))
+    run = vmap(function, chunk_size=problem.chunk(problem.num_examples))
+    gradients, values = run(parameters, *_chosen(problem, examples))
+    return values, gradients
+
+
+def _hessian_product(
+    problem: Problem,
+    parameters: Float[Tensor, "K P"],
+    examples: Int[Tensor, " K"],
+    epsilon: float,
+    damping: float,
+    vectors: Float[Tensor, "K P"],
+) -> Float[Tensor, "K P"]:
+    gradient = grad(_objective(problem, epsilon, damping))
+
+    def product(
+        theta: Float[Tensor, " P"], v: Float[Tensor, " P"], *example: Any
+    ) -> Float[Tensor, " P"]:
+        return jvp(lambda t: gradient(t, *example), (theta,), (v,))[1]
+
+    run = vmap(product, chunk_size=problem.chunk(2 * problem.num_examples))
+    return run(parameters, vectors, *_chosen(problem, examples))
+
+
+def _indices(problem: Problem, examples: Int[Tensor, " K"] | Sequence[int]) -> Int[Tensor, " K"]:
+    chosen = torch.as_tensor(examples, device=problem.device)
+    if (
+        chosen.ndim != 1
+        or chosen.numel() == 0
+        or chosen.is_floating_point()
+        or chosen.dtype == torch.bool
+    ):
+        raise ValueError("examples must be a non-empty list of indices of training examples")
+    if bool(((chosen < 0) | (chosen >= problem.num_examples)).any()):
+        raise ValueError(
+            f"examples must lie in [0, {problem.num_examples}), got values from "
+            f"{int(chosen.min())} to {int(chosen.max())}"
+        )
+    return chosen

@@ -1,0 +1,91 @@
+"""Baselines behind the same interface: identity, diagonal, block-diagonal, empirical Fisher."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refimpl.capture import matrices, sweeps
+from refimpl.curvature import Curvature, Dense
+from refimpl.problem import Problem
+
+__all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
+
+
+class Diagonal(Curvature):
+    """The diagonal of the Gauss-Newton Hessian, the rest set to zero.
+
+    Args:
+        problem: The problem.
+        batch_size: Examples per pass; default: as many as fit in bounded memory.
+
+    Attributes:
+        diagonal: The diagonal [P].
+    """
+
+    diagonal: Float[Tensor, " P"]
+
+    def __init__(self, problem: Problem, *, batch_size: int | None = None) -> None:
+        super().__init__(problem)
+        total = {
+            b.name: problem.parameters.new_zeros(b.outputs, b.inputs) for b in problem.layout.blocks
+        }
+        for sweep in sweeps(problem, batch_size=batch_size):
+            for name, g in sweep.gradients.items():
+                total[name] += (matrices(g, sweep.inputs[name]) ** 2).sum(dim=(0, 1))
+        self.diagonal = problem.layout.flatten(total) / problem.num_examples
+
+    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        return vectors * self.diagonal
+
+    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        return vectors / (self.diagonal + damping)
+
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """Extreme entries of the diagonal."""
+        del exact
+        return float(self.diagonal.min()), float(self.diagonal.max())
+
+
+class Identity(Diagonal):
+    """The identity: influence becomes the dot product of gradients, over 1 + lambda.
+
+    Args:
+        problem: The problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        Curvature.__init__(self, problem)
+        self.diagonal = torch.ones_like(problem.parameters)
+
+
+class BlockDiagonal(Dense):
+    """The exact diagonal blocks of the Gauss-Newton Hessian, one per layer, the rest set to zero.
+
+    Args:
+        problem: The problem.
+        batch_size: Examples per pass; default: as many as fit in bounded memory.
+    """
+
+    def __init__(self, problem: Problem, *, batch_size: int | None = None) -> None:
+        new = problem.parameters.new_zeros
+        total = {
+            b.name: new(b.outputs * b.inputs, b.outputs * b.inputs) for b in problem.layout.blocks
+        }
+        for sweep in sweeps(problem, batch_size=batch_size):
+            for name, g in sweep.gradients.items():
+                u = matrices(g, sweep.inputs[name]).flatten(0, 1).flatten(1)
+                total[name].addmm_(u.T, u)
+        blocks = [total[b.name] / problem.num_examples for b in problem.layout.blocks]
+        super().__init__(problem, blocks)
+
+
+class EmpiricalFisher(Dense):
+    """The empirical Fisher (1/N) sum_n grad l_n grad l_n^T: labels from the data, so not the Fisher.
+
+    Args:
+        problem: The problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        gradients = problem.gradients()
+        super().__init__(problem, [gradients.T @ gradients / problem.num_examples])

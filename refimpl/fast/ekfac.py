@@ -1,0 +1,138 @@
+"""EK-FAC: K-FAC's eigenvectors with eigenvalues corrected to the true second moments."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from refimpl.capture import Fisher, Sweep, label_draws, matrices, sweeps
+from refimpl.curvature import Curvature
+from refimpl.fast.kfac import WeightSharing, kronecker_factors
+from refimpl.problem import Problem
+
+__all__ = ["EKFAC", "corrected_eigenvalues"]
+
+Basis = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"]]]
+
+
+def corrected_eigenvalues(
+    problem: Problem,
+    basis: Basis,
+    *,
+    fisher: Fisher = "exact",
+    samples: int = 1,
+    draws: Float[Tensor, "N samples ..."] | None = None,
+    batch_size: int | None = None,
+) -> dict[str, Float[Tensor, "_O _I"]]:
+    """Lambda = (1/N) sum_n E[(Q_S^T (sum_r g a^T) Q_A)^2] of every block (George et al. 2018, eq. 7).
+
+    The gradient of an example is summed over its tokens or positions before it is squared (Grosse
+    et al. 2023, section 2.2), so that the diagonal in the given basis is that of the block itself.
+
+    Args:
+        problem: The problem.
+        basis: (Q_A [I, I], Q_S [O, O]) per block, any orthonormal bases.
+        fisher: Which labels the pseudo-gradients come from.
+        samples: Labels per example, for "sampled".
+        draws: Their random numbers.
+        batch_size: Examples per pass; default: as many as fit in bounded memory.
+
+    Returns:
+        Lambda [O, I] per block.
+    """
+    total = {
+        b.name: problem.parameters.new_zeros(b.outputs, b.inputs) for b in problem.layout.blocks
+    }
+    for sweep in sweeps(
+        problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+    ):
+        for name, (Q_A, Q_S) in basis.items():
+            total[name] += _squares(sweep, name, Q_A, Q_S)
+    return {name: value / problem.num_examples for name, value in total.items()}
+
+
+def _squares(
+    sweep: Sweep, name: str, Q_A: Float[Tensor, "I I"], Q_S: Float[Tensor, "O O"]
+) -> Float[Tensor, "O I"]:
+    """Sum over examples and directions of (Q_S^T (sum_r g a^T) Q_A)^2."""
+    g, a = sweep.gradients[name] @ Q_S, sweep.inputs[name] @ Q_A
+    if a.shape[1] == 1:  # one position: the square of an outer product is the product of squares
+        return (g[:, :, 0] ** 2).sum(dim=0).T @ a[:, 0] ** 2
+    return (matrices(g, a) ** 2).sum(dim=(0, 1))
+
+
+class EKFAC(Curvature):
+    """Eigenvalue-corrected K-FAC (George et al. 2018; Grosse et al. 2023, section 2.2).
+
+    Args:
+        problem: The problem.
+        fisher: Labels of the pseudo-gradients: "exact" takes the expectation over the model's own
+            label distribution in closed form, "sampled" draws from it (the same draws for factors
+            and eigenvalues), "empirical" uses the data's labels and so is not the Fisher.
+        samples: Labels drawn per example, for "sampled".
+        generator: Source of the drawn labels; default: a generator of its own with seed 0.
+        weight_sharing: How the factors treat positions of a shared weight, "expand" or "reduce".
+        batch_size: Examples per pass; results do not depend on it.
+
+    Attributes:
+        factors: (A [I, I], S [O, O]) of each block.
+        eigen: (Q_A [I, I], Q_S [O, O], corrected eigenvalues [O, I]) of each block.
+
+    Raises:
+        ValueError: An unknown option, or a model that its layers' inputs and gradients do not give.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        fisher: Fisher = "exact",
+        samples: int = 1,
+        generator: Generator | None = None,
+        weight_sharing: WeightSharing = "expand",
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.fisher: Fisher = fisher
+        draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
+        self.factors = kronecker_factors(
+            problem,
+            fisher=fisher,
+            samples=samples,
+            draws=draws,
+            weight_sharing=weight_sharing,
+            batch_size=batch_size,
+        )
+        basis = {
+            name: (torch.linalg.eigh(A).eigenvectors, torch.linalg.eigh(S).eigenvectors)
+            for name, (A, S) in self.factors.items()
+        }
+        eigenvalues = corrected_eigenvalues(
+            problem, basis, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+        )
+        self.eigen = {name: (*basis[name], eigenvalues[name]) for name in basis}
+
+    def __repr__(self) -> str:
+        return f"EKFAC(fisher={self.fisher!r})"
+
+    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        return self._in_eigenbasis(vectors, {n: L for n, (_, _, L) in self.eigen.items()})
+
+    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        inverse = {n: 1 / (L + damping) for n, (_, _, L) in self.eigen.items()}
+        return self._in_eigenbasis(vectors, inverse)
+
+    def _in_eigenbasis(
+        self, vectors: Float[Tensor, "k P"], diagonal: dict[str, Float[Tensor, "_O _I"]]
+    ) -> Float[Tensor, "k P"]:
+        """Q_S (D * (Q_S^T V Q_A)) Q_A^T per block (Grosse et al. 2023, eq. 20)."""
+        turned: dict[str, Tensor] = {}
+        for name, V in self.layout.matrices(vectors).items():
+            Q_A, Q_S, _ = self.eigen[name]
+            turned[name] = Q_S @ (diagonal[name] * (Q_S.mT @ V @ Q_A)) @ Q_A.mT
+        return self.layout.flatten(turned)
+
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """Extreme corrected eigenvalues."""
+        del exact
+        values = [L for _, _, L in self.eigen.values()]
+        return min(float(v.min()) for v in values), max(float(v.max()) for v in values)

@@ -1,0 +1,89 @@
+"""EK-FAC's eigenvalues: diagonal of the block in its eigenbasis, trace, optimality, solves."""
+
+import torch
+from hypothesis import given, strategies as st
+from strategies import problems, vectors
+
+import refimpl as ri
+
+U = torch.finfo(torch.float64).eps / 2
+
+
+@given(problems(), st.sampled_from(["expand", "reduce"]), st.sampled_from([None, 2]))
+def test_eigenvalues_are_the_diagonal_of_the_block_in_the_kronecker_basis(
+    problem, sharing, batch_size
+):
+    curvature = ri.fast.EKFAC(problem, weight_sharing=sharing, batch_size=batch_size)
+    G = ri.exact.gauss_newton_matrix(problem)
+    for block in problem.layout.blocks:
+        Q_A, Q_S, eigenvalues = curvature.eigen[block.name]
+        Q = torch.kron(Q_S, Q_A)
+        truth = G[block.slice, block.slice]
+        diagonal = (Q.T @ truth @ Q).diagonal().reshape(eigenvalues.shape)
+        # Both are sums of N T C squares of inner products of length O I, of total size trace(G).
+        size = (problem.outputs().numel() * len(Q)) ** 0.5
+        assert (diagonal - eigenvalues).abs().max() <= 30 * U * size * _scale(problem)
+
+
+@given(problems())
+def test_eigenvalues_sum_to_the_trace_and_are_the_best_diagonal(problem):
+    ekfac, kfac = ri.fast.EKFAC(problem), ri.fast.KFAC(problem)
+    G = ri.exact.gauss_newton_matrix(problem)
+    dense_e, dense_k = ekfac.dense(), kfac.dense()
+    for block in problem.layout.blocks:
+        truth = G[block.slice, block.slice]
+        e = dense_e[block.slice, block.slice]
+        k = dense_k[block.slice, block.slice]
+        slack = 1e-12 * _scale(problem)  # the issue's bound on the trace
+        assert abs(ekfac.eigen[block.name][2].sum() - truth.trace()) <= slack
+        assert (truth - e).norm() <= (truth - k).norm() + slack
+        # Orthogonal projection: ||G - E||^2 = ||G||^2 - ||E||^2 (George et al. 2018)
+        pythagoras = (truth - e).norm() ** 2 - truth.norm() ** 2 + e.norm() ** 2
+        assert abs(pythagoras) <= 1e-11 * _scale(problem) ** 2
+
+
+@given(problems(), st.integers(1, 5), st.sampled_from(["exact", "sampled", "empirical"]))
+def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
+    whole = ri.fast.EKFAC(problem, fisher=fisher, samples=2)
+    basis = {name: (Q_A, Q_S) for name, (Q_A, Q_S, _) in whole.eigen.items()}
+    draws = None
+    if fisher == "sampled":
+        from refimpl.capture import label_draws
+
+        draws = label_draws(problem, 2, None)
+    from refimpl.fast.ekfac import corrected_eigenvalues
+
+    split = corrected_eigenvalues(
+        problem, basis, fisher=fisher, samples=2, draws=draws, batch_size=batch_size
+    )
+    for name, (_, _, eigenvalues) in whole.eigen.items():
+        assert (eigenvalues - split[name]).norm() <= 1e-13 * eigenvalues.norm()
+
+
+@given(problems(), st.sampled_from([1e-8, 1e-3, 1.0]))
+def test_solves_invert_the_dense_matrix(problem, damping):
+    curvature = ri.fast.EKFAC(problem)
+    b = vectors(problem, 2)
+    solution = curvature.solve(b, damping)
+    assert bool(solution.certificate.converged.all())
+    dense = curvature.dense() + damping * torch.eye(problem.num_parameters).double()
+    norm = torch.linalg.matrix_norm(dense, ord=2)
+    scale = norm * solution.value.norm(dim=1) + b.norm(dim=1)
+    error = (solution.value @ dense - b).norm(dim=1)
+    assert bool((error <= 4 * solution.certificate.tolerance * scale).all())
+
+
+@given(problems(), st.integers(0, 100))
+def test_apply_is_linear_symmetric_and_equal_to_the_dense_matrix(problem, seed):
+    b = vectors(problem, 2, seed)
+    for curvature in (ri.fast.EKFAC(problem), ri.fast.KFAC(problem)):
+        dense = curvature.dense()
+        slack = 30 * U * problem.num_parameters**0.5 * (1 + dense.norm()) * b.norm()
+        assert (curvature.apply(b) - b @ dense.T).norm() <= slack
+        assert (dense - dense.T).norm() <= slack
+
+
+def _scale(problem: ri.Problem) -> float:
+    """Trace of the GNH without the output Hessian's own cancellation: weights times ||J||^2 / N."""
+    weight = problem.loss.weights(problem.outputs(), problem.targets).max()
+    return float(weight * ri.exact.jacobian(problem).norm() ** 2 / problem.num_examples) + U

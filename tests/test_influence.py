@@ -1,0 +1,99 @@
+"""Influence against its formula written out, its symmetries, and its limits."""
+
+import pytest
+import torch
+from hypothesis import given, strategies as st
+from strategies import problems
+
+import refimpl as ri
+
+U = torch.finfo(torch.float64).eps / 2
+
+
+@given(problems(), st.sampled_from(["loss", "log_likelihood"]))
+def test_scores_are_the_formula(problem, measurement):
+    damping = 0.1
+    curvature = ri.exact.GaussNewton(problem)
+    scores = ri.influence(
+        problem, problem.inputs, problem.targets,
+        curvature=curvature, damping=damping, measurement=measurement,
+    )  # fmt: skip
+    theta = problem.parameters.clone().requires_grad_()
+
+    def rows(values):
+        return torch.stack([torch.autograd.grad(v, theta, retain_graph=True)[0] for v in values])
+
+    f = rows(problem.measure(measurement=measurement, parameters=theta))
+    losses = rows(problem.losses(parameters=theta))
+    damped = curvature.dense() + damping * torch.eye(len(theta)).double()
+    truth = -f @ torch.linalg.solve(damped, losses.T)
+    kappa = torch.linalg.cond(damped)
+    scale = f.norm(dim=1, keepdim=True) * losses.norm(dim=1) / damping
+    assert bool(((scores - truth).abs() <= 100 * U * kappa * scale + U).all())
+
+
+@given(problems())
+def test_self_influence_is_the_diagonal_and_never_positive(problem):
+    curvature = ri.exact.GaussNewton(problem)
+    scores = ri.influence(
+        problem, problem.inputs, problem.targets, curvature=curvature, damping=0.1
+    )
+    own = ri.self_influence(problem, curvature=curvature, damping=0.1)
+    scale = problem.gradients().norm(dim=1) ** 2 / 0.1
+    kappa = 1 + curvature.spectrum()[1] / 0.1
+    assert bool((own <= 0).all())
+    assert bool(((scores.diagonal() - own).abs() <= 100 * U * kappa * scale + U).all())
+    assert bool(((scores - scores.T).abs() <= 100 * U * kappa * scale.max() + U).all())
+
+
+@given(problems(examples=(3, 8)), st.permutations(range(3)))
+def test_candidates_choose_columns(problem, chosen):
+    curvature = ri.fast.EKFAC(problem)
+    query = problem.inputs[:2], problem.targets[:2]
+    whole = ri.influence(problem, *query, curvature=curvature, damping=0.1)
+    some = ri.influence(
+        problem, *query, curvature=curvature, damping=0.1, candidates=torch.tensor(chosen)
+    )
+    scale = whole.abs().max() + U
+    assert (some - whole[:, chosen]).abs().max() <= 1e3 * U * scale
+
+
+@given(problems())
+def test_large_damping_leaves_the_dot_product_of_gradients(problem):
+    curvature = ri.exact.GaussNewton(problem)
+    damping = 1e6 * (1 + curvature.spectrum()[1])
+    scores = ri.influence(
+        problem, problem.inputs, problem.targets, curvature=curvature, damping=damping
+    )
+    g = problem.gradients()
+    norms = g.norm(dim=1)
+    # Neumann: (G + lambda I)^-1 = (I - G / lambda + ...) / lambda
+    slack = 2 * curvature.spectrum()[1] / damping + 100 * U
+    assert bool(((damping * scores + g @ g.T).abs() <= slack * torch.outer(norms, norms) + U).all())
+
+
+def test_measurements_of_a_known_case():
+    model = torch.nn.Linear(2, 3, bias=False).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    x, y = torch.tensor([[1.0, 2.0]]).double(), torch.tensor([2])
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
+    f = torch.tensor([1.0, 2.0, 3.0]).double()
+    assert problem.measure(measurement="logit").item() == 3.0
+    log_p = float(f[2] - torch.logsumexp(f, 0))
+    assert problem.measure(measurement="log_likelihood").item() == pytest.approx(log_p, rel=1e-15)
+    assert problem.measure(measurement="loss").item() == pytest.approx(-log_p, rel=1e-15)
+    margin = float(f[2] - torch.logsumexp(f[:2], 0))
+    assert problem.measure(measurement="margin").item() == pytest.approx(margin, rel=1e-15)
+    assert problem.measure(measurement=lambda out, target: out[target] ** 2).item() == 9.0
+
+
+def test_candidates_out_of_range_are_refused():
+    model = torch.nn.Linear(2, 2)
+    problem = ri.Problem(model, ri.losses.SquaredError(), torch.ones(3, 2), torch.zeros(3, 2))
+    for bad, message in ((torch.tensor([3]), "from 3 to 3"), (torch.tensor([]).long(), "empty")):
+        with pytest.raises(ValueError, match=message):
+            ri.influence(
+                problem, torch.ones(1, 2), torch.zeros(1, 2),
+                curvature=ri.fast.Identity(problem), damping=1.0, candidates=bad,
+            )  # fmt: skip
