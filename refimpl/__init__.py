@@ -1,6 +1,6 @@
 """refimpl: the reference that an influence-function implementation is judged by."""
 
-from refimpl import exact as exact, fast as fast, losses as losses
+from refimpl import agreement as agreement, exact as exact, fast as fast, losses as losses
 from refimpl.curvature import (
     Certificate as Certificate,
     Curvature as Curvature,
