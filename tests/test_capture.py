@@ -1,0 +1,141 @@
+"""Captured inputs and gradients make the gradients that autograd gives, on hostile models."""
+
+import pytest
+import torch
+from models import CASES, Functional, Swapped
+
+import refimpl as ri
+from refimpl.capture import forward_pass, label_draws, matrices, sweeps
+
+U = torch.finfo(torch.float64).eps / 2
+
+
+def problem_of(name: str, n: int = 5) -> ri.Problem:
+    model, shape = CASES[name]
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(n, *shape, generator=generator, dtype=torch.float64)
+    outputs = model.double()(x)
+    y = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+    return ri.Problem(model, ri.losses.SquaredError(), x, y)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_make_the_per_example_gradients(name):
+    problem = problem_of(name)
+    run = forward_pass(problem, problem.inputs, problem.targets)
+    cotangent = run.outputs - problem.targets  # the gradient of half the squared error
+    rows = run.backward(cotangent[None])
+    ours = problem.layout.flatten({k: matrices(g[0], run.inputs[k]) for k, g in rows.items()})
+    truth = problem.gradients()
+    # Sums over at most some hundred rows of products of a few factors
+    assert (ours - truth).norm() <= 1e3 * U * truth.norm()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_structured_route_and_the_fast_factors_hold_on_hostile_models(name):
+    problem = problem_of(name)
+    before = {k: v.clone() for k, v in problem.model.state_dict().items()}
+    G = ri.exact.gauss_newton_matrix(problem)
+    assert (ri.exact.GaussNewton(problem).dense() - G).norm() <= 1e3 * U * G.norm()
+    J = ri.exact.jacobian(problem)
+    assert torch.allclose(G, torch.einsum("ndp,ndq->pq", J, J) / 5, rtol=0, atol=1e-13)
+    for sharing in ("expand", "reduce"):
+        ekfac = ri.fast.EKFAC(problem, weight_sharing=sharing)
+        for block in problem.layout.blocks:
+            trace = G[block.slice, block.slice].trace()
+            assert abs(ekfac.eigen[block.name][2].sum() - trace) <= 1e-12 * G.trace()
+    H = ri.exact.hessian(problem)
+    assert (H - H.T).norm() <= 1e3 * U * H.norm()
+    # pytorch#164759: functional_call on a module held twice must leave the parameters as they were
+    for key, value in problem.model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize("name", ["module called twice on tokens", "convolution, zeros"])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_batches_are_only_a_split(name, batch_size):
+    problem = problem_of(name)
+    whole = list(sweeps(problem))
+    split = list(sweeps(problem, batch_size=batch_size))
+    for block in problem.layout.blocks:
+        a = torch.cat([s.inputs[block.name] for s in whole if s.first])
+        b = torch.cat([s.inputs[block.name] for s in split if s.first])
+        assert torch.allclose(a, b, rtol=1e-13, atol=1e-15)
+
+
+def test_draws_come_from_the_generator_and_do_not_depend_on_batches():
+    problem = problem_of("a Linear alone")
+    first = label_draws(problem, 3, torch.Generator().manual_seed(4))
+    again = label_draws(problem, 3, torch.Generator().manual_seed(4))
+    other = label_draws(problem, 3, torch.Generator().manual_seed(5))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape[:2] == (5, 3)
+
+
+def test_ignored_tokens_are_left_out_of_the_input_covariance_and_their_content_changes_nothing():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 3, 2, generator=generator, dtype=torch.float64)
+    y = torch.randint(2, (4, 3), generator=generator)
+    y[0, 1:] = -100
+    y[3, 2] = -100
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    hostile = x.clone()
+    hostile[y == -100] = 1e6
+    clean, spoiled = (ri.Problem(model, ri.losses.CrossEntropy(), v, y) for v in (x, hostile))
+    for kind in (ri.fast.KFAC, ri.fast.EKFAC):
+        assert torch.equal(kind(clean).dense(), kind(spoiled).dense())
+    kept = torch.cat([x[y != -100], torch.ones(9, 1)], dim=1)
+    A, _ = ri.fast.KFAC(clean).factors["0"]
+    assert torch.allclose(A, kept.T @ kept / 9, rtol=1e-14, atol=0)
+    assert torch.equal(clean.gradients(), spoiled.gradients())
+
+
+def test_sequences_of_other_lengths_padded_give_what_they_give_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    lengths = (4, 1, 3)
+    x = torch.zeros(3, 4, 2, dtype=torch.float64)
+    y = torch.full((3, 4), -100)
+    alone = []
+    for n, length in enumerate(lengths):
+        x[n, :length] = torch.randn(length, 2, generator=generator, dtype=torch.float64)
+        y[n, :length] = torch.randint(2, (length,), generator=generator)
+        one = ri.Problem(
+            model, ri.losses.CrossEntropy(), x[n : n + 1, :length], y[n : n + 1, :length]
+        )
+        alone.append(one)
+    together = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
+    G = sum(ri.exact.gauss_newton_matrix(one) for one in alone) / 3
+    assert (ri.exact.GaussNewton(together).dense() - G).norm() <= 100 * U * G.norm()
+    gradients = torch.cat([one.gradients() for one in alone])
+    assert (together.gradients() - gradients).norm() <= 100 * U * gradients.norm()
+    S = sum(ri.fast.KFAC(one).factors["2"][1] for one in alone) / 3
+    assert (ri.fast.KFAC(together).factors["2"][1] - S).norm() <= 100 * U * S.norm()
+
+
+@pytest.mark.parametrize("model", [Functional(), Swapped()])
+def test_parameters_that_act_otherwise_are_refused(model):
+    x = torch.randn(3, 3, 3) if isinstance(model, Swapped) else torch.randn(3, 3)
+    y = torch.zeros(model(x).shape)
+    problem = ri.Problem(model, ri.losses.SquaredError(), x, y)
+    ri.exact.gauss_newton_matrix(problem)  # the definition needs no layers
+    for route in (ri.exact.GaussNewton, ri.fast.KFAC, ri.fast.Diagonal):
+        with pytest.raises(ValueError, match=r"gradient of layer 'a' is not sum_r g_r a_r\^T"):
+            route(problem)
+
+
+def test_a_layer_called_without_the_examples_is_refused():
+    class Positional(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.position = torch.nn.Linear(3, 3), torch.nn.Linear(1, 3)
+
+        def forward(self, x):
+            return self.a(x) + self.position(torch.ones(1, 1, dtype=x.dtype))
+
+    problem = ri.Problem(
+        Positional(), ri.losses.SquaredError(), torch.ones(3, 3), torch.zeros(3, 3)
+    )
+    with pytest.raises(ValueError, match="first axis is not the 3 examples"):
+        ri.fast.KFAC(problem)
