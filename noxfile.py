@@ -1,5 +1,7 @@
 """Sessions: `nox` runs lint, types and tests; `nox -s report` draws the accuracy report."""
 
+import os
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -17,7 +19,7 @@ def install(session: nox.Session, extra: str) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite in hypothesis's `ci` profile (REFIMPL_PROFILE=quick or deep for others)."""
     install(session, "test")
-    profile = session.env.get("REFIMPL_PROFILE") or "ci"
+    profile = os.environ.get("REFIMPL_PROFILE", "ci")
     session.run(
         "pytest", "-n", "2", "--dist", "worksteal", *session.posargs,
         env={**ONE_THREAD, "REFIMPL_PROFILE": profile},
@@ -37,7 +39,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """pyright, strict on refimpl/."""
     install(session, "types")
-    session.run("pyright")
+    session.run("pyright", "--project", ".")  # or one in a parent folder would win
 
 
 @nox.session

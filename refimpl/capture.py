@@ -179,11 +179,11 @@ def sweeps(
     """
     if fisher not in get_args(Fisher):
         raise ValueError(f"fisher must be one of {get_args(Fisher)}, got {fisher!r}")
-    if samples < 1:
-        raise ValueError(f"samples must be >= 1, got {samples}")
+    _check_samples(samples)
     verify(problem)
     row_cost = _numbers_per_example(problem)
-    size = batch_size or min(problem.num_examples, max(1, BUDGET // (4 * row_cost)))
+    fitting = min(problem.num_examples, max(1, BUDGET // (4 * row_cost)))
+    size = fitting if batch_size is None else batch_size
     for place, inputs, targets in problem.batches(size):
         run = forward_pass(problem, inputs, targets)
         local = None if draws is None else draws[place]
@@ -203,10 +203,19 @@ def label_draws(
         problem: The problem.
         samples: Labels per example.
         generator: Where they come from; None: a generator of its own with seed 0.
+
+    Raises:
+        ValueError: samples < 1.
     """
+    _check_samples(samples)
     one = problem.outputs(problem.examples_up_to(1)[0])
     like = one.expand(problem.num_examples, *one.shape[1:])
     return problem.loss.draws(like, samples, generator)
+
+
+def _check_samples(samples: int) -> None:
+    if samples < 1:
+        raise ValueError(f"samples must be >= 1, got {samples}")
 
 
 def _cotangents(

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -274,5 +275,5 @@ def _largest(block: Float[Tensor, "B B"]) -> float:
 
     operator = LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
     start = np.random.default_rng(0).standard_normal(size)
-    options = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3, "return_eigenvectors": False}
-    return float(eigsh(operator, **options)[0])
+    options: dict[str, Any] = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3}
+    return float(eigsh(operator, **options, return_eigenvectors=False)[0])

@@ -85,6 +85,13 @@ def self_influence(
 
 
 def _check_candidates(candidates: Int[Tensor, " M"], examples: int) -> None:
+    if (
+        not isinstance(candidates, Tensor)  # pyright: ignore
+        or candidates.ndim != 1
+        or candidates.is_floating_point()
+        or candidates.dtype == torch.bool
+    ):
+        raise TypeError(f"candidates must be a tensor of indices [M], got {candidates!r}")
     if candidates.numel() == 0:
         raise ValueError("candidates is empty: name at least one training example")
     if bool(((candidates < 0) | (candidates >= examples)).any()):

@@ -4,20 +4,119 @@ A Linear maps rows of its input; a Conv2d maps patches (Grosse & Martens 2016, s
 per output position. A grouped convolution is `groups` such maps side by side.
 """
 
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["SUPPORTED", "groups_of", "input_rows", "is_supported", "output_rows"]
+__all__ = [
+    "SUPPORTED",
+    "groups_of",
+    "input_rows",
+    "is_supported",
+    "output_rows",
+    "resolve_layers",
+]
 
 SUPPORTED = "torch.nn.Linear, torch.nn.Conv2d"
 
 
 def is_supported(module: nn.Module) -> bool:
-    """Whether a module computes exactly what a Linear or a Conv2d does (subclasses may not)."""
-    forward = type(module).forward
-    return forward is nn.Linear.forward or forward is nn.Conv2d.forward
+    """Whether a module computes exactly what a Linear or a Conv2d does, from parameters of its own.
+
+    A subclass may compute something else; a parametrized layer (weight_norm, spectral_norm) computes
+    its weight from other parameters.
+    """
+    own = {name for name, _ in module.named_parameters(recurse=False)}
+    used = {name for name in ("weight", "bias") if getattr(module, name, None) is not None}
+    return type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and used <= own
+
+
+def resolve_layers(model: nn.Module, layers: Sequence[str] | None) -> list[dict[str, nn.Module]]:
+    """The tracked layers, each as the modules {name: module} that hold its parameters.
+
+    Args:
+        model: The model.
+        layers: Names or patterns in the order wanted, or None for every supported layer.
+
+    Raises:
+        ValueError: A name matches nothing, a matched layer is not supported or shares only part of
+            its parameters, or nothing is left to track.
+        TypeError: `layers` is not a sequence of strings.
+    """
+    modules = dict(model.named_modules(remove_duplicate=True))
+    aliases: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        aliases.setdefault(id(module), []).append(name)
+    if layers is None:
+        chosen = [name for name, module in modules.items() if is_supported(module)]
+        if not chosen:
+            raise ValueError(f"the model has no layer that can be tracked ({SUPPORTED})")
+    else:
+        chosen = _match(modules, aliases, layers)
+    groups: list[dict[str, nn.Module]] = []
+    for name in chosen:
+        module = modules[name]
+        sharing = {n: m for n, m in modules.items() if _owned(m) & _owned(module)}
+        for other, holder in sharing.items():
+            if not _same_layer(module, holder):
+                raise ValueError(
+                    f"'{name}' and '{other}' ({type(holder).__name__}) share a parameter but not "
+                    "all of them, or use it differently: they form no single matrix [W | b]. "
+                    f"Leave '{name}' out of `layers`, or untie them"
+                )
+        if not any(name in group for group in groups):
+            groups.append(sharing)
+    return groups
+
+
+def _match(
+    modules: Mapping[str, nn.Module], aliases: Mapping[int, list[str]], layers: Sequence[str]
+) -> list[str]:
+    if (
+        isinstance(layers, str)
+        or not isinstance(layers, Sequence)  # pyright: ignore
+        or not all(isinstance(pattern, str) for pattern in layers)  # pyright: ignore
+    ):
+        raise TypeError(f"layers must be a list of names or patterns, got {layers!r}")
+    if not layers:
+        raise ValueError("layers is empty: name at least one layer, or pass None for all")
+    chosen: list[str] = []
+    for pattern in layers:
+        matched = [
+            name
+            for name, module in modules.items()
+            if any(fnmatchcase(alias, pattern) for alias in aliases[id(module)])
+        ]
+        usable = [name for name in matched if is_supported(modules[name])]
+        if not usable:
+            available = [name for name, module in modules.items() if is_supported(module)]
+            if matched:
+                kinds = sorted({type(modules[name]).__name__ for name in matched})
+                raise ValueError(
+                    f"layer '{pattern}' ({', '.join(kinds)}) cannot be tracked: only {SUPPORTED} "
+                    f"can. Available: {available}"
+                )
+            raise ValueError(f"no layer is named '{pattern}'. Available: {available}")
+        unsupported = [name for name in matched if name not in usable and _owned(modules[name])]
+        if unsupported:
+            raise ValueError(
+                f"'{pattern}' also matches {unsupported}, which hold parameters but cannot be "
+                f"tracked (only {SUPPORTED} can): use a narrower pattern"
+            )
+        chosen += [name for name in usable if name not in chosen]
+    return chosen
+
+
+def _owned(module: nn.Module) -> set[int]:
+    return {id(p) for p in module.parameters(recurse=False)}
+
+
+def _same_layer(a: nn.Module, b: nn.Module) -> bool:
+    return is_supported(b) and type(a).forward is type(b).forward and _owned(a) == _owned(b)
 
 
 def groups_of(module: nn.Module) -> int:
@@ -48,7 +147,7 @@ def input_rows(
         rows = folded.transpose(1, 2).flatten(2, 3)
     else:
         rows = a.reshape(examples, 1, -1, a.shape[-1])
-    if module.bias is not None:
+    if "bias" in dict(module.named_parameters(recurse=False)):
         rows = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
     return rows
 

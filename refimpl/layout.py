@@ -106,10 +106,22 @@ class ParameterLayout:
         }
 
     def flatten(self, matrices: Mapping[str, Float[Tensor, "..."]]) -> Float[Tensor, "*batch P"]:
-        """The flat vectors [..., P] of a matrix [..., O, I] per block; inverse of `matrices`."""
-        missing = [b.name for b in self.blocks if b.name not in matrices]
-        if missing:
-            raise ValueError(f"no matrix for the blocks {missing}")
+        """The flat vectors [..., P] of a matrix [..., O, I] per block; inverse of `matrices`.
+
+        Args:
+            matrices: A matrix [..., O, I] per block name.
+
+        Raises:
+            ValueError: A block is missing, or its matrix has another shape.
+        """
+        for b in self.blocks:
+            if b.name not in matrices:
+                raise ValueError(f"no matrix for block '{b.name}' among {sorted(matrices)}")
+            if matrices[b.name].shape[-2:] != (b.outputs, b.inputs):
+                raise ValueError(
+                    f"block '{b.name}' is {b.outputs} x {b.inputs} (outputs x inputs, bias "
+                    f"included), got {tuple(matrices[b.name].shape)}"
+                )
         return torch.cat([matrices[b.name].flatten(-2) for b in self.blocks], dim=-1)
 
     def named(self, flat: Float[Tensor, "*batch P"]) -> dict[str, Float[Tensor, "..."]]:
@@ -144,11 +156,16 @@ class ParameterLayout:
                 further names of shared ones, may be present and are not read.
 
         Raises:
-            ValueError: A tracked parameter is missing.
+            ValueError: A tracked parameter is missing or of another shape.
         """
         parts: list[Tensor] = []
         for layer in self.layers:
             weight = _first_named(named, layer, "weight")
+            if weight.shape[-len(layer.weight_shape) :] != layer.weight_shape:
+                raise ValueError(
+                    f"parameter '{layer.name}.weight' must be [..., {layer.weight_shape}], "
+                    f"got {tuple(weight.shape)}"
+                )
             lead = weight.shape[: weight.ndim - len(layer.weight_shape)]
             matrix = weight.reshape(*lead, layer.weight_shape[0], -1)
             if layer.bias:

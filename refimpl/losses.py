@@ -7,6 +7,7 @@ is the output. Its output Hessian is therefore omega times the Fisher informatio
 distribution, and does not depend on the label but through omega (Martens 2020, section 9.2).
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -197,25 +198,25 @@ class CrossEntropy(Loss):
                 f"CrossEntropy needs one label per token: outputs are {tuple(outputs.shape)}, so "
                 f"targets must be {tuple(outputs.shape[:-1])}, got {tuple(targets.shape)}"
             )
-        classes = outputs.shape[-1]
-        wrong = (targets != self.ignore_index) & ((targets < 0) | (targets >= classes))
+        classes, labels = outputs.shape[-1], targets.long()
+        wrong = self.counted(targets) & ((labels < 0) | (labels >= classes))
         if bool(wrong.any()):
             raise ValueError(
                 f"labels must lie in [0, {classes}) or equal ignore_index={self.ignore_index}, "
-                f"got {int(targets[wrong][0])}"
+                f"got {int(labels[wrong][0])}"
             )
         if self.weight is not None and self.weight.shape != (classes,):
             raise ValueError(
                 f"class weights must have shape ({classes},), got {tuple(self.weight.shape)}"
             )
 
-    def counted(self, targets: Shaped[Tensor, "N ..."]) -> Bool[Tensor, "N ..."] | None:
+    def counted(self, targets: Shaped[Tensor, "N ..."]) -> Bool[Tensor, "N ..."]:
         """Which tokens count: those whose label is not ignore_index."""
-        return targets != self.ignore_index
+        return targets.long() != self.ignore_index  # -100 compared in uint8 would be 156
 
     def _labels(self, targets: Shaped[Tensor, "N ..."]) -> Shaped[Tensor, "N ..."]:
         """Targets as valid indices; ignored ones become 0 and are masked afterwards."""
-        return torch.where(targets == self.ignore_index, torch.zeros_like(targets), targets).long()
+        return torch.where(self.counted(targets), targets, 0).long()
 
     def _target_mass(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
@@ -226,7 +227,7 @@ class CrossEntropy(Loss):
         q = (1 - self.label_smoothing) * q + self.label_smoothing / classes
         if self.weight is not None:
             q = q * self.weight.to(outputs)
-        return q * (targets != self.ignore_index)[..., None]
+        return q * self.counted(targets)[..., None]
 
     def value(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
@@ -260,7 +261,7 @@ class CrossEntropy(Loss):
         self, values: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, " N"]:
         chosen = values.gather(-1, self._labels(targets)[..., None])[..., 0]
-        return _total(chosen * (targets != self.ignore_index))
+        return _total(chosen * self.counted(targets))
 
     def weights(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
@@ -302,14 +303,19 @@ class CrossEntropy(Loss):
         reference: Float[Tensor, "N ..."],
         targets: Shaped[Tensor, "N ..."],
     ) -> Float[Tensor, " N"]:
-        """Omega KL(p_s || p), as log sum_c p_s exp(d) with d = f - f_s centred under p_s."""
+        """Omega KL(p_s || p) = omega log sum_c p_s exp(d), d = f - f_s centred under p_s [N]."""
         d = as_tokens(outputs) - as_tokens(reference)
         p = F.softmax(as_tokens(reference), dim=-1)
         d = d - (p * d).sum(dim=-1, keepdim=True)
-        near = torch.log1p((p * _excess_exp(d.clamp(max=1.0))).sum(dim=-1))
+        # D = log(1 + sum_c p_s (exp(d) - 1 - d)): every term is >= 0, so that nothing cancels. The
+        # terms whose exp would overflow (squared, in second derivatives) are added as logarithms;
+        # there exp(d) alone is all of the term.
+        limit = math.log(torch.finfo(d.dtype).max) / 2
+        large = d > limit
+        near = torch.log1p((p * _excess_exp(torch.where(large, 0.0, d))).sum(dim=-1))
         log_p = F.log_softmax(as_tokens(reference), dim=-1)
-        far = torch.logsumexp(log_p + d, dim=-1)  # exp(d) of a large d would overflow
-        divergence = torch.where(d.amax(dim=-1) < 1.0, near, far)
+        far = torch.logsumexp(torch.where(large, log_p + d, -1e4), dim=-1)  # exp(-1e4) is 0
+        divergence = near + F.softplus(far - near, threshold=limit)
         return _total(self.weights(outputs, targets) * divergence)
 
 
@@ -396,9 +402,10 @@ class BinaryCrossEntropy(Loss):
         _check_real_targets(self, outputs, targets)
         if bool(((targets < 0) | (targets > 1)).any()):
             raise ValueError("BinaryCrossEntropy needs targets in [0, 1]")
-        if isinstance(self.pos_weight, Tensor) and self.pos_weight.shape != outputs.shape[-1:]:
+        own = outputs.shape[1:][-1:]  # (C,), or () where an example has a single output
+        if isinstance(self.pos_weight, Tensor) and self.pos_weight.shape not in ((), own):
             raise ValueError(
-                f"pos_weight must be a number or have shape {tuple(outputs.shape[-1:])}, "
+                f"pos_weight must be a number or have shape {tuple(own)}, "
                 f"got {tuple(self.pos_weight.shape)}"
             )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from refimpl import checks
+from refimpl.layers import resolve_layers
 from refimpl.layout import Layer, ParameterLayout
 from refimpl.losses import Loss
 
@@ -26,8 +27,8 @@ MEASUREMENTS = ("loss", "log_likelihood", "logit", "margin")
 class Problem:
     """A trained model with its loss, its training data and the layers that are tracked.
 
-    Works on its own copy of the model, in evaluation mode and in `dtype`; the caller's model is
-    never changed. J(theta) is the mean over the N examples of the example loss.
+    Works on its own copy of the model, in evaluation mode and in `dtype`, and of the data; the
+    caller's are never changed. J(theta) is the mean over the N examples of the example loss.
 
     Args:
         model: A module that maps inputs [N, ...] to outputs [N, ...], each example by itself.
@@ -70,10 +71,10 @@ class Problem:
         self.dtype = dtype
         self.device = checks.device_of(model)
         self.model = copy.deepcopy(model).to(dtype).eval().requires_grad_(False)
-        self.inputs: Data = self._convert(inputs)
-        self.targets: Shaped[Tensor, "N ..."] = self._convert(targets)
+        self.inputs: Data = self._convert(inputs, copy=True)
+        self.targets: Shaped[Tensor, "N ..."] = self._convert(targets, copy=True)
 
-        tracked = checks.resolve_layers(self.model, layers)
+        tracked = resolve_layers(self.model, layers)
         self.layout = ParameterLayout([Layer.of(modules) for modules in tracked])
         self.parameters: Float[Tensor, " P"] = self.layout.from_named(
             dict(self.model.named_parameters(remove_duplicate=False))
@@ -218,7 +219,9 @@ class Problem:
         if inputs is self.inputs and targets is self.targets:
             return inputs, targets
         checks.data(self.model, inputs, targets)
-        return self._convert(inputs), self._convert(targets)
+        x, y = self._convert(inputs), self._convert(targets)
+        checks.targets_fit(self, x, y)
+        return x, y
 
     def examples_up_to(self, count: int) -> tuple[Data, Shaped[Tensor, "B ..."]]:
         """The first `count` training examples, or all when there are fewer."""
@@ -230,6 +233,8 @@ class Problem:
         return max(1, elements // (self.num_parameters + 64 * examples))
 
     def _call(self, theta: Float[Tensor, " P"], inputs: Data) -> Float[Tensor, "N ..."]:
+        if theta.dtype != self.dtype:
+            raise ValueError(f"parameters must be {self.dtype}, got {theta.dtype}")
         args, kwargs = as_arguments(inputs)
         # tie_weights=False: `named` already lists every holder of a shared parameter, and torch's
         # own tying can leave a wrapped tensor behind in a model that holds a module twice
@@ -251,6 +256,11 @@ class Problem:
                     "a measurement must return a scalar per example, "
                     f"got shape {tuple(values.shape[1:])}"
                 )
+            if not values.is_floating_point():
+                raise ValueError(
+                    f"a measurement must return a floating-point number, got {values.dtype}: it "
+                    "has no gradient"
+                )
             return values
         if measurement == "loss":
             return self.loss.value(outputs, targets)
@@ -260,9 +270,10 @@ class Problem:
             f"unknown measurement {measurement!r}: use one of {', '.join(MEASUREMENTS)}, or a function"
         )
 
-    def _convert(self, data: Any) -> Any:
+    def _convert(self, data: Any, *, copy: bool = False) -> Any:
         def convert(tensor: Tensor) -> Tensor:
-            return tensor.detach().to(self.dtype) if tensor.is_floating_point() else tensor.detach()
+            dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+            return tensor.detach().to(dtype, copy=copy)
 
         return pytree.tree_map(convert, data)
 

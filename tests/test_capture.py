@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from hypothesis import given, strategies as st
 from models import CASES, Functional, Swapped
+from torch import Tensor, nn
 
 import refimpl as ri
 from refimpl.capture import forward_pass, label_draws, matrices, sweeps
@@ -29,6 +31,96 @@ def test_rows_make_the_per_example_gradients(name):
     truth = problem.gradients()
     # Sums over at most some hundred rows of products of a few factors
     assert (ours - truth).norm() <= 1e3 * U * truth.norm()
+
+
+class Stack(nn.Module):
+    """Stages on a last axis of width 4, each using its layers in one of the ways that occur."""
+
+    def __init__(self, stages: list[str], bias: bool) -> None:
+        super().__init__()
+        self.stages = stages
+        self.layers = nn.ModuleList(nn.Linear(4, 4, bias=bias) for _ in stages)
+        self.twins = nn.ModuleList(nn.Linear(4, 4, bias=bias) for _ in stages)
+        self.planes = nn.ModuleList(
+            nn.Conv2d(2, 2, (1, 3), padding="same", groups=1 + i % 2, bias=bias)
+            for i in range(len(stages))
+        )
+        for layer, twin in zip(self.layers, self.twins, strict=True):
+            twin.weight, twin.bias = layer.weight, layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage, layer, twin, plane in zip(
+            self.stages, self.layers, self.twins, self.planes, strict=True
+        ):
+            if stage == "once":
+                x = torch.tanh(layer(x))
+            elif stage == "twice":
+                x = layer(torch.tanh(layer(x)))
+            elif stage == "tied":
+                x = twin(torch.tanh(layer(x)))
+            elif stage == "folded":
+                x = layer(x.reshape(-1, 4)).reshape(x.shape)
+            elif stage == "in place":
+                h = layer(x)
+                h += x
+                x = h.tanh_()
+            else:  # a convolution over 2 channels of 1 x 2 places, whatever the tokens are
+                x = plane(x.reshape(-1, 2, 1, 2)).reshape(x.shape)
+        return x
+
+
+STAGES = ("once", "twice", "tied", "folded", "in place", "convolution")
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> ri.Problem:
+    stages = draw(st.lists(st.sampled_from(STAGES), min_size=1, max_size=4))
+    model = Stack(stages, draw(st.booleans()))
+    used = [
+        ("planes." if stage == "convolution" else "layers.") + str(i)
+        for i, stage in enumerate(stages)
+    ]
+    for i, stage in enumerate(stages):
+        if stage != "tied":
+            model.twins[i] = nn.Identity()
+    lead = (draw(st.integers(1, 5)), *draw(st.lists(st.integers(1, 3), max_size=2)))
+    g = torch.Generator().manual_seed(draw(st.integers(0, 2**31 - 1)))
+    x, y = (torch.randn(*lead, 4, generator=g).double() for _ in range(2))
+    return ri.Problem(model, ri.losses.SquaredError(), x, y, layers=used)
+
+
+@given(stacks(), st.integers(1, 3))
+def test_rows_make_the_gradients_of_any_combination_of_outputs_on_random_models(
+    problem, directions
+):
+    run = forward_pass(problem, problem.inputs, problem.targets)
+    v = torch.randn(directions, *run.outputs.shape, dtype=torch.float64)
+    rows = run.backward(v)
+    ours = problem.layout.flatten({k: matrices(g, run.inputs[k]) for k, g in rows.items()})
+    for k in range(directions):
+        # the loss's gradient in the outputs is f - y, here v
+        shifted = ri.Problem(
+            problem.model, problem.loss, problem.inputs, run.outputs - v[k],
+            layers=[layer.name for layer in problem.layout.layers],
+        )  # fmt: skip
+        truth = shifted.gradients()
+        assert (ours[k] - truth).norm() <= 1e3 * U * truth.norm()
+
+
+@given(stacks(), st.integers(1, 3), st.sampled_from(["exact", "sampled", "empirical"]))
+def test_batches_and_pieces_are_only_a_split_on_random_models(problem, batch_size, fisher):
+    draws = label_draws(problem, 2, None) if fisher == "sampled" else None
+    squares = []
+    for size in (batch_size, None):
+        total, places = 0.0, []
+        for sweep in sweeps(problem, fisher=fisher, samples=2, draws=draws, batch_size=size):
+            rows = {k: matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
+            flat = problem.layout.flatten(rows).flatten(0, 1)
+            total = total + flat.T @ flat
+            places += [sweep.place] if sweep.first else []
+        assert places == [place for place, _, _ in problem.batches(size or problem.num_examples)]
+        squares.append(total)
+    assert (squares[0] - squares[1]).norm() <= 1e3 * U * squares[1].norm()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -112,6 +204,48 @@ def test_sequences_of_other_lengths_padded_give_what_they_give_one_by_one():
     assert (together.gradients() - gradients).norm() <= 100 * U * gradients.norm()
     S = sum(ri.fast.KFAC(one).factors["2"][1] for one in alone) / 3
     assert (ri.fast.KFAC(together).factors["2"][1] - S).norm() <= 100 * U * S.norm()
+
+
+class Pooled(nn.Module):
+    """A layer on tokens, called twice; one on images; one on what is left of an example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.image, self.whole = nn.Linear(2, 2), nn.Conv2d(1, 2, 1), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.token(torch.tanh(self.token(x)))
+        image = self.image(x[:, None]).mean(dim=(2, 3))
+        return h + self.whole(image)[:, None]
+
+
+def test_rows_count_where_a_linear_acts_on_a_token_whose_label_counts():
+    y = torch.tensor([[0, -100, 1], [-100, -100, 0]])
+    problem = ri.Problem(Pooled(), ri.losses.CrossEntropy(), torch.randn(2, 3, 2), y)
+    run = forward_pass(problem, problem.inputs, problem.targets)
+    mask = y != -100
+    assert run.counted["token"].tolist() == torch.cat([mask, mask], dim=1).tolist()
+    assert run.counted["image"].shape == (2, 6)
+    assert bool(run.counted["image"].all())
+    assert bool(run.counted["whole"].all())
+    everything = forward_pass(problem, problem.inputs)
+    assert all(bool(rows.all()) for rows in everything.counted.values())
+
+
+@pytest.mark.parametrize(("n", "t"), [(2, 2), (3, 3), (5, 5), (2, 4), (6, 3), (4, 9), (3, 1)])
+def test_a_batch_on_another_axis_is_refused_whatever_the_lengths(n, t):
+    x = torch.randn(n, t, 3)
+    problem = ri.Problem(Swapped(), ri.losses.SquaredError(), x, torch.zeros(n, t, 2))
+    refusal = r"gradient of layer 'a' is not sum_r|first axis is not the \d examples"
+    with pytest.raises(ValueError, match=refusal):
+        ri.fast.KFAC(problem)
+
+
+def test_a_single_example_has_no_other_axis_to_mistake():
+    x, y = torch.randn(1, 4, 3), torch.zeros(1, 4, 2)
+    problem = ri.Problem(Swapped(), ri.losses.SquaredError(), x, y)
+    G = ri.exact.gauss_newton_matrix(problem)
+    assert (ri.exact.GaussNewton(problem).dense() - G).norm() <= 1e3 * U * G.norm()
 
 
 @pytest.mark.parametrize("model", [Functional(), Swapped()])

@@ -1,6 +1,7 @@
 """Nothing in refimpl touches the global random state, the default dtype, or the caller's model."""
 
 import copy
+import random
 
 import numpy as np
 import pytest
@@ -29,10 +30,11 @@ OPERATIONS = {
 def test_global_state_and_the_callers_model_are_left_alone(name):
     model = copy.deepcopy(MODEL)
     before = copy.deepcopy(model.state_dict())
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     OPERATIONS[name](ri.Problem(model, ri.losses.CrossEntropy(), X, Y))
     assert torch.equal(states[0], torch.random.get_rng_state())
     assert (states[1] == np.random.get_state()[1]).all()
+    assert states[2] == random.getstate()
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     for key, value in model.state_dict().items():
@@ -42,17 +44,3 @@ def test_global_state_and_the_callers_model_are_left_alone(name):
         assert not module._forward_pre_hooks
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert model.training
-
-
-def test_python_random_is_left_alone_outside_of_the_checked_tests():
-    # Under beartype `random` moves (it samples list items), so this runs without the import hook.
-    import subprocess
-    import sys
-
-    code = (
-        "import random, torch, refimpl as ri\n"
-        "m = torch.nn.Linear(2, 2); s = random.getstate()\n"
-        "p = ri.Problem(m, ri.losses.SquaredError(), torch.ones(3, 2), torch.zeros(3, 2))\n"
-        "ri.fast.EKFAC(p, fisher='sampled'); assert s == random.getstate()\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

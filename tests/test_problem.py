@@ -1,97 +1,240 @@
-"""A Problem's own copy, its inputs in every form, its gradients and measurements."""
+"""Problem: gradients as a plain loop of torch gives them, and nothing of the caller's is touched."""
 
+import copy
+
+import pytest
 import torch
-from hypothesis import given
-from strategies import mlp, problems
+from hypothesis import given, strategies as st
+from models import CASES, Tied, twice
+from strategies import problems
+from torch import Tensor, nn
 
 import refimpl as ri
 
-U = torch.finfo(torch.float64).eps / 2
+CE, SE = ri.losses.CrossEntropy, ri.losses.SquaredError
+U64, U32 = (torch.finfo(d).eps / 2 for d in (torch.float64, torch.float32))
 
 
-class Two(torch.nn.Module):
-    """Called with two tensors, one of them integer."""
+def looped_gradients(model: nn.Module, loss, inputs: Tensor, targets: Tensor) -> Tensor:
+    """One backward pass of torch per example, tracked parameters in named_parameters() order."""
+    model = copy.deepcopy(model).double().eval()
+    rows = []
+    for x, y in zip(inputs, targets, strict=True):
+        x = x.double() if x.is_floating_point() else x
+        value = loss.value(model(x[None]), y[None])[0]
+        parts = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
+        rows.append(torch.cat([part.reshape(-1) for part in parts]))
+    return torch.stack(rows)
+
+
+def in_torchs_order(problem: ri.Problem, gradients: Tensor) -> Tensor:
+    named = problem.layout.named(gradients)
+    order = [name for name, _ in problem.model.named_parameters() if name in named]
+    return torch.cat([named[name].flatten(1) for name in order], dim=1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_those_of_a_loop_over_examples(name):
+    model, shape = CASES[name]
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(4, *shape, generator=g).double()
+    y = torch.randn(model.double()(x).shape, generator=g).double()
+    problem = ri.Problem(model, SE(), x, y)
+    truth = looped_gradients(model, SE(), x, y)
+    # some hundred products of a few factors, summed in two orders
+    assert (
+        in_torchs_order(problem, problem.gradients()) - truth
+    ).norm() <= 1e3 * U64 * truth.norm()
+
+
+@given(problems())
+def test_gradients_of_random_problems_are_those_of_a_loop_over_examples(problem):
+    truth = looped_gradients(
+        problem.model.requires_grad_(), problem.loss, problem.inputs, problem.targets
+    )
+    ours = in_torchs_order(problem, problem.gradients())
+    assert (ours - truth).norm() <= 1e3 * U64 * truth.norm()
+    again = problem.gradients(problem.inputs.clone(), problem.targets.clone())
+    assert torch.equal(in_torchs_order(problem, again), ours)
+
+
+def state_of(model: nn.Module) -> dict[str, object]:
+    return {
+        "values": {k: v.clone() for k, v in model.state_dict().items()},
+        "parameters": [id(p) for p in model.parameters()],
+        "requires_grad": [p.requires_grad for p in model.parameters()],
+        "grad": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "training": [m.training for m in model.modules()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+                  for m in model.modules()],
+    }  # fmt: skip
+
+
+def assert_same(before, after) -> None:
+    if isinstance(before, dict):
+        assert before.keys() == after.keys()
+        before, after = list(before.values()), list(after.values())
+    if isinstance(before, list):
+        for a, b in zip(before, after, strict=True):
+            assert_same(a, b)
+    elif isinstance(before, Tensor):
+        assert before.dtype == after.dtype
+        assert torch.equal(before, after)
+    else:
+        assert before == after
+
+
+def everything(problem: ri.Problem) -> None:
+    """What has ever been seen to destroy a parameter: every transform of torch.func, and hooks."""
+    problem.losses()
+    problem.gradients()
+    problem.measure(parameters=problem.parameters.expand(2, -1))
+    ri.exact.jacobian(problem)
+    ri.exact.hessian(problem)
+    ri.exact.gauss_newton_matrix(problem)
+    ri.exact.bregman_response(problem, [0], epsilon=1e-2, damping=1.0)
+    for curvature in (ri.fast.KFAC(problem), ri.fast.EKFAC(problem, fisher="sampled")):
+        ri.influence(problem, problem.inputs, problem.targets, curvature=curvature, damping=0.1)
+
+
+@pytest.mark.parametrize("make", [twice, Tied], ids=["module held twice", "tied modules"])
+def test_models_that_share_modules_survive_everything(make):
+    # pytorch#164759: functional_call with jvp could leave a wrapped tensor where a parameter was.
+    model = make().train()
+    model[0].weight.requires_grad_(False) if isinstance(model, nn.Sequential) else None
+    model(torch.ones(1, 3)).sum().backward()  # so that there are .grad to lose
+    x, y = torch.randn(4, 3), torch.randn(4, *model(torch.ones(1, 3)).shape[1:])
+    x0, y0, before = x.clone(), y.clone(), state_of(model)
+    problem = ri.Problem(model, SE(), x, y)
+    own = state_of(problem.model)
+    everything(problem)
+    assert_same(before, state_of(model))
+    assert_same(own, state_of(problem.model))
+    assert torch.equal(x, x0)
+    assert torch.equal(y, y0)
+
+
+def test_batch_norm_in_evaluation_mode_keeps_its_statistics_and_dropout_does_nothing():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+    model[1].running_mean += 0.3
+    model.eval()
+    before = state_of(model)
+    problem = ri.Problem(model, SE(), torch.randn(5, 3), torch.randn(5, 2))
+    everything(problem)
+    assert_same(before, state_of(model))
+    assert problem.frozen == ("1.weight", "1.bias")
+    assert torch.allclose(problem.outputs(), model.double()(problem.inputs), rtol=1e-12)
+
+
+def test_later_changes_of_the_callers_model_and_data_change_nothing():
+    model, x, y = nn.Linear(3, 2).double(), torch.randn(4, 3).double(), torch.zeros(4, 2).double()
+    problem = ri.Problem(model, SE(), x, y)
+    before = problem.losses()
+    with torch.no_grad():
+        model.weight.zero_()
+    x.zero_()
+    y.fill_(9.0)
+    assert torch.equal(problem.losses(), before)
+
+
+class Several(nn.Module):
+    """Embeds tokens (frozen), adds real features, and projects."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding, self.a = torch.nn.Embedding(5, 3), torch.nn.Linear(3, 2)
+        self.embedding, self.mix, self.head = nn.Embedding(7, 3), nn.Linear(2, 3), nn.Linear(3, 4)
 
-    def forward(self, ids, scale):
-        return self.a(self.embedding(ids) * scale)
-
-
-@given(problems(examples=(1, 5), depth=(1, 3)))
-def test_gradients_are_those_of_autograd_one_example_at_a_time(problem):
-    gradients = problem.gradients()
-    for n in range(problem.num_examples):
-        theta = problem.parameters.clone().requires_grad_()
-        one = problem.losses(problem.inputs[n : n + 1], problem.targets[n : n + 1], theta)
-        (truth,) = torch.autograd.grad(one.sum(), theta)
-        # The same products in batches of another shape
-        scale = truth.norm() + problem.inputs[n].norm()
-        assert (gradients[n] - truth).norm() <= 1e3 * U * scale
+    def forward(self, tokens: Tensor, extra: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.embedding(tokens) + self.mix(extra)[:, None]))
 
 
-def test_tuples_and_dicts_are_the_models_arguments():
-    model = Two()
-    ids, scale = torch.arange(4), torch.rand(4, 1)
-    y = torch.arange(4) % 2
-    by_tuple = ri.Problem(model, ri.losses.CrossEntropy(), (ids, scale), y)
-    by_dict = ri.Problem(model, ri.losses.CrossEntropy(), {"scale": scale, "ids": ids}, y)
-    assert by_tuple.num_examples == 4
-    assert torch.equal(by_tuple.gradients(), by_dict.gradients())
-    assert torch.equal(ri.fast.KFAC(by_tuple).dense(), ri.fast.KFAC(by_dict).dense())
-    assert by_tuple.frozen == ("embedding.weight",)
-    G = ri.exact.gauss_newton_matrix(by_dict)
-    assert (ri.exact.GaussNewton(by_dict).dense() - G).norm() <= 100 * U * G.norm()
+def test_inputs_may_be_a_tuple_or_a_dict_and_integers_stay_integers():
+    model = Several()
+    tokens, extra, y = torch.randint(7, (5, 3)), torch.randn(5, 2), torch.randint(4, (5, 3))
+    by_place = ri.Problem(model, CE(), (tokens, extra), y)
+    by_name = ri.Problem(model, CE(), {"extra": extra, "tokens": tokens}, y)
+    assert by_place.frozen == ("embedding.weight",)
+    assert by_place.inputs[0].dtype == torch.int64
+    assert by_place.inputs[1].dtype == torch.float64
+    double, truth = copy.deepcopy(model).double(), []
+    for n in range(5):
+        loss = CE().value(double(tokens[n : n + 1], extra[n : n + 1].double()), y[n : n + 1])[0]
+        truth.append(torch.autograd.grad(loss, double.mix.weight)[0])
+    truth = torch.stack(truth)
+    for problem in (by_place, by_name):
+        ours = problem.layout.named(problem.gradients())["mix.weight"]
+        assert (ours - truth).norm() <= 100 * U64 * truth.norm()
+        assert torch.equal(problem.gradients(problem.inputs, problem.targets), problem.gradients())
+        assert problem.num_examples == 5
+        everything(problem)
 
 
-def test_layers_are_chosen_by_pattern_and_the_rest_is_frozen():
-    model = torch.nn.ModuleDict({"mlp": mlp([3, 4, 3], bias=True, activation="tanh")})
-    model["head"] = torch.nn.Linear(3, 2)
-
-    class Whole(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts = model
-
-        def forward(self, x):
-            return self.parts["head"](self.parts["mlp"](x))
-
-    x, y = torch.randn(5, 3), torch.zeros(5, 2)
-    whole = ri.Problem(Whole(), ri.losses.SquaredError(), x, y)
-    some = ri.Problem(Whole(), ri.losses.SquaredError(), x, y, layers=["parts.mlp.*"])
-    assert some.frozen == ("parts.head.weight", "parts.head.bias")
-    assert whole.frozen == ()
-    last = whole.layout.blocks[-1]
-    assert last.name == "parts.head"
-    assert some.num_parameters == whole.num_parameters - last.outputs * last.inputs
+def test_layers_choose_names_patterns_and_their_order():
+    model = Several()
+    data = (torch.randint(7, (5, 3)), torch.randn(5, 2)), torch.randint(4, (5, 3))
+    problem = ri.Problem(model, CE(), *data, layers=["head", "m*"])
+    assert [layer.name for layer in problem.layout.layers] == ["head", "mix"]
+    assert torch.equal(problem.parameters[:3], model.head.weight[0].double())
+    only = ri.Problem(model, CE(), *data, layers=["mix"])
+    assert only.frozen == ("embedding.weight", "head.weight", "head.bias")
+    assert only.num_parameters == 9
+    part = problem.layout.named(problem.gradients())["mix.weight"].flatten(1)
+    assert torch.equal(only.layout.named(only.gradients())["mix.weight"].flatten(1), part)
 
 
-def test_float32_stays_float32():
-    model = mlp([3, 4, 2], bias=True, activation="tanh")
-    x, y = torch.randn(5, 3), torch.arange(5) % 2
-    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, y, dtype=torch.float32)
-    double = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
-    for kind in (ri.exact.GaussNewton, ri.fast.KFAC, ri.fast.EKFAC, ri.fast.Diagonal):
-        single = kind(problem)
-        assert single.dense().dtype == torch.float32
-        solution = single.solve(problem.parameters, 0.1)
-        assert solution.value.dtype == torch.float32
-        assert bool(solution.certificate.converged)
-    G = ri.exact.GaussNewton(double).dense()
-    error = (ri.exact.GaussNewton(problem).dense().double() - G).norm()
-    assert error <= 100 * torch.finfo(torch.float32).eps * G.norm()
+def test_float32_problems_compute_in_float32_to_its_roundoff():
+    g = torch.Generator().manual_seed(0)
+    model, x = (
+        nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
+        torch.randn(6, 4, generator=g),
+    )
+    y = torch.arange(6) % 3
+    single, double = (
+        ri.Problem(model, CE(), x, y, dtype=d) for d in (torch.float32, torch.float64)
+    )
+    ours, truth = single.gradients(), double.gradients()
+    assert single.parameters.dtype == single.losses().dtype == ours.dtype == torch.float32
+    assert (ours - truth).norm() <= 100 * U32 * truth.norm()
+    assert ri.fast.KFAC(single).dense().dtype == torch.float32
 
 
-def test_several_parameter_vectors_are_measured_at_once():
-    model = mlp([3, 4, 2], bias=True, activation="tanh")
-    x, y = torch.randn(5, 3), torch.arange(5) % 2
-    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
-    theta = torch.stack([problem.parameters, 2 * problem.parameters])
-    many = problem.measure(x, y, parameters=theta)
-    assert many.shape == (2, 5)
-    for k in range(2):
-        one = problem.measure(x, y, parameters=theta[k])
-        assert torch.allclose(many[k], one, rtol=100 * U, atol=10 * U)
-    assert torch.equal(problem.measure(x, y), problem.measure())
+def test_measurements_are_functions_of_the_outputs_of_an_example_and_its_target():
+    model, x, y = nn.Linear(3, 4), torch.randn(5, 3), torch.tensor([0, 3, 1, 2, 2])
+    problem = ri.Problem(model, CE(), x, y)
+    f = problem.outputs()
+    assert torch.equal(problem.measure(), problem.losses())
+    assert torch.equal(problem.measure(measurement=lambda out, label: out[label]), f[range(5), y])
+    assert torch.equal(problem.measure(measurement="logit"), f[range(5), y])
+    gradients = problem.measurement_gradients(measurement="logit")
+    rows = problem.layout.matrices(gradients)[""]  # d f_y / d [W | b] = e_y [x | 1]
+    expected = torch.zeros(5, 4, 4).double()
+    expected[range(5), y] = torch.cat([x, torch.ones(5, 1)], dim=1).double()
+    assert torch.equal(rows, expected)
+
+
+@given(problems(), st.integers(1, 3))
+def test_measurements_at_several_parameters_are_those_at_each(problem, count):
+    steps = torch.randn(count, problem.num_parameters, generator=torch.Generator().manual_seed(0))
+    theta = problem.parameters + 0.1 * steps
+    together = problem.measure(parameters=theta)
+    each = torch.stack([problem.losses(parameters=one) for one in theta])
+    # a batched product may sum in another order than a single one
+    assert (together - each).abs().max() <= 1e3 * U64 * (1 + each.abs().max())
+
+
+def test_grad_mode_of_the_caller_does_not_matter():
+    problem = ri.Problem(nn.Linear(3, 2), SE(), torch.randn(4, 3), torch.randn(4, 2))
+    with torch.no_grad():
+        inside = problem.gradients(), ri.fast.KFAC(problem).dense(), ri.exact.hessian(problem)
+    outside = problem.gradients(), ri.fast.KFAC(problem).dense(), ri.exact.hessian(problem)
+    for a, b in zip(inside, outside, strict=True):
+        assert torch.equal(a, b)
+        assert not a.requires_grad
+
+
+def test_batches_cover_the_data_in_order():
+    problem = ri.Problem(nn.Linear(3, 2), SE(), torch.randn(5, 3), torch.randn(5, 2))
+    pieces = list(problem.batches(2))
+    assert [place for place, _, _ in pieces] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert torch.equal(torch.cat([x for _, x, _ in pieces]), problem.inputs)
+    assert torch.equal(torch.cat([y for _, _, y in pieces]), problem.targets)

@@ -1,0 +1,121 @@
+"""Agreement tables: which figure stands where, which are the best and the worst, and as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from refimpl.report import text
+from refimpl.report.results import Cell, Results, Statistic, cell
+
+__all__ = ["Entry", "Row", "Table", "agreement_table", "markdown"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure in a table. mark: "best" (or not told apart from it), "worst", or nothing."""
+
+    cell: Cell | None
+    mark: str = ""
+
+    @property
+    def value(self) -> str:
+        """The figure."""
+        return "–" if self.cell is None else text.figure(self.cell.value)
+
+    @property
+    def interval(self) -> str:
+        """Its interval, and how many queries it leaves out as undefined."""
+        if self.cell is None:
+            return ""
+        without = f", {self.cell.undefined} undefined" if self.cell.undefined else ""
+        return f"{text.figure(self.cell.low)} … {text.figure(self.cell.high)}{without}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One curvature; `aside` keeps it out of the contest for best and worst."""
+
+    name: str
+    description: str
+    aside: bool
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of curvatures, columns of statistics, at one damping against one reference."""
+
+    reference: str
+    damping: float
+    columns: list[Statistic]
+    rows: list[Row]
+
+
+def agreement_table(results: Results, reference: str, damping: float) -> Table:
+    """Every curvature's agreement with a reference at one damping.
+
+    Best and worst are sought among the approximations: the truth stands aside. Every figure whose
+    interval meets the best one's is marked as best with it, because the data do not tell them
+    apart; the worst likewise. A mark that most of the column would carry says nothing and is left
+    out.
+
+    Args:
+        results: The plain data.
+        reference: Name of the reference.
+        damping: lambda.
+    """
+    truth = results.get("truth")
+    columns = list(results.get("statistics", []))
+    names = [c for c in results["curvatures"] if c["name"] != reference]
+    columns = [
+        s
+        for s in columns
+        if any(cell(results, reference, damping, c["name"], s["name"]) for c in names)
+    ]
+    grid = {
+        c["name"]: [cell(results, reference, damping, c["name"], s["name"]) for s in columns]
+        for c in names
+    }
+    rivals = [c["name"] for c in names if c["name"] != truth]
+    marks = {
+        (name, j): mark
+        for j, s in enumerate(columns)
+        for name, mark in _marks({n: grid[n][j] for n in rivals}, s["better"]).items()
+    }
+    rows = [
+        Row(
+            c["name"],
+            c["description"],
+            c["name"] == truth,
+            [Entry(grid[c["name"]][j], marks.get((c["name"], j), "")) for j in range(len(columns))],
+        )
+        for c in names
+        if any(grid[c["name"]])
+    ]
+    return Table(reference, damping, columns, rows)
+
+
+def _marks(column: dict[str, Cell | None], better: str) -> dict[str, str]:
+    known = {name: c for name, c in column.items() if c is not None}
+    if len(known) < 2:
+        return {}
+    ordered = sorted(known.values(), key=lambda c: c.value, reverse=better == "higher")
+    marks: dict[str, str] = {}
+    for extreme, mark in ((ordered[-1], "worst"), (ordered[0], "best")):
+        tied = [name for name, c in known.items() if c.overlaps(extreme)]
+        if 2 * len(tied) <= len(known):
+            marks |= dict.fromkeys(tied, mark)
+    return marks
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown; best figures in bold."""
+    head: Sequence[str] = ["curvature", *(s["label"] for s in table.columns)]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(table.columns)]
+    for row in table.rows:
+        cells = [
+            (f"**{e.value}**" if e.mark == "best" else e.value)
+            + (f" [{e.interval}]" if e.interval else "")
+            for e in row.entries
+        ]
+        lines.append("| " + " | ".join([row.name, *cells]) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""Numbers as a reader wants them."""
+
+import math
+import re
+
+from refimpl.report.results import Cell
+
+__all__ = [
+    "damping",
+    "figure",
+    "interval",
+    "joined",
+    "plus",
+    "power",
+    "seconds",
+    "sentence",
+    "signed",
+    "unbroken",
+]
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MINUS = "\u2212"
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A number with so many decimals, more when it is tiny, a power of ten when it is huge."""
+    if value == 0 or 10**-digits <= abs(value) < 1e4:
+        return f"{value:.{digits}f}".replace("-", MINUS)
+    return power(value)
+
+
+def power(value: float) -> str:
+    """A number in scientific notation: 2.5 × 10⁻⁹."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}".replace("-", MINUS)
+    exponent = math.floor(math.log10(abs(value)))
+    mantissa = f"{value / 10**exponent:.1f}"
+    if mantissa in ("10.0", "-10.0"):
+        mantissa, exponent = mantissa.replace("10.0", "1.0"), exponent + 1
+    return f"{mantissa} × 10{str(exponent).translate(SUPERSCRIPT)}".replace("-", MINUS)
+
+
+def damping(value: float) -> str:
+    """λ: a power of ten where it is one."""
+    exponent = round(math.log10(value)) if value > 0 else 0
+    if value > 0 and math.isclose(value, 10.0**exponent, rel_tol=1e-9):
+        return f"10{str(exponent).translate(SUPERSCRIPT)}"
+    return f"{value:g}"
+
+
+def interval(cell: Cell, digits: int = 3) -> str:
+    """0.912 [0.905, 0.918]."""
+    return f"{figure(cell.value, digits)} [{figure(cell.low, digits)}, {figure(cell.high, digits)}]"
+
+
+def plus(value: float, digits: int = 3) -> str:
+    """A number with its sign, a plus included."""
+    return ("+" if value > 0 else "") + figure(value, digits)
+
+
+def signed(cell: Cell, digits: int = 3) -> str:
+    """+0.012 [+0.005, +0.018]."""
+    return f"{plus(cell.value, digits)} [{plus(cell.low, digits)}, {plus(cell.high, digits)}]"
+
+
+def unbroken(text: str) -> str:
+    """With no line break inside λ = 10⁻³, 2.5 × 10⁻⁹ and [0.1, 0.2]."""
+    text = text.replace("λ = ", "λ\u00a0=\u00a0").replace(" × ", "\u00a0×\u00a0")
+    return re.sub(r"\[[^\]]*\]", lambda match: match.group().replace(" ", "\u00a0"), text)
+
+
+def sentence(text: str) -> str:
+    """With its first letter, and nothing else, made a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def joined(parts: list[str], last: str = "and") -> str:
+    """a, b and c."""
+    if len(parts) <= 1:
+        return "".join(parts)
+    return ", ".join(parts[:-1]) + f" {last} " + parts[-1]
+
+
+def seconds(value: float) -> str:
+    """A duration."""
+    return f"{value:.1f} s" if value < 120 else f"{int(value // 60)} min {value % 60:.0f} s"

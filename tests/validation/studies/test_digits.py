@@ -1,0 +1,117 @@
+"""The study of handwritten digits, at its quick sizes, from the command line to the page."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from refimpl import report
+from validation import comparisons
+from validation.__main__ import app
+from validation.runner import InProcess
+from validation.studies import digits
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["report", *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished quick run of two seeds."""
+    out = tmp_path_factory.mktemp("reports")
+    found = invoke("digits", "--quick", "--seeds", "0,1", "--out", str(out))
+    assert found.exit_code == 0, found.output
+    assert f"report: {out}/digits/report.html" in found.output
+    return out
+
+
+def test_the_page_the_summary_the_data_and_the_index_are_there(folder: Path) -> None:
+    results = report.read(folder / "digits")
+    names = {p.name for p in (folder / "digits").iterdir()} - {"parts", ".lock"}
+    assert names == {"report.html", "results.json", "summary.md"}
+    assert (folder / "digits" / "report.html").read_text() == report.page(results)
+    assert "digits/report.html" in (folder / "index.html").read_text()
+
+
+def test_every_curvature_damping_and_reference_is_measured_for_each_seed(folder: Path) -> None:
+    figures = report.read(folder / "digits")["agreement"]
+    wanted = {
+        (seed, reference, damping, entry.name, "pearson")
+        for seed in (0, 1)
+        for reference in (comparisons.TRUTH, *comparisons.SIGNS)
+        for damping in digits.QUICK["dampings"]
+        for entry in comparisons.CURVATURES
+        if entry.name != reference
+    }
+    keys = ("seed", "reference", "damping", "curvature", "statistic")
+    assert wanted <= {tuple(f[k] for k in keys) for f in figures}
+    assert all(f["value"] is None or abs(f["value"]) <= 1 for f in figures if f["statistic"] != "ihvp_error" and f["statistic"] != "change_error")  # fmt: skip # noqa: E501
+
+
+def test_seeds_differ(folder: Path) -> None:
+    figures = report.read(folder / "digits")["agreement"]
+    one, other = ([f["value"] for f in figures if f["seed"] == seed] for seed in (0, 1))
+    assert len(one) == len(other)
+    assert one != other
+
+
+def test_provenance_names_what_made_it(folder: Path) -> None:
+    provenance = report.read(folder / "digits")["provenance"]
+    assert provenance["seeds"] == "0, 1"
+    assert {"python", "torch", "numpy", "scipy"} <= set(provenance["libraries"])
+    assert provenance["configuration"]["train"] == str(digits.QUICK["train"])
+    assert set(provenance["time by part"]) == {p.name for p in digits.parts(quick())}
+
+
+def test_a_rerun_computes_nothing_and_saved_results_redraw_the_same_page(folder: Path) -> None:
+    before = {p: p.read_bytes() for p in (folder / "digits").glob("*.*") if p.is_file()}
+    arguments = ("digits", "--quick", "--seeds", "0,1", "--out", str(folder))
+    again = invoke(*arguments)
+    assert re.search(r"digits: (\d+) of \1 parts found saved", again.output)
+    (folder / "digits" / "report.html").unlink()
+    redrawn = invoke(*arguments, "--from-saved")
+    assert redrawn.exit_code == 0
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_results_are_strict_json(folder: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads((folder / "digits" / "results.json").read_text(), parse_constant=refuse)
+
+
+def test_training_reports_where_it_ended() -> None:
+    part = digits.parts(quick())[0]
+    values, arrays = InProcess().submit(part.work, quick() | {"seed": 0}, {}).result()
+    assert values["train_accuracy"] > 0.9
+    assert values["gradient_norm"] < 1e-2 * values["initial_gradient_norm"]
+    assert values["parameters"] == 64 * 6 + 6 + 6 * 10 + 10 == sum(a.size for a in arrays.values())
+
+
+def test_the_setting_is_the_trained_model() -> None:
+    config = quick() | {"seed": 0}
+    values, arrays = digits.train(config, {})
+    at = digits.setting(config, {"train": digits_result(values, arrays)})
+    assert float(at.problem.losses().mean()) == values["train_loss"]
+    assert len(at.query_targets) == config["queries"]
+
+
+def test_the_full_study_has_the_sizes_that_it_promises() -> None:
+    config = digits.CONFIG
+    assert (config["train"], config["queries"], config["sizes"]) == (1000, 200, [64, 32, 10])
+    assert config["dampings"] == [1e-1, 1e-2, 1e-3, 1e-4]
+    assert config["examples"] >= 200
+
+
+def quick() -> dict[str, object]:
+    return {**digits.CONFIG, **digits.QUICK}
+
+
+def digits_result(values: dict[str, object], arrays: dict[str, object]) -> object:
+    from validation.saved import Result as Saved
+
+    return Saved(values, arrays)  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""Command line: python -m validation report [STUDY ...]."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from refimpl import report as pages
+from validation import provenance
+from validation.progress import Progress
+from validation.runner import Busy, PartsFailed, Run, Study, run, saved_run
+from validation.studies import STUDIES
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Studies of influence functions on real data."""
+
+
+@app.command()
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the reports.")] = Path("reports"),
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute everything anew.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes, to try the machinery.")
+    ] = False,
+    from_saved: Annotated[
+        bool, typer.Option("--from-saved", help="Draw pages from saved results; compute nothing.")
+    ] = False,
+) -> None:
+    """Run studies, resuming what an earlier run left, and write their pages and an index."""
+    chosen = names or list(STUDIES)
+    if unknown := [name for name in chosen if name not in STUDIES]:
+        raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
+    wanted = _seeds(seeds)
+    console = Console()
+
+    def compute(study: Study, folder: Path) -> Run:
+        config = {**study.config, **(study.quick if quick else {})}
+        if from_saved:
+            return saved_run(study, folder, seeds=wanted, config=config)
+        return run(
+            study, folder, seeds=wanted, config=config, fresh=fresh, progress=Progress(console)
+        )
+
+    failed = [name for name in chosen if not _write(STUDIES[name], out, quick, compute, console)]
+    print(f"index: {pages.write_index(out)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write(
+    study: Study, out: Path, quick: bool, compute: Callable[[Study, Path], Run], console: Console
+) -> bool:
+    """Run one study and write its page; whether it succeeded."""
+    folder = out / study.name
+    try:
+        found = compute(study, folder)
+    except (Busy, PartsFailed, FileNotFoundError) as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return False
+    config = {**study.config, **(study.quick if quick else {})}
+    results = study.results(config, found.results)
+    results["provenance"] = provenance.of(config, found)
+    print(f"report: {pages.write(results, folder)}")  # type: ignore[arg-type]
+    return True
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(s) for s in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"seeds must be whole numbers with commas, got {text!r}") from None
+    if len(set(seeds)) != len(seeds):
+        raise typer.BadParameter(f"a seed is given twice: {text!r}")
+    return seeds
+
+
+if __name__ == "__main__":
+    app()

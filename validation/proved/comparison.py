@@ -1,0 +1,224 @@
+"""float64 against proof: refimpl's answers, their enclosures, and the bounds between the two."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from flint import arb, arb_mat
+from jaxtyping import Float
+from numpy import ndarray
+
+from validation.proved import arb_solves, rotation_bounds, solve_bounds
+from validation.proved.answers import Answers, answers
+from validation.proved.arb_mlp import Enclosure, enclose
+from validation.proved.arb_solves import Eigenpairs
+from validation.proved.balls import balls, diagonal, distance, midpoints, precision, rows, stack
+from validation.proved.bounds import Bounds, bounds, corrected_eigenvalues
+from validation.proved.problems import PROBLEMS, MicroProblem
+from validation.proved.records import ProvedRecord, record
+from validation.proved.rotation_bounds import LARGEST_TURN, Turned, turns
+from validation.proved.rounding import Rounded, U, exact
+from validation.proved.solve_bounds import EIGENSOLVER, Vectors
+
+__all__ = ["Truth", "compare", "proved_records", "truth"]
+
+Entry = tuple[str, ndarray, ndarray]  # quantity, errors, bounds
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Enclosures and bounds of one problem, and exact right-hand sides [k, P] for its solves."""
+
+    enclosure: Enclosure
+    bounds: Bounds
+    eigenpairs: list[tuple[Eigenpairs | None, Eigenpairs | None]]
+    vectors: Float[ndarray, "k P"]
+
+
+def proved_records(problems: Sequence[MicroProblem] = PROBLEMS) -> list[ProvedRecord]:
+    """Compare refimpl with the proved value of every quantity of every problem."""
+    records: list[ProvedRecord] = []
+    for problem in problems:
+        known = truth(problem)
+        records.extend(compare(problem, known, answers(problem, known.vectors)))
+    return records
+
+
+def truth(problem: MicroProblem) -> Truth:
+    """Enclose a problem and bound the errors that float64 may make on it."""
+    with precision():
+        enclosure = enclose(problem)
+        pairs = [tuple(arb_solves.eigenpairs(m) for m in factors) for factors in enclosure.factors]
+        # A vector in general position, and gradients: those lie in the range of G.
+        vectors = np.stack([problem.probe(), *midpoints(enclosure.gradients)[:2]])
+    return Truth(enclosure, bounds(problem), [(a, s) for a, s in pairs], vectors)
+
+
+def compare(problem: MicroProblem, known: Truth, given: Answers) -> list[ProvedRecord]:
+    """Every quantity of one problem: its error from the proved value against its bound."""
+    with precision():
+        found = [
+            *_derivatives(known, given),
+            *_factors(known, given),
+            *_own_basis(problem, known, given),
+            *_inverses(problem, known, given),
+            *_end_to_end(problem, known, given),
+        ]
+    return [record(problem.name, *entry) for entry in found]
+
+
+def _derivatives(known: Truth, given: Answers) -> Iterator[Entry]:
+    e, b = known.enclosure, known.bounds
+    yield "outputs", distance(given.outputs, e.outputs), b.outputs.error
+    yield "Jacobian", distance(given.jacobian, e.jacobian), b.jacobian.error
+    yield "gradients", distance(given.gradients, e.gradients), b.gradients.error
+    queries = distance(given.query_gradients, e.query_gradients)
+    yield "gradients of queries", queries, b.query_gradients.error
+    yield "GNH by definition", distance(given.by_definition, e.gauss_newton), b.by_definition.error
+    yield "GNH, structured", distance(given.structured, e.gauss_newton), b.structured.error
+    yield "Hessian", distance(given.hessian, e.hessian), b.hessian.error
+
+
+def _factors(known: Truth, given: Answers) -> Iterator[Entry]:
+    """A and S entry by entry; eigenvectors, where proved, by the sine of their angle."""
+    for layer, (true, (A, S)) in enumerate(
+        zip(known.enclosure.factors, known.bounds.factors, strict=True)
+    ):
+        yield "A", distance(given.factors[layer][0], true[0]), A.error
+        yield "S", distance(given.factors[layer][1], true[1]), S.error
+        for Q, pairs, factor in zip(
+            given.basis[layer], known.eigenpairs[layer], (A, S), strict=True
+        ):
+            if pairs is None or np.max(turns(factor, _values(pairs))) > LARGEST_TURN:
+                continue
+            # all gaps are wider than 1e3 ||E||: sin(angle) <= ||E|| / gap, the norm of q^ to 15 n u
+            turn = turns(factor, _values(pairs)).max(axis=0) + EIGENSOLVER / 2 * len(Q) * U
+            yield "eigenvectors", _sines(Q, pairs.vectors), turn
+
+
+def _own_basis(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+    """Lambda, solves and influences of EK-FAC in refimpl's own eigenbasis, whatever the spectrum."""
+    e, b = known.enclosure, known.bounds
+    basis = [(balls(Q_A), balls(Q_S)) for Q_A, Q_S in given.basis]
+    true: list[arb_mat] = []
+    limits: list[Rounded] = []
+    for layer, ((Q_A, Q_S), place) in enumerate(zip(given.basis, problem.slices, strict=True)):
+        true.append(arb_solves.corrected_eigenvalues(e, layer, *basis[layer]))
+        limits.append(corrected_eigenvalues(b.pseudo, layer, Q_A, Q_S))
+        yield "Λ, own basis", distance(given.eigenvalues[layer], true[-1]), limits[-1].error
+        # tr (Q^T G Q) = tr G but for a basis orthonormal to 30 n u
+        trace = sum((e.gauss_newton[i, i] for i in range(place.start, place.stop)), arb(0))
+        total = sum(balls(given.eigenvalues[layer]).entries(), arb(0))
+        error = float((total - trace).abs_upper())
+        loose = EIGENSOLVER * (len(Q_A) + len(Q_S)) * U * float(trace.abs_upper())
+        yield "trace of Λ", np.array(error), np.array(limits[-1].error.sum() + loose)
+    solved = _solved(known, partial(arb_solves.solve_eigenbasis, problem, basis, true))
+    limit = solve_bounds.own_basis_solve(problem, given.basis, limits, solved.vectors.b)
+    yield "EK-FAC solve, own basis", distance(given.solves["EK-FAC"], solved.x), limit.error
+    still = [
+        Turned(Q_A, Q_S, np.zeros_like(Q_A), np.zeros_like(Q_S), limit, skew=0.0)
+        for (Q_A, Q_S), limit in zip(given.basis, limits, strict=True)
+    ]
+    error = distance(given.influences["EK-FAC"], solved.influences)
+    bound = rotation_bounds.influence_error(problem, still, solved.queries, solved.training)
+    yield "EK-FAC influence, own basis", error, bound
+
+
+def _inverses(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+    """Solves with the GNH and K-FAC by their Euclidean error, and their influences."""
+    e, b = known.enclosure, known.bounds
+    routes = {
+        "GNH": (
+            arb_solves.solve_gauss_newton,
+            solve_bounds.gauss_newton_solve,
+            solve_bounds.gauss_newton_influence,
+        ),
+        "K-FAC": (arb_solves.solve_kfac, solve_bounds.kfac_solve, solve_bounds.kfac_influence),
+    }
+    for name, (solve, solve_bound, influence_bound) in routes.items():
+        solved = _solved(known, partial(solve, problem, e))
+        error = _row_norms(distance(given.solves[name], solved.x))
+        yield f"{name} solve", error, solve_bound(problem, b, solved.vectors)
+        error = distance(given.influences[name], solved.influences)
+        bound = influence_bound(problem, b, solved.queries, solved.training)
+        yield f"{name} influence", error, bound
+
+
+def _end_to_end(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+    """EK-FAC from the data on, in proved eigenvectors wherever the spectrum allows."""
+    e, b = known.enclosure, known.bounds
+    basis: list[tuple[arb_mat, arb_mat]] = []
+    true: list[arb_mat] = []
+    blocks: list[Turned] = []
+    proved = 0
+    for layer, (pairs, factors) in enumerate(zip(known.eigenpairs, b.factors, strict=True)):
+        chosen: list[arb_mat] = []
+        turned: list[ndarray] = []
+        for pair, factor, own in zip(pairs, factors, given.basis[layer], strict=True):
+            turn = None if pair is None else turns(factor, _values(pair))
+            if pair is None or turn is None or np.max(turn) > LARGEST_TURN:
+                chosen.append(balls(own))
+                turned.append(np.zeros_like(own))
+            else:
+                proved += 1
+                chosen.append(pair.vectors)
+                turned.append(turn)
+        basis.append((chosen[0], chosen[1]))
+        true.append(arb_solves.corrected_eigenvalues(e, layer, *basis[layer]))
+        Q_A, Q_S = midpoints(chosen[0]), midpoints(chosen[1])
+        limit = corrected_eigenvalues(b.pseudo, layer, Q_A, Q_S)
+        blocks.append(Turned(Q_A, Q_S, turned[0], turned[1], limit))
+    if not proved:
+        return
+    for values, lam, block in zip(given.eigenvalues, true, blocks, strict=True):
+        yield "Λ, end to end", distance(values, lam), rotation_bounds.eigenvalue_error(block)
+    solved = _solved(known, partial(arb_solves.solve_eigenbasis, problem, basis, true))
+    error = _row_norms(distance(given.solves["EK-FAC"], solved.x))
+    bound = rotation_bounds.solve_error(problem, blocks, solved.vectors)
+    yield "EK-FAC solve, end to end", error, bound
+    error = distance(given.influences["EK-FAC"], solved.influences)
+    bound = rotation_bounds.influence_error(problem, blocks, solved.queries, solved.training)
+    yield "EK-FAC influence, end to end", error, bound
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Proved solutions of the right-hand sides [k, P], and influences [Q, N]; what bounds ask of them."""
+
+    x: arb_mat
+    influences: arb_mat
+    vectors: Vectors
+    queries: Vectors
+    training: Vectors
+
+
+def _solved(known: Truth, solve: Callable[[arb_mat], arb_mat]) -> _Solved:
+    e, b = known.enclosure, known.bounds
+    right = [balls(known.vectors), e.query_gradients, e.gradients]
+    together = solve(stack(right))  # one factorisation for all
+    ends = np.cumsum([0, *(matrix.nrows() for matrix in right)]).tolist()
+    x, x_q, x_m = (rows(together, slice(*ends[i : i + 2])) for i in range(3))
+    return _Solved(
+        x,
+        arb_solves.influences(x_q, e),
+        Vectors(exact(known.vectors), midpoints(x)),
+        Vectors(b.query_gradients, midpoints(x_q)),
+        Vectors(b.gradients, midpoints(x_m)),
+    )
+
+
+def _values(pairs: Eigenpairs) -> Float[ndarray, " n"]:
+    return np.array([float(value.mid()) for value in pairs.values])
+
+
+def _sines(Q: Float[ndarray, "n n"], true: arb_mat) -> Float[ndarray, " n"]:
+    """||q^ - (q^T q^) q|| for every pair of columns: the sine of their angle times ||q^||."""
+    given = balls(Q)
+    inner = given.transpose() * true
+    scaled = true * diagonal([inner[i, i] for i in range(len(Q))])
+    return _row_norms(distance(Q.T, scaled.transpose()))
+
+
+def _row_norms(errors: Float[ndarray, "k P"]) -> Float[ndarray, " k"]:
+    return np.linalg.norm(errors, axis=1)
