@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("quick", max_examples=15, **_SHARED)
-settings.register_profile("ci", max_examples=60, derandomize=True, **_SHARED)
+settings.register_profile("ci", max_examples=30, derandomize=True, **_SHARED)
 settings.register_profile("deep", max_examples=2000, **_SHARED)
 settings.load_profile(
     os.environ.get("REFIMPL_PROFILE") or ("ci" if os.environ.get("CI") else "quick")

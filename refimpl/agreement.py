@@ -115,7 +115,7 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
         reference: Scores [Q, M].
     """
     x, y = _pair(scores, reference)
-    tau = [float(stats.kendalltau(a, b, variant="b").statistic) for a, b in zip(x, y, strict=True)]
+    tau = [float(stats.kendalltau(a, b, variant="b")[0]) for a, b in zip(x, y, strict=True)]
     return mean_over_queries(np.array(tau))
 
 

@@ -7,6 +7,7 @@ that K-FAC and the structured Gauss-Newton routes need are these a (1 appended f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -84,31 +85,13 @@ def forward_pass(
     Raises:
         ValueError: A layer's leading axis does not hold the examples.
     """
-    examples = length(inputs)
     layer_of = {m: layer.name for layer in problem.layout.layers for m in layer.modules}
-    calls: list[tuple[str, nn.Module, Tensor]] = []
-    rows: dict[str, list[Tensor]] = {}
-    counted: dict[str, list[Tensor]] = {}
-    token_mask = None if targets is None else problem.loss.counted(targets)
-
-    def hook(name: str):
-        def keep(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], s: Tensor):
-            a = args[0] if args else kwargs["input"]
-            s = s if s.requires_grad else s.detach().requires_grad_()
-            calls.append((layer_of[name], module, s))
-            split = input_rows(module, a.detach(), examples).clone()
-            mask = _row_mask(module, split, token_mask)
-            for group, block in enumerate(_block_names(layer_of[name], module)):
-                rows.setdefault(block, []).append(split[:, group])
-                counted.setdefault(block, []).append(mask)
-            # A clone goes on, so that an in-place activation after the layer cannot overwrite s.
-            return s.clone()
-
-        return keep
-
+    recorder = _Recorder(length(inputs), None if targets is None else problem.loss.counted(targets))
     handles = [
-        problem.model.get_submodule(name).register_forward_hook(hook(name), with_kwargs=True)
-        for name in layer_of
+        problem.model.get_submodule(module).register_forward_hook(
+            partial(recorder.keep, layer), with_kwargs=True
+        )
+        for module, layer in layer_of.items()
     ]
     args, kwargs = as_arguments(inputs)
     try:
@@ -119,11 +102,42 @@ def forward_pass(
             handle.remove()
     return Pass(
         outputs=graph.detach(),
-        inputs={name: torch.cat(parts, dim=1) for name, parts in rows.items()},
-        counted={name: torch.cat(parts, dim=1) for name, parts in counted.items()},
+        inputs={name: torch.cat(parts, dim=1) for name, parts in recorder.rows.items()},
+        counted={name: torch.cat(parts, dim=1) for name, parts in recorder.counted.items()},
         _graph=graph,
-        _calls=calls,
+        _calls=recorder.calls,
     )
+
+
+class _Recorder:
+    """What the forward hooks see: every call's pre-activations, input rows, and which rows count."""
+
+    def __init__(self, examples: int, token_mask: Bool[Tensor, "N ..."] | None) -> None:
+        self.examples = examples
+        self.token_mask = token_mask
+        self.calls: list[tuple[str, nn.Module, Tensor]] = []
+        self.rows: dict[str, list[Tensor]] = {}
+        self.counted: dict[str, list[Tensor]] = {}
+
+    def keep(
+        self,
+        layer: str,
+        module: nn.Module,
+        args: tuple[Tensor, ...],
+        kwargs: dict[str, Tensor],
+        s: Float[Tensor, "..."],
+    ) -> Float[Tensor, "..."]:
+        """A forward hook: keep one call of a layer."""
+        a = args[0] if args else kwargs["input"]
+        s = s if s.requires_grad else s.detach().requires_grad_()
+        self.calls.append((layer, module, s))
+        split = input_rows(module, a.detach(), self.examples).clone()
+        mask = _row_mask(module, split, self.token_mask)
+        for group, block in enumerate(_block_names(layer, module)):
+            self.rows.setdefault(block, []).append(split[:, group])
+            self.counted.setdefault(block, []).append(mask)
+        # A clone goes on, so that an in-place activation after the layer cannot overwrite s.
+        return s.clone()
 
 
 def matrices(

@@ -152,6 +152,21 @@ def test_ignored_tokens_count_exactly_nothing(hostile):
     assert loss.counted(y).tolist() == (~gone).tolist()
 
 
+@pytest.mark.parametrize("loss", [SquaredError(), BinaryCrossEntropy()])
+def test_outputs_without_an_axis_of_their_own_are_one_output_an_example(loss):
+    f, y = torch.randn(3).double(), torch.rand(3).double()
+    draws = loss.draws(f[:, None], 2, None)
+    assert torch.equal(loss.draws(f, 2, None), draws)
+    for ours, with_axis in (
+        (loss.value(f, y), loss.value(f[:, None], y[:, None])),
+        (loss.hessian(f, y), loss.hessian(f[:, None], y[:, None])),
+        (loss.gradient(f, y), loss.gradient(f[:, None], y[:, None])),
+        (loss.pseudo_gradients(f, y, draws), loss.pseudo_gradients(f[:, None], y[:, None], draws)),
+    ):
+        assert torch.equal(ours, with_axis)
+    assert loss.hessian(f, y).shape == (3, 1, 1, 1)
+
+
 def test_unsigned_labels_are_the_labels_that_they_spell():
     # -100 compared in uint8 is 156, which is a class here.
     f, y = torch.randn(2, 200).double(), torch.tensor([156, 3])

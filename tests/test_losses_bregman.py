@@ -57,22 +57,7 @@ def softmax_tokens(loss: Loss, f: Tensor, s: Tensor, y: Tensor):
         yield [0.0, a.item()], [0.0, b.item()], [1 - t.item(), (w * t).item()]
 
 
-@given(
-    cases(kinds=("ce", "bce")),
-    st.sampled_from([1e-9, 1e-3, 1.0, 30.0, 1e3]),
-    st.sampled_from([0.0, 50.0, 700.0]),
-    st.integers(0, 2**31 - 1),
-)
-def test_bregman_divergence_is_its_definition_to_rounding_near_far_and_saturated(
-    case, difference, saturation, seed
-):
-    loss, s, y = case
-    s, y = s[:1], y[:1]
-    if isinstance(loss, CrossEntropy):
-        assume(bool((y != loss.ignore_index).all()))
-    g = torch.Generator().manual_seed(seed)
-    s = s - saturation * torch.randint(2, s.shape, generator=g)
-    f = s + difference * torch.randn(s.shape, generator=g).double()
+def assert_defined(loss: Loss, f: Tensor, s: Tensor, y: Tensor) -> None:
     truth, slack = defined_divergence(loss, f, s, y)
     divergence = loss.bregman(f, s, y)
     # Some 40 roundings a term: exp(x) - 1 - x is 20 u where its series ends, the rest are sums.
@@ -82,8 +67,40 @@ def test_bregman_divergence_is_its_definition_to_rounding_near_far_and_saturated
     # Its gradient is omega (p - p_s) = grad l(f) - grad l(s).
     slope = torch.func.grad(lambda v: loss.bregman(v, s, y).sum())(f)
     expected = (loss.gradient(f, y) - loss.gradient(s, y)).reshape(f.shape)
-    size = roundoff(s) + roundoff(f)
-    assert (slope - expected).abs().max() <= size
+    assert (slope - expected).abs().max() <= roundoff(s) + roundoff(f)
+
+
+@pytest.mark.parametrize("difference", [1e-9, 1e-3, 0.05, 1.0, 30.0, 1e3])
+@given(cases(kinds=("ce", "bce")), st.sampled_from([0.0, 50.0, 700.0]), st.integers(0, 2**31 - 1))
+def test_bregman_divergence_is_its_definition_to_rounding(difference, case, saturation, seed):
+    loss, s, y = case
+    s, y = s[:1], y[:1]
+    if isinstance(loss, CrossEntropy):
+        assume(bool((y != loss.ignore_index).all()))
+    g = torch.Generator().manual_seed(seed)
+    s = s - saturation * torch.randint(2, s.shape, generator=g)
+    f = s + difference * torch.randn(s.shape, generator=g).double()
+    assert_defined(loss, f, s, y)
+
+
+@pytest.mark.parametrize(
+    ("f", "s"),
+    [
+        ([50.0, 3.0], [50.0, 0.0]),  # 3e-21, all of it from a class of probability 2e-22
+        ([0.0, -100.0], [0.0, -600.0]),  # e^-100, of an exp(d) that overflows when squared
+        ([0.0, 20.5], [0.0, -400.0]),  # the same where neither term may be dropped
+        ([1e-3, -1e-3, -100.0], [0.0, 0.0, -600.0]),  # beside an ordinary small change
+        ([700.0, 0.0], [0.0, 0.0]),
+        ([1e3, 0.0, 0.0], [-1e3, 0.0, 1.0]),
+        ([0.1, 0.0], [0.0, 0.0]),  # where the series ends
+    ],
+)
+def test_bregman_divergence_of_hard_cases(f, s):
+    f, s = torch.tensor([f]).double(), torch.tensor([s]).double()
+    assert_defined(CrossEntropy(), f, s, torch.tensor([0]))
+    hessian = torch.func.hessian(lambda v: CrossEntropy().bregman(v, s, torch.tensor([0])).sum())
+    expected = CrossEntropy().hessian(f, torch.tensor([0]))[0, 0]
+    assert (hessian(f).reshape(expected.shape) - expected).abs().max() <= roundoff(f) + roundoff(s)
 
 
 @pytest.mark.parametrize("step", [1e-12, 1e-9, 1e-6])
