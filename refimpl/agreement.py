@@ -5,7 +5,7 @@ planted faults in an EK-FAC, 38 keep a Spearman correlation of 0.95 with the rig
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -115,7 +115,10 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
         reference: Scores [Q, M].
     """
     x, y = _pair(scores, reference)
-    tau = [float(stats.kendalltau(a, b, variant="b")[0]) for a, b in zip(x, y, strict=True)]
+    tau: list[float] = []
+    for a, b in zip(x, y, strict=True):
+        found: Any = stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
+        tau.append(float(found.statistic))
     return mean_over_queries(np.array(tau))
 
 
