@@ -126,6 +126,18 @@ def test_batch_norm_in_evaluation_mode_keeps_its_statistics_and_dropout_does_not
     assert torch.allclose(problem.outputs(), model.double()(problem.inputs), rtol=1e-12)
 
 
+class Functional(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(input), 0.5, self.training)
+
+
+def test_the_copy_is_in_evaluation_mode_whatever_mode_the_callers_model_is_in():
+    model = nn.Sequential(nn.Linear(3, 3), Functional(3, 2)).train()
+    problem = ri.Problem(model, SE(), torch.randn(5, 3), torch.randn(5, 2))
+    assert model.training
+    assert torch.equal(problem.outputs(), copy.deepcopy(model).double().eval()(problem.inputs))
+
+
 def test_later_changes_of_the_callers_model_and_data_change_nothing():
     model, x, y = nn.Linear(3, 2).double(), torch.randn(4, 3).double(), torch.zeros(4, 2).double()
     problem = ri.Problem(model, SE(), x, y)

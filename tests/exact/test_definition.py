@@ -58,6 +58,16 @@ def test_gauss_newton_equals_the_hand_derived_one_of_a_two_layer_mlp(seed, sizes
         assert (G - by_hand).norm() <= 1e-13 * scale + 8 * U * problem.inputs.norm() ** 2
 
 
+def test_gauss_newton_of_the_digits_shape_is_within_1e_13_of_the_hand_derived_one():
+    problem = _two_layer(0, (64, 8, 10), 50)
+    named = problem.layout.named(problem.parameters)
+    by_hand = two_layer_gauss_newton(
+        named["0.weight"], named["0.bias"], named["2.weight"], named["2.bias"], problem.inputs
+    )
+    for G in (ri.exact.gauss_newton_matrix(problem), ri.exact.GaussNewton(problem).dense()):
+        assert (G - by_hand).norm() < 1e-13 * by_hand.norm()
+
+
 @given(problems(depth=(1, 2), width=(1, 4), examples=(1, 4), tokens=(0, 2), classes=(1, 3)))
 def test_jacobian_matches_central_differences(problem):
     J = ri.exact.jacobian(problem)
