@@ -107,20 +107,43 @@ def test_rows_make_the_gradients_of_any_combination_of_outputs_on_random_models(
         assert (ours[k] - truth).norm() <= 1e3 * U * truth.norm()
 
 
+def second_moment(problem: ri.Problem, places: list[slice], **options) -> Tensor:
+    """sum_n E[u_n u_n^T] over all directions; `places` gets the pieces that are called first."""
+    total = torch.zeros(problem.num_parameters, problem.num_parameters).double()
+    for sweep in sweeps(problem, **options):
+        rows = {k: matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
+        u = problem.layout.flatten(rows).flatten(0, 1)
+        total += u.T @ u
+        places += [sweep.place] if sweep.first else []
+    return total
+
+
 @given(stacks(), st.integers(1, 3), st.sampled_from(["exact", "sampled", "empirical"]))
 def test_batches_and_pieces_are_only_a_split_on_random_models(problem, batch_size, fisher):
     draws = label_draws(problem, 2, None) if fisher == "sampled" else None
-    squares = []
-    for size in (batch_size, None):
-        total, places = 0.0, []
-        for sweep in sweeps(problem, fisher=fisher, samples=2, draws=draws, batch_size=size):
-            rows = {k: matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
-            flat = problem.layout.flatten(rows).flatten(0, 1)
-            total = total + flat.T @ flat
-            places += [sweep.place] if sweep.first else []
-        assert places == [place for place, _, _ in problem.batches(size or problem.num_examples)]
-        squares.append(total)
-    assert (squares[0] - squares[1]).norm() <= 1e3 * U * squares[1].norm()
+    options = {"fisher": fisher, "samples": 2, "draws": draws}
+    whole, split, pieces = [], [], []
+    truth = second_moment(problem, whole, **options)
+    by_batch = second_moment(problem, split, batch_size=batch_size, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refimpl.capture.BUDGET", 1)  # one example and one direction at a time
+        by_direction = second_moment(problem, pieces, **options)
+    for other in (by_batch, by_direction):
+        assert (other - truth).norm() <= 1e3 * U * truth.norm()
+    assert whole == [slice(0, problem.num_examples)]
+    assert split == [place for place, _, _ in problem.batches(batch_size)]
+    assert pieces == [place for place, _, _ in problem.batches(1)]
+
+
+def test_several_samples_are_the_mean_over_them():
+    problem = problem_of("module called twice on tokens")
+    draws = label_draws(problem, 3, None)
+    together = second_moment(problem, [], fisher="sampled", samples=3, draws=draws)
+    alone = [
+        second_moment(problem, [], fisher="sampled", samples=1, draws=draws[:, k : k + 1])
+        for k in range(3)
+    ]
+    assert (together - sum(alone) / 3).norm() <= 1e3 * U * together.norm()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -211,7 +234,11 @@ class Pooled(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.token, self.image, self.whole = nn.Linear(2, 2), nn.Conv2d(1, 2, 1), nn.Linear(2, 2)
+        self.token, self.image, self.whole = (
+            nn.Linear(2, 2),
+            nn.Conv2d(1, 2, (1, 2)),
+            nn.Linear(2, 2),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.token(torch.tanh(self.token(x)))
@@ -225,7 +252,7 @@ def test_rows_count_where_a_linear_acts_on_a_token_whose_label_counts():
     run = forward_pass(problem, problem.inputs, problem.targets)
     mask = y != -100
     assert run.counted["token"].tolist() == torch.cat([mask, mask], dim=1).tolist()
-    assert run.counted["image"].shape == (2, 6)
+    assert run.counted["image"].shape == (2, 3)  # as many places as tokens, and yet not tokens
     assert bool(run.counted["image"].all())
     assert bool(run.counted["whole"].all())
     everything = forward_pass(problem, problem.inputs)
