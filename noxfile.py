@@ -46,4 +46,4 @@ def types(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """The accuracy report: `nox -s report`, or `nox -s report -- digits` for one study."""
     install(session, "validation")
-    session.run("python", "-m", "validation", "report", *session.posargs)
+    session.run("python", "-m", "validation", "report", *session.posargs, env=ONE_THREAD)
