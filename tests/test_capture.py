@@ -3,7 +3,7 @@
 import pytest
 import torch
 from hypothesis import given, strategies as st
-from models import CASES, Functional, Swapped
+from models import CASES, Functional, Swapped, stacks
 from torch import Tensor, nn
 
 import refimpl as ri
@@ -31,62 +31,6 @@ def test_rows_make_the_per_example_gradients(name):
     truth = problem.gradients()
     # Sums over at most some hundred rows of products of a few factors
     assert (ours - truth).norm() <= 1e3 * U * truth.norm()
-
-
-class Stack(nn.Module):
-    """Stages on a last axis of width 4, each using its layers in one of the ways that occur."""
-
-    def __init__(self, stages: list[str], bias: bool) -> None:
-        super().__init__()
-        self.stages = stages
-        self.layers = nn.ModuleList(nn.Linear(4, 4, bias=bias) for _ in stages)
-        self.twins = nn.ModuleList(nn.Linear(4, 4, bias=bias) for _ in stages)
-        self.planes = nn.ModuleList(
-            nn.Conv2d(2, 2, (1, 3), padding="same", groups=1 + i % 2, bias=bias)
-            for i in range(len(stages))
-        )
-        for layer, twin in zip(self.layers, self.twins, strict=True):
-            twin.weight, twin.bias = layer.weight, layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        for stage, layer, twin, plane in zip(
-            self.stages, self.layers, self.twins, self.planes, strict=True
-        ):
-            if stage == "once":
-                x = torch.tanh(layer(x))
-            elif stage == "twice":
-                x = layer(torch.tanh(layer(x)))
-            elif stage == "tied":
-                x = twin(torch.tanh(layer(x)))
-            elif stage == "folded":
-                x = layer(x.reshape(-1, 4)).reshape(x.shape)
-            elif stage == "in place":
-                h = layer(x)
-                h += x
-                x = h.tanh_()
-            else:  # a convolution over 2 channels of 1 x 2 places, whatever the tokens are
-                x = plane(x.reshape(-1, 2, 1, 2)).reshape(x.shape)
-        return x
-
-
-STAGES = ("once", "twice", "tied", "folded", "in place", "convolution")
-
-
-@st.composite
-def stacks(draw: st.DrawFn) -> ri.Problem:
-    stages = draw(st.lists(st.sampled_from(STAGES), min_size=1, max_size=4))
-    model = Stack(stages, draw(st.booleans()))
-    used = [
-        ("planes." if stage == "convolution" else "layers.") + str(i)
-        for i, stage in enumerate(stages)
-    ]
-    for i, stage in enumerate(stages):
-        if stage != "tied":
-            model.twins[i] = nn.Identity()
-    lead = (draw(st.integers(1, 5)), *draw(st.lists(st.integers(1, 3), max_size=2)))
-    g = torch.Generator().manual_seed(draw(st.integers(0, 2**31 - 1)))
-    x, y = (torch.randn(*lead, 4, generator=g).double() for _ in range(2))
-    return ri.Problem(model, ri.losses.SquaredError(), x, y, layers=used)
 
 
 @given(stacks(), st.integers(1, 3))
