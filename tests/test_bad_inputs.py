@@ -17,6 +17,7 @@ from strategies import mlp
 from torch import nn
 
 import refimpl as ri
+from refimpl.capture import sweeps
 
 X, Y = torch.eye(6, 3), torch.arange(6) % 2
 CE, SE, BCE = ri.losses.CrossEntropy(), ri.losses.SquaredError(), ri.losses.BinaryCrossEntropy()
@@ -126,6 +127,7 @@ VALUE_ERRORS = {
         lambda: make(net(nn.BatchNorm1d(4, track_running_stats=False)).eval()), "mixes the examples"),
     "dropout always on": (lambda: make(Returns(lambda s: dropped(s, **always))), "two passes .* differ"),
     "mixed dtypes": (lambda: make(half_converted()), "parameters mix dtypes"),
+    "two devices": (lambda: make(net(nn.Linear(4, 4, device="meta"))), "over devices .*'meta'"),
     "returns a tuple": (lambda: make(Returns(lambda s: (s, s))), "must return a tensor"),
     "no example axis": (lambda: make(Returns(lambda s: s.sum(0))), "examples on their first axis"),
     "empty outputs": (lambda: make(Returns(lambda s: s[:, :0])), r"outputs are empty: .* \(4, 0\)"),
@@ -204,6 +206,11 @@ VALUE_ERRORS = {
     "vector measurement": (lambda: query(lambda f, y: f), "must return a scalar"),
     "integer measurement": (lambda: query(lambda f, y: f.argmax()), "floating-point number, got"),
     "logit of a regression": (lambda: query("logit", nn.Linear(3, 3), SE, X, X), "'logit' needs a class"),
+    "margin of a regression": (
+        lambda: query("margin", nn.Linear(3, 3), SE, X, X), "'margin' needs a classification loss"),
+    "margin of one class": (lambda: query("margin", nn.Linear(3, 1), y=0 * Y), "at least two classes"),
+    "sampled without draws": (
+        lambda: list(sweeps(make(), fisher="sampled")), "needs draws: see label_draws"),
     "candidate out of range": (lambda: query(candidates=torch.tensor([6])), "from 6 to 6"),
     "response without damping": (lambda: respond(damping=0.0), "needs a damping > 0"),
     "response of nobody": (lambda: respond(examples=[]), "non-empty list"),

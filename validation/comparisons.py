@@ -202,7 +202,8 @@ def responses(
         examples,
         epsilon=config["sign"] / at.problem.num_examples,
         damping=damping,
-        newton_steps=config["newton_steps"],
+        quasi_newton_trials=config["quasi_newton_trials"],
+        newton_steps=0,
     )
     before = at.problem.measure(at.query_inputs, at.query_targets)
     after = at.problem.measure(at.query_inputs, at.query_targets, parameters=response.parameters)

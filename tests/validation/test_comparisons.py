@@ -16,7 +16,7 @@ from validation.saved import Result, plain
 
 CONFIG: dict[str, Any] = {
     "seed": 0, "train": 40, "queries": 6, "examples": 12, "top": 3, "headline": 1.0,
-    "notable": 1e-4, "newton_steps": 2, "dampings": [1.0],
+    "notable": 1e-4, "quasi_newton_trials": 400, "dampings": [1.0],
 }  # fmt: skip
 AT_ONE = CONFIG | {"damping": 1.0}
 

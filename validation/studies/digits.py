@@ -23,9 +23,9 @@ CONFIG: Config = {
     "iterations": 2000,
     "dampings": [1e-1, 1e-2, 1e-3, 1e-4],
     "examples": 200,  # retrained, at each damping and sign
-    # After 200 quasi-Newton trials. Where those do not converge (at the smallest damping, examples
-    # being removed) Newton steps are dear, and five minutes are to be enough for the whole study.
-    "newton_steps": 2,
+    # L-BFGS alone: where it does not converge (at the smallest damping, examples being removed) Newton
+    # steps cost twice the time of as many more of these, and five minutes are to be enough.
+    "quasi_newton_trials": 400,
     "headline": 1e-3,  # the damping of scatter plots, pictures and findings
     "top": 10,
     "notable": 0.01,  # a change of a query's loss by this, its probability by one per cent
