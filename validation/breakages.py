@@ -93,8 +93,8 @@ BREAKAGES = (
     Breakage(
         "proximity term lambda instead of lambda / 2",
         "refimpl/exact/response.py",
-        "damping / 2 * (shift @ shift)",
-        "damping * (shift @ shift)",
+        "self.damping / 2 * (shift @ shift)",
+        "self.damping * (shift @ shift)",
         "tests/exact",
     ),
     Breakage(

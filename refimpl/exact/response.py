@@ -1,6 +1,6 @@
 """The proximal Bregman objective and its minimisers, found for many examples at once and certified."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,9 +86,10 @@ def proximal_bregman_objective(
         epsilon: Its weight.
         damping: lambda >= 0.
     """
-    return _value_and_gradient(problem, parameters, _indices(problem, examples), epsilon, damping)[
-        0
-    ]
+    chosen = _indices(problem, examples)
+    pbo = _Objective.of(problem, chosen, epsilon, damping)
+    everyone = torch.arange(len(chosen), device=problem.device)
+    return pbo.value_and_gradient(parameters - problem.parameters, everyone)[0]
 
 
 def bregman_response(
@@ -164,37 +165,29 @@ def _respond(
     newton_steps: int,
     matrix: Curvature,
 ) -> Response:
-    def objective(
-        shift: Float[Tensor, "K P"], which: Int[Tensor, " K"]
-    ) -> tuple[Float[Tensor, " K"], Float[Tensor, "K P"]]:
-        return _value_and_gradient(
-            problem, problem.parameters + shift, examples[which], epsilon, damping
-        )
+    pbo = _Objective.of(problem, examples, epsilon, damping)
 
-    def hessian_product(
-        shift: Float[Tensor, "K P"], which: Int[Tensor, " K"], v: Float[Tensor, "K P"]
-    ) -> Float[Tensor, "K P"]:
-        theta = problem.parameters + shift
-        return _hessian_product(problem, theta, examples[which], epsilon, damping, v)
+    def precondition(v: Float[Tensor, "K P"]) -> Float[Tensor, "K P"]:
+        return matrix.solve(v, damping).value
 
     start = problem.parameters.new_zeros(len(examples), problem.num_parameters)
     # The outputs carry roundings of about u max|f|, and epsilon l_m repeats them: differences of the
     # objective below this say nothing.
-    largest = float(problem.outputs().abs().max())
+    largest = float(pbo.reference.abs().max())
     noise = 8 * torch.finfo(problem.dtype).eps * abs(epsilon) * (1 + largest)
     found = minimise(
-        objective,
+        pbo.value_and_gradient,
         start,
-        precondition=lambda v: matrix.solve(v, damping).value,
+        precondition=precondition,
         noise=noise,
         tolerance=tolerance,
         max_trials=quasi_newton_trials,
     )
     found = trust_region(
-        objective,
-        hessian_product,
+        pbo.value_and_gradient,
+        pbo.hessian_product,
         found,
-        precondition=lambda v: matrix.solve(v, damping).value,
+        precondition=precondition,
         noise=noise,
         tolerance=tolerance,
         max_steps=newton_steps,
@@ -207,59 +200,77 @@ def _respond(
     return Response(problem.parameters + found.point, certificate)
 
 
-def _objective(
-    problem: Problem, epsilon: float, damping: float
-) -> Callable[[Tensor, Data, Tensor, Tensor], Tensor]:
-    """PBO(theta; epsilon, m) of one theta and one example (x, y), less its value at theta_s."""
-    reference = problem.outputs()
+@dataclass(frozen=True)
+class _Objective:
+    """PBO(theta; epsilon, m) less its value at theta_s, of K examples m, at theta = theta_s + shift.
 
-    def objective(
-        theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."], start: Float[Tensor, ""]
+    Args:
+        problem: The problem.
+        epsilon: Weight of the examples.
+        damping: lambda.
+        reference: Outputs of the training data at theta_s.
+        inputs: Inputs of the K examples.
+        targets: Their targets.
+        losses: Their losses at theta_s [K].
+    """
+
+    problem: Problem
+    epsilon: float
+    damping: float
+    reference: Float[Tensor, "N ..."]
+    inputs: Data
+    targets: Shaped[Tensor, "K ..."]
+    losses: Float[Tensor, " K"]
+
+    @classmethod
+    def of(
+        cls, problem: Problem, examples: Int[Tensor, " K"], epsilon: float, damping: float
+    ) -> "_Objective":
+        """The objective of some training examples; what does not change with theta is computed here."""
+        inputs, targets = index(problem.inputs, examples), problem.targets[examples]
+        losses = problem.loss.value(problem.outputs(inputs), targets)
+        return cls(problem, epsilon, damping, problem.outputs(), inputs, targets, losses)
+
+    def value_and_gradient(
+        self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"]
+    ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
+        """Values and gradients for the examples numbered `which`, each at its own shift."""
+        chunk = self.problem.chunk(self.problem.num_examples)
+        run = vmap(grad_and_value(self._one), chunk_size=chunk)
+        gradients, values = run(self.problem.parameters + shift, *self._examples(which))
+        return values, gradients
+
+    def hessian_product(
+        self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"], vectors: Float[Tensor, "k P"]
+    ) -> Float[Tensor, "k P"]:
+        """Hessians times vectors, for the examples numbered `which`, each at its own shift."""
+        gradient = grad(self._one)
+
+        def product(
+            theta: Float[Tensor, " P"], v: Float[Tensor, " P"], *example: Any
+        ) -> Float[Tensor, " P"]:
+            return jvp(lambda t: gradient(t, *example), (theta,), (v,))[1]
+
+        run = vmap(product, chunk_size=self.problem.chunk(2 * self.problem.num_examples))
+        return run(self.problem.parameters + shift, vectors, *self._examples(which))
+
+    def _examples(self, which: Int[Tensor, " k"]) -> tuple[Data, Tensor, Tensor]:
+        return index(self.inputs, which), self.targets[which], self.losses[which]
+
+    def _one(
+        self,
+        theta: Float[Tensor, " P"],
+        x: Data,
+        y: Shaped[Tensor, "..."],
+        start: Float[Tensor, ""],
     ) -> Float[Tensor, ""]:
-        divergence = problem.loss.bregman(problem.outputs(None, theta), reference, problem.targets)
+        problem = self.problem
+        outputs = problem.outputs(None, theta)
+        divergence = problem.loss.bregman(outputs, self.reference, problem.targets)
         own = problem.loss.value(problem.outputs(index(x, None), theta), y[None])[0]
         shift = theta - problem.parameters
-        return divergence.mean() + epsilon * (own - start) + damping / 2 * (shift @ shift)
-
-    return objective
-
-
-def _chosen(problem: Problem, examples: Int[Tensor, " K"]) -> tuple[Data, Tensor, Tensor]:
-    """Inputs and targets of the examples, and their losses at the trained parameters."""
-    inputs, targets = index(problem.inputs, examples), problem.targets[examples]
-    return inputs, targets, problem.loss.value(problem.outputs(inputs), targets)
-
-
-def _value_and_gradient(
-    problem: Problem,
-    parameters: Float[Tensor, "K P"],
-    examples: Int[Tensor, " K"],
-    epsilon: float,
-    damping: float,
-) -> tuple[Float[Tensor, " K"], Float[Tensor, "K P"]]:
-    function = grad_and_value(_objective(problem, epsilon, damping))
-    run = vmap(function, chunk_size=problem.chunk(problem.num_examples))
-    gradients, values = run(parameters, *_chosen(problem, examples))
-    return values, gradients
-
-
-def _hessian_product(
-    problem: Problem,
-    parameters: Float[Tensor, "K P"],
-    examples: Int[Tensor, " K"],
-    epsilon: float,
-    damping: float,
-    vectors: Float[Tensor, "K P"],
-) -> Float[Tensor, "K P"]:
-    gradient = grad(_objective(problem, epsilon, damping))
-
-    def product(
-        theta: Float[Tensor, " P"], v: Float[Tensor, " P"], *example: Any
-    ) -> Float[Tensor, " P"]:
-        return jvp(lambda t: gradient(t, *example), (theta,), (v,))[1]
-
-    run = vmap(product, chunk_size=problem.chunk(2 * problem.num_examples))
-    return run(parameters, vectors, *_chosen(problem, examples))
+        proximity = self.damping / 2 * (shift @ shift)
+        return divergence.mean() + self.epsilon * (own - start) + proximity
 
 
 def _indices(problem: Problem, examples: Int[Tensor, " K"] | Sequence[int]) -> Int[Tensor, " K"]:

@@ -39,7 +39,8 @@ def test_the_objective_and_its_gradient_are_those_of_the_definition(loss, epsilo
     noise = torch.randn(3, problem.num_parameters, generator=generator, dtype=torch.float64)
     theta = problem.parameters + 0.3 * noise
     examples = torch.tensor([4, 0, 7])
-    values, gradients = response._value_and_gradient(problem, theta, examples, epsilon, 0.01)
+    pbo = response._Objective.of(problem, examples, epsilon, 0.01)
+    values, gradients = pbo.value_and_gradient(theta - problem.parameters, torch.arange(3))
     for k in range(3):
         point = theta[k].clone().requires_grad_()
         value = pbo_by_definition(problem, point, int(examples[k]), epsilon, 0.01)
