@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Transformer", "mlp", "transformer"]
+__all__ = ["Transformer", "cnn", "mlp", "transformer"]
 
 
 def mlp(
@@ -29,13 +29,52 @@ def mlp(
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
         # skip_init: torch's own initialisation would advance the global random state.
         layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=dtype)
-        bound = (3 / inputs) ** 0.5
-        draws = torch.rand(outputs, inputs, generator=generator, dtype=dtype)
-        with torch.no_grad():
-            layer.weight.copy_(bound * (2 * draws - 1))
-            layer.bias.zero_()
+        _lecun(layer, generator)
         modules += [layer, activation()]
     return nn.Sequential(*modules[:-1])
+
+
+def cnn(
+    channels: Sequence[int],
+    outputs: int,
+    generator: torch.Generator,
+    side: int = 8,
+    dtype: torch.dtype = torch.float64,
+) -> nn.Sequential:
+    """Convolutions of grey images, then a linear layer; initialised as `mlp` is.
+
+    Each convolution is 3 x 3 with padding 1 and tanh; all but the first have stride 2 and so halve
+    the image. Inputs may be flat: [N, side * side].
+
+    Args:
+        channels: Channels of each convolution.
+        outputs: Of the linear layer.
+        generator: Source of the initial weights.
+        side: Pixels along each side of the images.
+        dtype: Of the parameters.
+    """
+    modules: list[nn.Module] = [nn.Unflatten(-1, (1, side, side))]
+    for k, (inputs, width) in enumerate(zip([1, *channels], channels, strict=False)):
+        stride = 1 if k == 0 else 2
+        layer = nn.utils.skip_init(
+            nn.Conv2d, inputs, width, kernel_size=3, stride=stride, padding=1, dtype=dtype
+        )
+        _lecun(layer, generator)
+        modules += [layer, nn.Tanh()]
+        side = -(-side // stride)
+    last = nn.utils.skip_init(nn.Linear, channels[-1] * side**2, outputs, dtype=dtype)
+    _lecun(last, generator)
+    return nn.Sequential(*modules, nn.Flatten(), last)
+
+
+def _lecun(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> None:
+    """Weights uniform with variance 1 / inputs, biases zero."""
+    bound = (3 / layer.weight[0].numel()) ** 0.5
+    draws = torch.rand(layer.weight.shape, generator=generator, dtype=layer.weight.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(bound * (2 * draws - 1))
+        if layer.bias is not None:
+            layer.bias.zero_()
 
 
 class Attention(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import refimpl as ri
-from validation.models import Transformer, mlp, transformer
+from validation.models import Transformer, cnn, mlp, transformer
 
 MLPS = ["blocks.*.mlp.*"]
 EPS = torch.finfo(torch.float64).eps
@@ -31,6 +31,76 @@ def test_weights_have_variance_one_over_inputs() -> None:
     # uniform on [-b, b]: variance b^2 / 3, and its estimate from n draws has the relative standard
     # deviation sqrt((9/5 - 1) / n); five of them
     assert float(400 * weights.var()) == pytest.approx(1.0, abs=5 * (0.8 / 4e5) ** 0.5)
+
+
+def test_a_cnn_has_its_layers_and_takes_flat_images() -> None:
+    model = cnn([6, 12], 10, torch.Generator().manual_seed(0))
+    kinds = ["Unflatten", "Conv2d", "Tanh", "Conv2d", "Tanh", "Flatten", "Linear"]
+    assert [type(m).__name__ for m in model] == kinds
+    expected = 6 * (9 + 1) + 12 * (6 * 9 + 1) + (12 * 4 * 4 + 1) * 10
+    assert sum(p.numel() for p in model.parameters()) == expected == 2650
+    images = torch.rand(3, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert model(images).shape == (3, 10)
+    assert not any(bool(model[k].bias.any()) for k in (1, 3, 6))
+
+
+def test_a_cnn_has_the_written_out_outputs() -> None:
+    """3 x 3 windows of the padded image, in plain loops; the second convolution takes every other."""
+    model = cnn([2, 3], 4, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(2)
+    for value in model.parameters():  # biases that are not 0
+        value.data += 0.1 * torch.randn(value.shape, generator=generator, dtype=value.dtype)
+    image = torch.rand(64, generator=generator, dtype=torch.float64)
+    maps = image.reshape(1, 8, 8)
+    for k, stride in ((1, 1), (3, 2)):
+        weight, bias = model[k].weight.detach(), model[k].bias.detach()
+        side = maps.shape[1]
+        padded = torch.zeros(maps.shape[0], side + 2, side + 2, dtype=torch.float64)
+        padded[:, 1:-1, 1:-1] = maps
+        at = range(0, side, stride)
+        maps = torch.stack(
+            [
+                torch.stack(
+                    [(weight[c] * padded[:, i : i + 3, j : j + 3]).sum() + bias[c] for j in at]
+                )
+                for c in range(len(bias))
+                for i in at
+            ]
+        )
+        maps = maps.reshape(len(bias), len(at), len(at)).tanh()
+    expected = model[6].weight.detach() @ maps.flatten() + model[6].bias.detach()
+    # outputs of size 1 after some hundred roundings of terms of that size
+    assert float((model(image[None])[0] - expected).detach().abs().max()) <= 100 * EPS
+
+
+def test_a_generator_fixes_a_cnn_and_the_global_state_stays() -> None:
+    before = torch.get_rng_state()
+    one, same, other = (cnn([4, 5], 3, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    for k in (1, 3, 6):
+        assert torch.equal(one[k].weight, same[k].weight)
+        assert not torch.equal(one[k].weight, other[k].weight)
+
+
+def test_weights_of_a_cnn_have_variance_one_over_inputs() -> None:
+    model = cnn([100, 200], 100, torch.Generator().manual_seed(0))
+    for k, inputs in ((1, 9), (3, 900), (6, 3200)):
+        weights = model[k].weight.detach()
+        # as for the MLP: five of the estimate's relative deviations, sqrt(0.8 / n)
+        tolerance = 5 * (0.8 / weights.numel()) ** 0.5
+        assert float(inputs * weights.var()) == pytest.approx(1.0, abs=tolerance)
+
+
+def test_every_route_to_the_gauss_newton_matrix_passes_a_cnn() -> None:
+    model = cnn([2, 3], 4, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(6, 64, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (6,), generator=generator)
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), images, labels)
+    assert [layer.name for layer in problem.layout.layers] == ["1", "3", "6"]
+    by_definition = ri.exact.gauss_newton_matrix(problem)
+    captured = ri.exact.GaussNewton(problem).dense()
+    assert float((captured - by_definition).norm() / by_definition.norm()) <= 1e-12
 
 
 def tokens(n: int = 5, length: int = 7, seed: int = 1) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """Data sets that need no download, one a file."""
 
+from validation.data.breast_cancer import breast_cancer
 from validation.data.characters import Characters, characters
+from validation.data.diabetes import diabetes
 from validation.data.digits import digits, upsampled_digits
 from validation.data.mnist import MNIST_FILES, mnist
 from validation.data.sequences import Vocabulary, complete, completions, next_token
@@ -14,9 +16,11 @@ __all__ = [
     "Split",
     "Text",
     "Vocabulary",
+    "breast_cancer",
     "characters",
     "complete",
     "completions",
+    "diabetes",
     "digits",
     "mnist",
     "next_token",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 __all__ = ["Split"]
@@ -13,6 +13,6 @@ class Split:
     """Training examples and queries, examples first: pixels with a label, or tokens with the next."""
 
     inputs: Shaped[Tensor, "N ..."]
-    targets: Int[Tensor, "N ..."]
+    targets: Int[Tensor, "N ..."] | Float[Tensor, "N ..."]
     query_inputs: Shaped[Tensor, "Q ..."]
-    query_targets: Int[Tensor, "Q ..."]
+    query_targets: Int[Tensor, "Q ..."] | Float[Tensor, "Q ..."]
