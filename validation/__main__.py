@@ -1,19 +1,18 @@
 """Command line: python -m validation report [STUDY ...], python -m validation trust."""
 
 import json
-import multiprocessing
 import os
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from refimpl import report as pages
 from validation import provenance
+from validation.executors import NoExecutor, executor as open_executor
 from validation.progress import Progress
 from validation.runner import Busy, Config, InProcess, PartsFailed, Run, Study, run, saved_run
 from validation.studies import STUDIES
@@ -46,6 +45,9 @@ def report(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the parts; 1: this one alone.")
     ] = 1,
+    executor: Annotated[
+        str | None, typer.Option(help="in-process, processes:N or dask:tcp://HOST:PORT.")
+    ] = None,
     from_saved: Annotated[
         bool, typer.Option("--from-saved", help="Draw pages from saved results; compute nothing.")
     ] = False,
@@ -56,7 +58,6 @@ def report(
         raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
     wanted = _seeds(seeds)
     console = Console()
-    executor = _executor(workers)
     folders = {"mnist": mnist, "text": texts}
     configs = {
         name: {
@@ -71,18 +72,26 @@ def report(
         config = configs[study.name]
         if from_saved:
             return saved_run(study, folder, seeds=wanted, config=config)
-        options = {"seeds": wanted, "config": config, "fresh": fresh, "executor": executor}
+        options = {"seeds": wanted, "config": config, "fresh": fresh, "executor": running}
         return run(study, folder, progress=Progress(console), **options)
 
+    if executor and workers > 1:
+        raise typer.BadParameter("--workers N is --executor processes:N: give one of them")
+    where = executor or (f"processes:{workers}" if workers > 1 else "in-process")
     # Studies side by side where processes share their parts, so that none waits for another's last.
-    side_by_side = ThreadPoolExecutor(len(chosen)) if workers > 1 else InProcess()
-    with executor, side_by_side:
-        found = {name: side_by_side.submit(compute, STUDIES[name], out / name) for name in chosen}
-        failed = [
-            name
-            for name, future in found.items()
-            if not _write(STUDIES[name], configs[name], out / name, future, console)
-        ]
+    side_by_side = InProcess() if where == "in-process" else ThreadPoolExecutor(len(chosen))
+    try:
+        with open_executor(where) as running, side_by_side:
+            found = {
+                name: side_by_side.submit(compute, STUDIES[name], out / name) for name in chosen
+            }
+            failed = [
+                name
+                for name, future in found.items()
+                if not _write(STUDIES[name], configs[name], out / name, future, console)
+            ]
+    except NoExecutor as error:
+        raise typer.BadParameter(str(error)) from None
     print(f"index: {pages.write_index(out)}")
     if failed:
         raise typer.Exit(1)
@@ -126,18 +135,6 @@ def trust(
     print(f"report: {write(found, out)}")
     if not all(level["green"] for level in found["levels"]):
         raise typer.Exit(1)
-
-
-def _executor(workers: int) -> Executor:
-    """What runs the parts: fresh processes, since a fork of a process with torch's threads may hang."""
-    if workers == 1:
-        return InProcess()
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,  # as many as here: sums depend on it
-        initargs=(torch.get_num_threads(),),
-    )
 
 
 def _write(
