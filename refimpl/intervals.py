@@ -1,10 +1,11 @@
 """Means over queries, each with an interval that says what another draw of queries would change.
 
-Queries are the units that are resampled, never training examples: two scores of one query share
+Queries are the units that are drawn, never training examples: two scores of one query share
 its gradient, and repeated training examples would be ties in every ranking. An interval therefore
 covers the choice of queries, and nothing else: not the training data, not the seed of the training.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,6 @@ from numpy import ndarray
 from scipy import stats
 
 __all__ = ["Estimate", "Interval", "difference", "mean_over_queries"]
-
-# Below this many queries the bootstrap's intervals are too short; see `mean_over_queries`.
-BOOTSTRAP_FROM = 100
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,16 @@ class Estimate:
 def mean_over_queries(per_query: Float[ndarray, " Q"], *, level: float = 0.95) -> Estimate:
     """The mean of a statistic over queries with its confidence interval.
 
-    From 100 queries on, the interval is the bias-corrected and accelerated bootstrap's (Efron 1987;
-    2,000 resamples of the queries, fixed seed); below, Student's, which for a mean is the
-    jackknife's with t quantiles. Measured at a level of 95 % (tests/test_intervals.py and the same
-    simulation at other sizes): Student's covers in 93 to 97 % of draws of normal, correlation-like
-    and overlap-like statistics from 50 queries on, and of normal and overlap-like ones from 8; for
-    correlations near 1 it falls to 91 % at 8 and 20 queries, for skewed statistics to 92 % at 50 and
-    89 % at 8. BCa
-    covers less than Student's up to 50 queries (91 % at 20 of a normal statistic), hence the limit.
+    Hall's: Student's statistic, its skewness removed by a cubic transformation (Hall 1992, On the
+    removal of skewness by transformation, J. R. Statist. Soc. B 54, section 2). Correlations are
+    bounded by 1 and so skewed; without skewness it is Student's interval.
+
+    What it covers at a level of 95 %, measured in 10,000 to 20,000 draws: 93.5 to 95.5 % at 20, 50
+    and 200 queries of statistics that are normal, or as skewed as per-query correlations were found
+    to be or more (skewness up to 2.2, excess kurtosis up to 10). Student's covers 92 % of the skewed
+    ones at 20 queries, the bootstrap (BCa) less than Student's up to 50. Where the skewness lies in
+    queries that few draws hold, no interval covers: 93 % at 20 queries of a skewness of -3.6; 90 %
+    at 20, 92 % at 50 and 93.4 % at 200 of one of -9.
 
     Args:
         per_query: The statistic of each query, NaN where undefined.
@@ -65,6 +64,12 @@ def mean_over_queries(per_query: Float[ndarray, " Q"], *, level: float = 0.95) -
     Raises:
         ValueError: There is no query, a value is infinite, or the level is not in (0, 1).
     """
+    return _estimate(per_query, level, _hall)
+
+
+def _estimate(
+    per_query: Float[ndarray, " Q"], level: float, interval: Callable[[ndarray, float], Interval]
+) -> Estimate:
     values = np.asarray(per_query, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"expected one value per query, got an array of shape {values.shape}")
@@ -75,7 +80,7 @@ def mean_over_queries(per_query: Float[ndarray, " Q"], *, level: float = 0.95) -
     defined = values[~np.isnan(values)]
     value = float(defined.mean()) if len(defined) else float("nan")
     return Estimate(
-        value, _interval(defined, level), tuple(values.tolist()), len(values) - len(defined)
+        value, interval(defined, level), tuple(values.tolist()), len(values) - len(defined)
     )
 
 
@@ -84,6 +89,11 @@ def difference(first: Estimate, second: Estimate, *, level: float = 0.95) -> Est
 
     The right way to say that one method beats another: the queries' own difficulty cancels, which
     two separate intervals would count twice.
+
+    The interval is Student's: a difference of like methods is nearly symmetric with heavy tails, where
+    an estimate of its skewness does harm. Measured as above, with excess kurtosis 2.7, Student's covers
+    95 % at 20, 50 and 200 queries, Hall's 93, 94 and 95 %; with 18 (and skewness 2.7), either covers
+    90, 92 and 94 %.
 
     Args:
         first: A statistic over some queries.
@@ -98,25 +108,39 @@ def difference(first: Estimate, second: Estimate, *, level: float = 0.95) -> Est
             f"paired statistics need the same queries: {len(first.per_query)} and "
             f"{len(second.per_query)} were given"
         )
-    return mean_over_queries(np.subtract(first.per_query, second.per_query), level=level)
+    return _estimate(np.subtract(first.per_query, second.per_query), level, _student)
 
 
-def _interval(values: Float[ndarray, " Q"], level: float) -> Interval:
-    count = len(values)
-    if count < 2:
+def _student(values: Float[ndarray, " Q"], level: float) -> Interval:
+    if (narrow := _degenerate(values, level)) is not None:
+        return narrow
+    width = float(np.ptp(values))  # scaled by it, so that no square underflows
+    t = stats.t.ppf((1 + level) / 2, len(values) - 1)
+    half = float(width * t * (values / width).std(ddof=1) / len(values) ** 0.5)
+    mean = float(values.mean())
+    return Interval(mean - half, mean + half, level, "student")
+
+
+def _hall(values: Float[ndarray, " Q"], level: float) -> Interval:
+    if (narrow := _degenerate(values, level)) is not None:
+        return narrow
+    count, mean, width = len(values), float(values.mean()), float(np.ptp(values))
+    z = (values - mean) / width  # of size 1, so that no power of it underflows
+    k = float((z**3).mean() / z.std() ** 3) / count**0.5
+    # Hall's g(T) = T + k T^2 / 3 + k^2 T^3 / 27 + k / 6 = ((1 + k T / 3)^3 - 1) / k + k / 6 is Student's
+    # t to second order. T = (3 / k) (c - 1) with c^3 = 1 + k (t - k / 6), so that c - 1 is over
+    # 1 + c + c^2 what c^3 - 1 is: nothing cancels, and k may be 0.
+    tail = (1 - level) / 2
+    t = stats.t.ppf([1 - tail, tail], count - 1) - k / 6
+    c = np.cbrt(1 + k * t)
+    low, high = mean - width * z.std(ddof=1) / count**0.5 * 3 * t / (1 + c + c**2)
+    return Interval(float(low), float(high), level, "hall")
+
+
+def _degenerate(values: Float[ndarray, " Q"], level: float) -> Interval | None:
+    """What one query, or queries that are all alike, allow."""
+    if len(values) < 2:
         return Interval(float("nan"), float("nan"), level, "none")
-    mean, tail = float(values.mean()), (1 - level) / 2
-    if count < BOOTSTRAP_FROM or np.ptp(values) == 0:
-        half = float(stats.t.ppf(1 - tail, count - 1) * values.std(ddof=1) / count**0.5)
-        return Interval(mean - half, mean + half, level, "student")
-    generator = np.random.default_rng(0)
-    resampled = values[generator.integers(count, size=(RESAMPLES, count))].mean(axis=1)
-    # Ties count half, so that a statistic on a grid is not pushed to one side.
-    below = ((resampled < mean).mean() + (resampled <= mean).mean()) / 2
-    shift = stats.norm.ppf(below)
-    deviation = values - mean  # the jackknife's, up to a factor that cancels
-    acceleration = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
-    z = shift + stats.norm.ppf([tail, 1 - tail])
-    ends = stats.norm.cdf(shift + z / (1 - acceleration * z))
-    low, high = np.quantile(resampled, ends)
-    return Interval(float(low), float(high), level, "bca")
+    if np.ptp(values) == 0:
+        return Interval(float(values[0]), float(values[0]), level, "equal")
+    return None
