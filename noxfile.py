@@ -71,3 +71,13 @@ def report(session: nox.Session) -> None:
     install(session, "validation")
     workers = ["--workers", str(os.cpu_count() or 1)]
     session.run("python", "-m", "validation", "report", *workers, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def validate(session: nox.Session) -> None:
+    """Quick studies against reports/baseline; `nox -s validate -- --update --reason "why"`."""
+    install(session, "validation")
+    workers = ["--workers", str(os.cpu_count() or 1)]
+    session.run(
+        "python", "-m", "validation", "validate", *workers, *session.posargs, env=ONE_THREAD
+    )

@@ -1,4 +1,4 @@
-"""Command line: python -m validation report [STUDY ...], python -m validation trust."""
+"""Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from validation.executors import NoExecutor, executor as open_executor
 from validation.progress import Progress
 from validation.runner import Busy, Config, InProcess, PartsFailed, Run, Study, run, saved_run
 from validation.studies import STUDIES
+from validation.validate import validate as compare
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -94,6 +95,33 @@ def report(
         raise typer.BadParameter(str(error)) from None
     print(f"index: {pages.write_index(out)}")
     if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the quick runs.")] = Path("reports/quick"),
+    baseline: Annotated[Path, typer.Option(help="Folder of the committed baselines.")] = Path(
+        "reports/baseline"
+    ),
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    update: Annotated[bool, typer.Option("--update", help="Rewrite the baselines.")] = False,
+    reason: Annotated[str, typer.Option(help="Why they change; needed with --update.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="As of `report`.")] = 1,
+    executor: Annotated[str | None, typer.Option(help="As of `report`.")] = None,
+) -> None:
+    """Run quick studies; fail when a figure leaves the interval that the baseline has of it."""
+    if update != bool(reason.strip()):
+        raise typer.BadParameter(
+            'a baseline is rewritten for a reason, and for one only: --update --reason "why"'
+        )
+    report(names, out, seeds, quick=True, workers=workers, executor=executor)
+    console = Console()
+    wide = Console(width=max(console.width, 160))  # a log has no width of its own
+    if not compare(names or list(STUDIES), out, baseline, reason if update else None, wide):
         raise typer.Exit(1)
 
 

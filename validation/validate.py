@@ -1,0 +1,62 @@
+"""`python -m validation validate`: quick studies against the committed baseline, or a new baseline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from refimpl import report as pages
+from validation import gate
+from validation.gate import BadBaseline, Departure
+
+__all__ = ["validate"]
+
+
+def validate(
+    names: Sequence[str], out: Path, kept: Path, reason: str | None, console: Console
+) -> bool:
+    """Compare finished runs with their baselines, or rewrite these; whether all is as it was.
+
+    Args:
+        names: The studies.
+        out: Where they were run.
+        kept: The folder of the baselines.
+        reason: Why the baselines are rewritten; None: they are not.
+        console: Where to say what departs.
+    """
+    departed: list[Departure] = []
+    good = True
+    for name in names:
+        path = kept / f"{name}.json"
+        new = gate.baseline(dict(pages.read(out / name)), reason or "to be compared")
+        try:
+            departed += gate.departures(gate.read(path), new)
+        except BadBaseline as error:
+            if reason is None:
+                console.print(str(error), style="red", markup=False, soft_wrap=True)
+                good = False
+        if reason is not None:
+            gate.write(path, new)
+            console.print(f"baseline: {path}", markup=False, soft_wrap=True)
+    if departed:
+        console.print(_table(departed))
+    failed = sum(d.fails for d in departed)
+    if reason is not None:
+        return True
+    console.print(f"{len(names)} studies, {failed} figures failed, {len(departed) - failed} new")
+    return good and not failed
+
+
+def _table(departed: Sequence[Departure]) -> Table:
+    table = Table("study", "figure", "found", "baseline", "what happened")
+    for d in departed:
+        table.add_row(
+            d.study,
+            ", ".join(d.figure),
+            "none" if d.value is None else f"{d.value:.8g}",
+            "none" if d.low is None else f"[{d.low:.8g}, {d.high:.8g}]",
+            d.reason,
+            style="red" if d.fails else "yellow",
+        )
+    return table
