@@ -6,33 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices, sweeps
 from refimpl.curvature import Curvature, Dense
+from refimpl.exact.assembly import assemble
 from refimpl.exact.kernel import Kernel
 from refimpl.problem import Problem
 
 __all__ = ["GaussNewton"]
 
 PRIMAL = 2**14  # the largest P whose P x P matrix is formed unasked
-
-
-def assemble(problem: Problem) -> Float[Tensor, "P P"]:
-    """G = (1/N) sum_n sum_k u_nk u_nk^T, with u_nk = J_n^T R_n e_k and R_n R_n^T = H_n.
-
-    The vectors u are sums over positions of g a^T, so that one backward pass per direction k
-    serves all examples and no Jacobian in the parameters is ever taken.
-
-    Args:
-        problem: The problem.
-    """
-    size = problem.num_parameters
-    total = problem.parameters.new_zeros(size, size)
-    for sweep in sweeps(problem, fisher="exact"):
-        u = problem.layout.flatten(
-            {name: matrices(g, sweep.inputs[name]) for name, g in sweep.gradients.items()}
-        ).reshape(-1, size)
-        total.addmm_(u.T, u)
-    return total / problem.num_examples
 
 
 class GaussNewton(Curvature):
