@@ -75,6 +75,9 @@ class Curvature(ABC):
         problem: The problem, which gives the layout, dtype and device.
     """
 
+    # Steps of iterative refinement that a solve may take where its backward error is not small.
+    refinements = 0
+
     def __init__(self, problem: Problem) -> None:
         self.layout: ParameterLayout = problem.layout
         self.num_parameters = problem.num_parameters
@@ -133,7 +136,15 @@ class Curvature(ABC):
             )
         flat = vectors.reshape(-1, self.num_parameters)
         x = self._solve(flat, damping)
-        certificate = self._certify(flat, x, damping, low, high)
+        residual = self._damped(x, damping).neg_().add_(flat)
+        certificate = self._certify(flat, x, residual, damping, low, high)
+        for _ in range(self.refinements):
+            poor = certificate.backward_error > self.tolerance / 10
+            if not bool(poor.any()):
+                break
+            x[poor] += self._solve(residual[poor], damping)
+            residual[poor] = flat[poor] - self._damped(x[poor], damping)
+            certificate = self._certify(flat, x, residual, damping, low, high)
         shape = vectors.shape[:-1]
         return Solution(
             x.reshape(vectors.shape),
@@ -147,7 +158,7 @@ class Curvature(ABC):
 
     def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
         """The operator that `_solve` inverts."""
-        return self._apply(x) + damping * x
+        return self._apply(x).add_(x, alpha=damping)
 
     def _damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
         """Extreme absolute eigenvalues of the operator that `_solve` inverts."""
@@ -159,12 +170,13 @@ class Curvature(ABC):
         self,
         b: Float[Tensor, "k P"],
         x: Float[Tensor, "k P"],
+        remainder: Float[Tensor, "k P"],
         damping: float,
         low: float,
         high: float,
     ) -> Certificate:
         smallest, norm = self._damped_range(damping, low, high)
-        residual = (b - self._damped(x, damping)).norm(dim=-1)
+        residual = remainder.norm(dim=-1)
         scale = norm * x.norm(dim=-1) + b.norm(dim=-1)
         eta = torch.where(residual == 0, torch.zeros_like(residual), residual / scale)
         kappa = norm / smallest if smallest > 0 else float("inf")

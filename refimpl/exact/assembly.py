@@ -18,7 +18,7 @@ from refimpl.capture import Rows, captured, matrices
 from refimpl.layout import Block
 from refimpl.problem import Problem
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "mirror", "tiles"]
 
 TILE = 2**11  # pairs (o, o'), pairs (i, i'), columns of u: the sides of one matrix product
 INNER = 2**12  # examples times positions or directions that one pass over the matrix adds
@@ -47,7 +47,7 @@ def assemble(problem: Problem) -> Float[Tensor, "P P"]:
                     _add_by_positions(view, rows, one, other, problem.num_examples)
                 else:
                     _add_by_directions(view, directions, one, other, problem.num_examples)
-    _mirror(total)
+    mirror(total)
     return total
 
 
@@ -114,8 +114,8 @@ def _add_by_positions(
     matrix = total.unflatten(1, (other.outputs, other.inputs))
     matrix = matrix.unflatten(0, (one.outputs, one.inputs))  # [O, I, O', I']
     side = max(1, min(TILE, BUDGET // (8 * inner)))
-    columns = _tiles(one.inputs, side // other.inputs)
-    for o in _tiles(one.outputs, side // other.outputs):
+    columns = tiles(one.inputs, side // other.inputs)
+    for o in tiles(one.outputs, side // other.outputs):
         M = _moments(g[..., o], h[..., o.start :] if same else h)
         M = [m[:, p if same else 0 :] for p, m in enumerate(M.unbind(1))]
         left = torch.cat(M, dim=1).T / examples  # [(o, o'), N R R']
@@ -170,14 +170,15 @@ def _square(rows: int, columns: int, device: torch.device) -> Tensor:
     return (starts[low] + high).flatten()
 
 
-def _tiles(length: int, size: int) -> list[slice]:
+def tiles(length: int, size: int) -> list[slice]:
+    """0 .. length in slices of at most `size`."""
     size = max(1, size)
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _mirror(matrix: Float[Tensor, "P P"]) -> None:
+def mirror(matrix: Float[Tensor, "P P"]) -> None:
     """Copy what stands above the diagonal below it, in place."""
-    for rows in _tiles(len(matrix), TILE // 8):
+    for rows in tiles(len(matrix), TILE // 8):
         matrix[rows.stop :, rows] = matrix[rows, rows.stop :].T
         corner = matrix[rows, rows]
         corner.copy_(corner.triu() + corner.triu(1).T)

@@ -43,6 +43,7 @@ class GaussNewton(Curvature):
         self._route: Curvature = (
             Dense(problem, [assemble(problem)]) if method == "primal" else Kernel(problem)
         )
+        self.refinements = self._route.refinements
 
     def __repr__(self) -> str:
         return f"GaussNewton(P={self.num_parameters}, method={self.method!r})"

@@ -65,7 +65,7 @@ def test_auto_is_dual_where_the_matrix_is_large_and_the_kernel_is_not():
     assert problem.num_parameters > 2**14
     curvature = ri.exact.GaussNewton(problem)
     assert curvature.method == "dual"
-    assert len(curvature._route.kernel) == 12
+    assert len(curvature._route.kernel) == 6  # N (C - 1)
     assert ri.exact.GaussNewton(models_small()).method == "primal"
     b = problem.gradients()
     assert bool(curvature.solve(b, 1e-3).certificate.converged.all())
