@@ -17,7 +17,17 @@ from torch import Generator, Tensor, nn
 from refimpl.layers import groups_of, input_rows, output_rows
 from refimpl.problem import Data, Problem, as_arguments, index, length
 
-__all__ = ["Fisher", "Pass", "Rows", "Sweep", "captured", "forward_pass", "matrices", "sweeps"]
+__all__ = [
+    "Fisher",
+    "Pass",
+    "Rows",
+    "Sweep",
+    "captured",
+    "forward_pass",
+    "matrices",
+    "sizes",
+    "sweeps",
+]
 
 Fisher = Literal["exact", "sampled", "empirical"]
 
@@ -206,6 +216,27 @@ def sweeps(
         for cotangents in _cotangents(problem, run.outputs, targets, fisher, samples, local, step):
             yield Sweep(place, first, run.inputs, run.counted, run.backward(cotangents))
             first = False
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows an example has.
+
+    Args:
+        directions: Columns of its output Hessian's compact root, all tokens together.
+        positions: Rows per block.
+    """
+
+    directions: int
+    positions: dict[str, int]
+
+
+def sizes(problem: Problem) -> Sizes:
+    """How many directions and positions the problem's examples have, from the first of them."""
+    inputs, targets = problem.examples_up_to(1)
+    run = forward_pass(problem, inputs, targets)
+    _, tokens, _, columns = problem.loss.compact_root(run.outputs, targets).shape
+    return Sizes(tokens * columns, {name: a.shape[1] for name, a in run.inputs.items()})
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import Rows, captured, matrices
+from refimpl.capture import Rows, Sizes, captured, matrices, sizes
 from refimpl.layout import Block
 from refimpl.problem import Problem
 
-__all__ = ["assemble", "mirror", "tiles"]
+__all__ = ["assemble", "by_positions", "mirror", "tiles"]
 
 TILE = 2**11  # pairs (o, o'), pairs (i, i'), columns of u: the sides of one matrix product
 INNER = 2**12  # examples times positions or directions that one pass over the matrix adds
@@ -38,12 +38,14 @@ def assemble(problem: Problem) -> Float[Tensor, "P P"]:
     """
     blocks = problem.layout.blocks
     total = problem.parameters.new_zeros(problem.num_parameters, problem.num_parameters)
-    for rows in captured(problem, _examples_per_pass(problem)):
+    size = sizes(problem)
+    for rows in captured(problem, _examples_per_pass(problem, size)):
         directions = _Directions(rows)
         for at, one in enumerate(blocks):
             for other in blocks[at:]:
                 view = total[one.slice, other.slice]
-                if by_positions(rows, one, other):
+                positions = size.positions[one.name], size.positions[other.name]
+                if by_positions(*positions, size.directions):
                     _add_by_positions(view, rows, one, other, problem.num_examples)
                 else:
                     _add_by_directions(view, directions, one, other, problem.num_examples)
@@ -51,21 +53,19 @@ def assemble(problem: Problem) -> Float[Tensor, "P P"]:
     return total
 
 
-def by_positions(rows: Rows, one: Block, other: Block) -> bool:
+def by_positions(positions: int, others: int, directions: int) -> bool:
     """Whether pairs of positions are fewer than the directions, and so the smaller inner dimension."""
-    pairs = rows.inputs[one.name].shape[1] * rows.inputs[other.name].shape[1]
-    return pairs <= rows.gradients[one.name].shape[0]
+    return positions * others <= directions
 
 
-def _examples_per_pass(problem: Problem) -> int:
+def _examples_per_pass(problem: Problem, size: Sizes) -> int:
     """As many as make good use of a pass over the matrix, as long as their rows fit the budget."""
-    one = next(captured(problem, 1))
     largest, held = 1, 0
     for block in problem.layout.blocks:
-        directions, _, positions, outputs = one.gradients[block.name].shape
+        positions, directions = size.positions[block.name], size.directions
         pairs = min(positions**2, directions)
         largest = max(largest, pairs)
-        held += positions * (block.inputs + directions * outputs)
+        held += positions * (block.inputs + directions * block.outputs)
         if pairs == directions:  # u itself
             held += directions * block.inputs * block.outputs
     return max(1, min(INNER // largest, BUDGET // held))

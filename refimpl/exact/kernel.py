@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import captured, matrices
+from refimpl.capture import captured, matrices, sizes
 from refimpl.curvature import Curvature, largest_eigenvalue
 from refimpl.exact.assembly import mirror, tiles
 from refimpl.problem import Problem
@@ -155,5 +155,6 @@ class Kernel(Curvature):
 
 
 def _examples_per_pass(problem: Problem) -> int:
-    one = next(captured(problem, 1))
-    return max(1, BUDGET // sum(g.numel() for g in one.gradients.values()))
+    size = sizes(problem)
+    each = sum(size.positions[b.name] * b.outputs for b in problem.layout.blocks)
+    return max(1, BUDGET // (size.directions * each))
