@@ -17,7 +17,17 @@ from torch import Generator, Tensor, nn
 from refimpl.layers import groups_of, input_rows, output_rows
 from refimpl.problem import Data, Problem, as_arguments, index, length
 
-__all__ = ["Fisher", "Pass", "Sweep", "forward_pass", "matrices", "sweeps"]
+__all__ = [
+    "Fisher",
+    "Pass",
+    "Rows",
+    "Sweep",
+    "captured",
+    "forward_pass",
+    "matrices",
+    "sizes",
+    "sweeps",
+]
 
 Fisher = Literal["exact", "sampled", "empirical"]
 
@@ -208,6 +218,67 @@ def sweeps(
             first = False
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows an example has.
+
+    Args:
+        directions: Columns of its output Hessian's compact root, all tokens together.
+        positions: Rows per block.
+    """
+
+    directions: int
+    positions: dict[str, int]
+
+
+def sizes(problem: Problem) -> Sizes:
+    """How many directions and positions the problem's examples have, from the first of them."""
+    inputs, targets = problem.examples_up_to(1)
+    run = forward_pass(problem, inputs, targets)
+    _, tokens, _, columns = problem.loss.compact_root(run.outputs, targets).shape
+    return Sizes(tokens * columns, {name: a.shape[1] for name, a in run.inputs.items()})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What u_nk = sum_r g_nkr a_nr^T is made of, with sum_k u_nk u_nk^T = J_n^T H_n J_n.
+
+    Args:
+        place: Where the examples stand in the training data.
+        inputs: Rows a per block, [N, R, I].
+        gradients: Rows g per block, [K, N, R, O], of all directions k: the columns of H_n's root.
+    """
+
+    place: slice
+    inputs: dict[str, Float[Tensor, "N _R _I"]]
+    gradients: dict[str, Float[Tensor, "K N _R _O"]]
+
+
+def captured(problem: Problem, batch_size: int) -> Iterator[Rows]:
+    """The rows of all training examples in order, `batch_size` examples at a time.
+
+    Memory is that of the rows, and of the activations of as many backward passes as fit 128 MiB.
+
+    Args:
+        problem: The problem.
+        batch_size: Examples per piece.
+
+    Raises:
+        ValueError: A model whose gradients the layers do not give.
+    """
+    verify(problem)
+    step = max(1, BUDGET // (problem.activations * min(batch_size, problem.num_examples)))
+    for place, inputs, targets in problem.batches(batch_size):
+        run = forward_pass(problem, inputs, targets)
+        root = problem.loss.compact_root(run.outputs, targets)
+        parts = [run.backward(c) for c in _columns(root, run.outputs, step)]
+        gradients = {
+            name: torch.cat([part[name] for part in parts]) if len(parts) > 1 else g
+            for name, g in parts[0].items()
+        }
+        yield Rows(place, run.inputs, gradients)
+
+
 def label_draws(
     problem: Problem, samples: int, generator: Generator | None
 ) -> Float[Tensor, "N samples ..."]:
@@ -244,15 +315,7 @@ def _cotangents(
     """The output-space vectors to send back, at most `step` at a time, each [K, N, *outputs]."""
     shape = outputs.shape
     if fisher == "exact":
-        root = problem.loss.hessian_root(outputs, targets)  # [N, T, C, K]
-        n, tokens, _, directions = root.shape
-        columns = [(t, k) for t in range(tokens) for k in range(directions)]
-        for start in range(0, len(columns), step):
-            chosen = columns[start : start + step]
-            t, k = torch.tensor(chosen, device=root.device).T
-            chunk = root.new_zeros(len(chosen), n, tokens, root.shape[2])
-            chunk[torch.arange(len(chosen), device=root.device), :, t] = root[:, t, :, k]
-            yield chunk.reshape(-1, *shape)
+        yield from _columns(problem.loss.hessian_root(outputs, targets), outputs, step)
         return
     if fisher == "empirical":
         yield problem.loss.gradient(outputs, targets).reshape(1, *shape)
@@ -262,6 +325,20 @@ def _cotangents(
     scores = problem.loss.pseudo_gradients(outputs, targets, draws) / samples**0.5
     for start in range(0, samples, step):
         yield scores[start : start + step].reshape(-1, *shape)
+
+
+def _columns(
+    root: Float[Tensor, "N T C K"], outputs: Float[Tensor, "N ..."], step: int
+) -> Iterator[Float[Tensor, "D N ..."]]:
+    """The columns of all tokens' roots, each zero at the other tokens, at most `step` at a time."""
+    n, tokens, classes, directions = root.shape
+    columns = [(t, k) for t in range(tokens) for k in range(directions)]
+    for start in range(0, len(columns), step):
+        chosen = columns[start : start + step]
+        t, k = torch.tensor(chosen, device=root.device).T
+        chunk = root.new_zeros(len(chosen), n, tokens, classes)
+        chunk[torch.arange(len(chosen), device=root.device), :, t] = root[:, t, :, k]
+        yield chunk.reshape(-1, *outputs.shape)
 
 
 def verify(problem: Problem) -> None:

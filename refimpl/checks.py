@@ -266,5 +266,6 @@ def vectors(value: Any, num_parameters: int, like: Shaped[Tensor, "..."]) -> Non
         raise ValueError(
             f"vectors must be {like.dtype} on {like.device}, got {value.dtype} on {value.device}"
         )
-    if not bool(torch.isfinite(value).all()):
+    # The extremes of NaN are NaN; isfinite would hold a copy of what may be gigabytes.
+    if value.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(value))).all()):
         raise ValueError("vectors have NaN or infinite entries")

@@ -1,6 +1,7 @@
 """Curvature: apply, solve, dense. The one interface of every matrix here, and what a solve certifies."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,9 @@ class Curvature(ABC):
         problem: The problem, which gives the layout, dtype and device.
     """
 
+    # Steps of iterative refinement that a solve may take where its backward error is not small.
+    refinements = 0
+
     def __init__(self, problem: Problem) -> None:
         self.layout: ParameterLayout = problem.layout
         self.num_parameters = problem.num_parameters
@@ -133,7 +137,15 @@ class Curvature(ABC):
             )
         flat = vectors.reshape(-1, self.num_parameters)
         x = self._solve(flat, damping)
-        certificate = self._certify(flat, x, damping, low, high)
+        residual = self._damped(x, damping).neg_().add_(flat)
+        certificate = self._certify(flat, x, residual, damping, low, high)
+        for _ in range(self.refinements):
+            poor = certificate.backward_error > self.tolerance / 10
+            if not bool(poor.any()):
+                break
+            x[poor] += self._solve(residual[poor], damping)
+            residual[poor] = flat[poor] - self._damped(x[poor], damping)
+            certificate = self._certify(flat, x, residual, damping, low, high)
         shape = vectors.shape[:-1]
         return Solution(
             x.reshape(vectors.shape),
@@ -147,7 +159,7 @@ class Curvature(ABC):
 
     def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
         """The operator that `_solve` inverts."""
-        return self._apply(x) + damping * x
+        return self._apply(x).add_(x, alpha=damping)
 
     def _damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
         """Extreme absolute eigenvalues of the operator that `_solve` inverts."""
@@ -159,12 +171,13 @@ class Curvature(ABC):
         self,
         b: Float[Tensor, "k P"],
         x: Float[Tensor, "k P"],
+        remainder: Float[Tensor, "k P"],
         damping: float,
         low: float,
         high: float,
     ) -> Certificate:
         smallest, norm = self._damped_range(damping, low, high)
-        residual = (b - self._damped(x, damping)).norm(dim=-1)
+        residual = remainder.norm(dim=-1)
         scale = norm * x.norm(dim=-1) + b.norm(dim=-1)
         eta = torch.where(residual == 0, torch.zeros_like(residual), residual / scale)
         kappa = norm / smallest if smallest > 0 else float("inf")
@@ -255,25 +268,38 @@ def _factor(block: Float[Tensor, "B B"], damping: float) -> tuple[Tensor, Tensor
     """Cholesky factor of block + damping I, or LU factors with pivots where that is indefinite."""
     damped = block.clone()
     damped.diagonal().add_(damping)
-    factor, info = torch.linalg.cholesky_ex(damped)
+    info = torch.empty((), dtype=torch.int32, device=block.device)
+    torch.linalg.cholesky_ex(damped, out=(damped, info))  # in place
     if int(info) == 0:
-        return factor, None
-    lu, pivots = torch.linalg.lu_factor(damped)
+        return damped, None
+    lu, pivots = torch.linalg.lu_factor(block + damping * torch.eye(len(block)).to(block))
     return lu, pivots
 
 
 def largest_eigenvalue(block: Float[Tensor, "B B"]) -> float:
     """The largest eigenvalue of a positive semidefinite matrix, by Lanczos to 0.1 %."""
-    size = len(block)
-    if size <= 256:
+    if len(block) <= 256:
         return float(torch.linalg.eigvalsh(block)[-1])
-    if not bool(block.any()):  # ARPACK refuses the zero matrix
-        return 0.0
+    return lanczos(lambda v: block @ v, block[0])
+
+
+def lanczos(
+    product: Callable[[Float[Tensor, " P"]], Float[Tensor, " P"]], like: Float[Tensor, " P"]
+) -> float:
+    """The largest eigenvalue of a positive semidefinite operator, to 0.1 %.
+
+    Args:
+        product: The operator's product with a vector.
+        like: A vector of its length, dtype and device.
+    """
 
     def matvec(v: np.ndarray) -> np.ndarray:
-        return (block @ torch.from_numpy(v.ravel()).to(block)).cpu().numpy().astype(np.float64)
+        return product(torch.from_numpy(v.ravel()).to(like)).cpu().numpy().astype(np.float64)
 
-    operator = LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
+    size = len(like)
     start = np.random.default_rng(0).standard_normal(size)
+    if not matvec(start).any():  # ARPACK refuses the zero matrix
+        return 0.0
+    operator = LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
     options: dict[str, Any] = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3}
     return float(eigsh(operator, **options, return_eigenvectors=False)[0])

@@ -136,11 +136,11 @@ class ParameterLayout:
         self._check(flat)
         lead = flat.shape[:-1]
         named: dict[str, Tensor] = {}
-        offset = 0
-        for layer in self.layers:
-            rows, columns = layer.weight_shape[0], _prod(layer.weight_shape[1:]) + layer.bias
-            matrix = flat[..., offset : offset + rows * columns].reshape(*lead, rows, columns)
-            offset += rows * columns
+        shapes = [(y.weight_shape[0], _prod(y.weight_shape[1:]) + y.bias) for y in self.layers]
+        # One split, not a slice a layer: its derivative is one concatenation, theirs a vector [P] each.
+        parts = flat.split([rows * columns for rows, columns in shapes], dim=-1)
+        for layer, part, (rows, columns) in zip(self.layers, parts, shapes, strict=True):
+            matrix = part.reshape(*lead, rows, columns)
             weight = matrix[..., : columns - layer.bias].reshape(*lead, *layer.weight_shape)
             for module in layer.modules:
                 named[f"{module}.weight".lstrip(".")] = weight

@@ -1,9 +1,13 @@
 """Influence against its formula written out, its symmetries, and its limits."""
 
+import sys
+
+import models
 import pytest
 import torch
+from evidence import within
 from hypothesis import given, strategies as st
-from strategies import problems
+from strategies import problems, vectors
 
 import refimpl as ri
 
@@ -30,6 +34,40 @@ def test_scores_are_the_formula(problem, measurement):
     kappa = torch.linalg.cond(damped)
     scale = f.norm(dim=1, keepdim=True) * losses.norm(dim=1) / damping
     assert bool(((scores - truth).abs() <= 100 * U * kappa * scale + U).all())
+
+
+def both_ways(problem: ri.Problem) -> None:
+    """Gradients, and their products with vectors, from layers' rows and by torch.func.grad."""
+    module = sys.modules["refimpl.influence"]  # the package's name for it is the function's
+    for measurement in ("loss", "log_likelihood", lambda f, y: (f**2).sum()):
+        truth = problem.measurement_gradients(measurement=measurement)
+        rows = module._gradients(problem, problem.inputs, problem.targets, measurement)
+        # Sums over positions of products of some factors a layer: a few roundings each.
+        scale = truth.norm() + problem.gradients().norm()
+        within((rows - truth).norm(), 1e3 * U * scale + U, "gradients")
+    v = vectors(problem, 3)
+    found = module.gradient_products(problem, v, problem.inputs, problem.targets)
+    g = problem.gradients()
+    within((found - v @ g.T).norm(), 1e3 * U * v.norm() * g.norm() + U, "products")
+
+
+@given(problems())
+def test_gradients_from_rows_are_those_of_autograd(problem):
+    both_ways(problem)
+
+
+@given(models.stacks())
+def test_gradients_from_rows_are_those_of_autograd_with_shared_weights(problem):
+    both_ways(problem)
+
+
+def test_a_model_that_its_layers_do_not_describe_is_scored_by_autograd():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    problem = ri.Problem(models.Functional(), ri.losses.SquaredError(), x, x)
+    scores = ri.influence(problem, x, x, curvature=ri.fast.Identity(problem), damping=1.0)
+    g = problem.gradients()
+    within((scores + g @ g.T / 2).norm(), 100 * U * g.norm() ** 2)
 
 
 @given(problems())

@@ -73,6 +73,16 @@ def test_pseudo_gradients_over_all_labels_have_mean_zero_and_the_hessian_as_seco
     assert mean.abs().max() <= roundoff(f)
 
 
+@given(cases())
+def test_the_compact_root_has_the_hessian_and_the_columns_of_its_rank(case):
+    loss, f, y = case
+    root = loss.compact_root(f, y)
+    assert (root @ root.mT - loss.hessian(f, y)).abs().max() <= roundoff(f)
+    classes = root.shape[-2]
+    rank = max(1, classes - 1) if isinstance(loss, CrossEntropy) else classes
+    assert root.shape[-1] == rank
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_ends_of_the_unit_interval_draw_possible_labels(dtype):
     last = torch.nextafter(torch.ones((), dtype=dtype), torch.zeros((), dtype=dtype))

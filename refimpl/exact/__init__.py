@@ -1,5 +1,6 @@
 """Truth: definitions, the exact Gauss-Newton Hessian, and the outcomes that influence predicts."""
 
+from refimpl.exact.costs import Cost as Cost, costs as costs
 from refimpl.exact.definition import (
     gauss_newton_matrix as gauss_newton_matrix,
     hessian as hessian,
@@ -7,4 +8,5 @@ from refimpl.exact.definition import (
     output_hessian as output_hessian,
 )
 from refimpl.exact.gauss_newton import GaussNewton as GaussNewton
+from refimpl.exact.iterative import Iterative as Iterative
 from refimpl.exact.response import Response as Response, bregman_response as bregman_response

@@ -1,38 +1,24 @@
-"""The Gauss-Newton Hessian and its blocks, exact but quick, and certified solves with it."""
+"""The exact Gauss-Newton Hessian by three routes, and certified solves with it."""
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices, sweeps
-from refimpl.curvature import Curvature, Dense
+from refimpl.curvature import Curvature, Dense, Solution
+from refimpl.exact.assembly import assemble
+from refimpl.exact.costs import available_memory, costs
+from refimpl.exact.iterative import Iterative
 from refimpl.exact.kernel import Kernel
 from refimpl.problem import Problem
 
-__all__ = ["GaussNewton"]
+__all__ = ["GaussNewton", "Method"]
 
-PRIMAL = 2**14  # the largest P whose P x P matrix is formed unasked
+Method = Literal["auto", "primal", "dual", "iterative"]
 
-
-def assemble(problem: Problem) -> Float[Tensor, "P P"]:
-    """G = (1/N) sum_n sum_k u_nk u_nk^T, with u_nk = J_n^T R_n e_k and R_n R_n^T = H_n.
-
-    The vectors u are sums over positions of g a^T, so that one backward pass per direction k
-    serves all examples and no Jacobian in the parameters is ever taken.
-
-    Args:
-        problem: The problem.
-    """
-    size = problem.num_parameters
-    total = problem.parameters.new_zeros(size, size)
-    for sweep in sweeps(problem, fisher="exact"):
-        u = problem.layout.flatten(
-            {name: matrices(g, sweep.inputs[name]) for name, g in sweep.gradients.items()}
-        ).reshape(-1, size)
-        total.addmm_(u.T, u)
-    return total / problem.num_examples
+# Operations that the matrix itself is always worth (some seconds): it answers damping 0 and spectra.
+WORTHWHILE = 1e11
 
 
 class GaussNewton(Curvature):
@@ -41,30 +27,31 @@ class GaussNewton(Curvature):
     Args:
         problem: The problem.
         method: "primal" forms the P x P matrix and factors it by Cholesky; "dual" factors the matrix
-            of size N times the outputs of an example instead, and never forms a P x P one; "auto"
-            is primal up to P = 16,384 (2 GiB) and beyond it whichever matrix is the smaller.
+            of size N times the directions of an example instead, and never forms a P x P one;
+            "iterative" forms neither and solves by conjugate gradients; "auto" is primal where that
+            is a matter of seconds, else the cheapest that fits the memory by `exact.costs`.
+        options: For "iterative": see `exact.Iterative`.
 
     Raises:
-        ValueError: Unknown method.
+        ValueError: Unknown method, options of another method, or no route that fits the memory.
     """
 
-    def __init__(
-        self, problem: Problem, method: Literal["auto", "primal", "dual"] = "auto"
-    ) -> None:
-        if method not in ("auto", "primal", "dual"):
-            raise ValueError(f"method must be 'auto', 'primal' or 'dual', got {method!r}")
+    def __init__(self, problem: Problem, method: Method = "auto", **options: Any) -> None:
+        if method not in get_args(Method):
+            raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
+        if options and method != "iterative":
+            raise ValueError(f"{sorted(options)} are options of method='iterative' alone")
         super().__init__(problem)
-        if method == "auto":
-            outputs = problem.outputs(problem.examples_up_to(1)[0]).numel() * problem.num_examples
-            small = problem.num_parameters <= max(PRIMAL, outputs)
-            method = "primal" if small else "dual"
-        self.method: str = method
-        self._route: Curvature = (
-            Dense(problem, [assemble(problem)]) if method == "primal" else Kernel(problem)
-        )
+        self.method: Method = _choose(problem, method)
+        self._route = _route(problem, self.method, options)
+        self.refinements = self._route.refinements
 
     def __repr__(self) -> str:
         return f"GaussNewton(P={self.num_parameters}, method={self.method!r})"
+
+    def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Solution:
+        """(G + damping I)^-1 v with a certificate; see `Curvature.solve`."""
+        return self._route.solve(vectors, damping)
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         return self._route._apply(vectors)
@@ -96,3 +83,27 @@ class GaussNewton(Curvature):
                 columns = torch.eye(self.num_parameters, dtype=self._like.dtype)[block.slice]
                 return self._route._apply(columns.to(self._like))[:, block.slice]
         raise ValueError(f"no block {name!r}: blocks are {[b.name for b in self.layout.blocks]}")
+
+
+def _choose(problem: Problem, method: Method) -> Method:
+    """The method itself, or for "auto" the one to take; refused where the memory does not hold it."""
+    estimates = costs(problem)
+    free = available_memory(problem.device)
+    fitting = [c for c in estimates if c.bytes <= free and method in ("auto", c.method)]
+    if not fitting:
+        raise ValueError(
+            f"method={method!r} needs more memory than the {free / 1e9:.1f} GB that are free:\n"
+            + "\n".join(str(c) for c in estimates)
+        )
+    if method == "auto":
+        quick = [c for c in fitting if c.method == "primal" and c.flops <= WORTHWHILE]
+        return (quick or sorted(fitting, key=lambda c: c.flops))[0].method
+    return method
+
+
+def _route(problem: Problem, method: Method, options: dict[str, Any]) -> Curvature:
+    if method == "primal":
+        return Dense(problem, [assemble(problem)])
+    if method == "dual":
+        return Kernel(problem)
+    return Iterative(problem, **options)

@@ -1,6 +1,6 @@
 """The Gauss-Newton Hessian through its kernel of pairs of examples, never forming a P x P matrix.
 
-With the vectors u_nk of `assemble` over sqrt(N) as the rows of U [N K, P], G = U^T U, and by Woodbury
+With the vectors u_nk of `captured` over sqrt(N) as the rows of U [N K, P], G = U^T U, and by Woodbury
 (G + lambda I)^-1 = (I - U^T (U U^T + lambda I)^-1 U) / lambda: a matrix of size N K is factored, whatever
 P is. Nor is U formed: u = sum_r g_r a_r^T gives U v from the layers' inputs and gradients, and for a
 layer with one position u . u' = (g . g') (a . a').
@@ -10,118 +10,139 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices, sweeps
+from refimpl.capture import captured, matrices, sizes
 from refimpl.curvature import Curvature, largest_eigenvalue
+from refimpl.exact.assembly import mirror, tiles
 from refimpl.problem import Problem
 
 __all__ = ["Kernel"]
 
 BUDGET = 2**26  # numbers that an intermediate may hold (512 MiB in float64)
-REFINEMENTS = 2  # of a solve: the difference I - U^T ... cancels where lambda is small
+PANEL = 2**10  # rows of the kernel computed at once
 
 
 class Kernel(Curvature):
     """G = U^T U, solved through U U^T.
 
     Memory is that of the kernel and its factor, 2 (N K)^2 numbers, and of all layers' inputs and
-    gradients, N R (I + K O) a block; K counts the directions of an example, at most T C.
+    gradients, N R (I + K O) a block; K counts the directions of an example: T (C - 1) for a softmax, else
+    T C.
 
     Args:
         problem: The problem.
     """
 
+    refinements = 2  # the difference I - U^T ... cancels where lambda is small
+
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        inputs: dict[str, list[Tensor]] = {b.name: [] for b in self.layout.blocks}
-        gradients: dict[str, list[list[Tensor]]] = {b.name: [] for b in self.layout.blocks}
-        for sweep in sweeps(problem, fisher="exact"):
-            for name, g in sweep.gradients.items():
-                if sweep.first:
-                    inputs[name].append(sweep.inputs[name])
-                    gradients[name].append([])
-                gradients[name][-1].append(g)
+        rows = list(captured(problem, _examples_per_pass(problem)))
         scale = problem.num_examples**0.5
-        self._a = {name: torch.cat(parts) for name, parts in inputs.items()}
-        self._g = {
-            name: torch.cat([torch.cat(some) for some in parts], dim=1) / scale
-            for name, parts in gradients.items()
+        names = [b.name for b in self.layout.blocks]
+        self._a = {name: torch.cat([part.inputs[name] for part in rows]) for name in names}
+        self._g = {  # [N, K, R, O]
+            name: torch.cat([part.gradients[name].transpose(0, 1) for part in rows]) / scale
+            for name in names
         }
-        first, *others = self._a
-        self.kernel: Float[Tensor, "M M"] = self._gram(first)
-        for name in others:
-            self.kernel += self._gram(name)
+        del rows
+        self.kernel: Float[Tensor, "M M"] = self._gram()
         self._largest: float | None = None
         self._factor: tuple[float, Tensor] | None = None
 
-    def _gram(self, name: str) -> Float[Tensor, "M M"]:
-        """U U^T of one block: its share in the kernel; rows ordered by direction, then example."""
-        a, g = self._a[name], self._g[name]
-        directions, examples, positions, _ = g.shape
-        if positions == 1:
-            pairs = g[:, :, 0].flatten(0, 1)
-            gram = (pairs @ pairs.T).view(directions, examples, directions, examples)
-            gram *= (a[:, 0] @ a[:, 0].T)[:, None]
-            return gram.reshape(directions * examples, -1)
-        # Several positions: U itself, a band of columns (some rows o of the matrices) at a time.
-        rows = directions * examples
-        band = max(1, BUDGET // (rows * a.shape[2]))
-        total = a.new_zeros(rows, rows)
-        for part in g.split(band, dim=3):
-            u = matrices(part, a).reshape(rows, -1)
-            total.addmm_(u, u.T)
+    def _gram(self) -> Float[Tensor, "M M"]:
+        """U U^T, rows ordered by example, then direction; its lower half, mirrored."""
+        examples, directions = next(iter(self._g.values())).shape[:2]
+        size = examples * directions
+        total = self._like.new_zeros(size, size)
+        for name, a in self._a.items():
+            g = self._g[name]
+            if a.shape[1] == 1:
+                self._add_products(total, a[:, 0], g[:, :, 0])
+                continue
+            # Several positions: U itself, a band of columns (some rows o of the matrices) at a time.
+            band = max(1, BUDGET // (size * a.shape[2]))
+            for part in g.split(band, dim=3):
+                u = matrices(part, a[:, None]).reshape(size, -1)
+                for rows in tiles(size, PANEL):
+                    total[rows, : rows.stop].addmm_(u[rows], u[: rows.stop].T)
+        mirror(total.T)
         return total
+
+    def _add_products(
+        self, total: Float[Tensor, "M M"], a: Float[Tensor, "N I"], g: Float[Tensor, "N K O"]
+    ) -> None:
+        """Add (g . g') (a . a') for the pairs of a panel of examples with all up to it."""
+        directions = g.shape[1]
+        for rows in tiles(len(a), max(1, PANEL // directions)):
+            pairs = g[rows].flatten(0, 1) @ g[: rows.stop].flatten(0, 1).T
+            pairs = pairs.view(-1, directions, rows.stop, directions)
+            pairs *= (a[rows] @ a[: rows.stop].T)[:, None, :, None]
+            within = slice(rows.start * directions, rows.stop * directions)
+            total[within, : within.stop] += pairs.view(within.stop - within.start, -1)
 
     def _times(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k M"]:
         """U v for each row v."""
-        parts: list[Tensor] = []
+        examples, directions = next(iter(self._g.values())).shape[:2]
+        total = vectors.new_zeros(examples, directions, len(vectors))
         for name, V in self.layout.matrices(vectors).items():
             a, g = self._a[name], self._g[name]
-            moved = torch.einsum("nri,qoi->nqro", a, V).flatten(2)  # V a of every position
-            rows = g.permute(1, 0, 2, 3).flatten(2)
-            parts.append(torch.einsum("nkx,nqx->qkn", rows, moved).flatten(1))
-        return torch.stack(parts).sum(dim=0)
+            moved = a.new_empty(len(V), examples, *g.shape[2:])  # V a of every position
+            for one, matrix in zip(moved, V, strict=True):
+                torch.mm(a.flatten(0, 1), matrix.T, out=one.flatten(0, 1))
+            total.baddbmm_(g.flatten(2), moved.flatten(2).permute(1, 2, 0))
+        return total.flatten(0, 1).T
 
-    def _transposed(self, y: Float[Tensor, "k M"]) -> Float[Tensor, "k P"]:
-        """U^T y for each row y."""
-        found: dict[str, Tensor] = {}
-        for name, a in self._a.items():
-            g = self._g[name]
-            weights = y.reshape(len(y), *g.shape[:2])
-            summed = torch.einsum("qkn,knro->qnro", weights, g)
-            found[name] = torch.einsum("qnro,nri->qoi", summed, a)
-        return self.layout.flatten(found)
+    def _transposed(
+        self, y: Float[Tensor, "k M"], out: Float[Tensor, "k P"]
+    ) -> Float[Tensor, "k P"]:
+        """U^T y for each row y, written into `out`."""
+        for name, V in self.layout.matrices(out).items():
+            a, g = self._a[name], self._g[name]
+            weights = y.unflatten(1, g.shape[:2]).transpose(0, 1)
+            summed = (weights @ g.flatten(2)).unflatten(2, g.shape[2:])  # [N, k, R, O]
+            for one, matrix in zip(summed.unbind(1), V, strict=True):
+                torch.mm(one.flatten(0, 1).T, a.flatten(0, 1), out=matrix)
+        return out
 
     def _few(self, vectors: Float[Tensor, "k P"]) -> tuple[Tensor, ...]:
         """Right-hand sides in groups whose intermediate products fit the budget."""
-        each = max(g[0].numel() for g in self._g.values()) + self.num_parameters
-        return vectors.split(max(1, BUDGET // each))
+        moved = max(g.shape[0] * g.shape[2] * g.shape[3] for g in self._g.values())
+        return vectors.split(max(1, BUDGET // (2 * moved + self.num_parameters)))
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-        return torch.cat([self._transposed(self._times(v)) for v in self._few(vectors)])
+        found = torch.empty_like(vectors)
+        for v, out in zip(self._few(vectors), self._few(found), strict=True):
+            self._transposed(self._times(v), out)
+        return found
 
     def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
         if damping == 0.0:
             raise ValueError(
                 "the dual route divides by the damping: use a damping > 0 or method='primal'"
             )
+        factor = self._factored(damping)
+        found = torch.empty_like(vectors)
+        for b, out in zip(self._few(vectors), self._few(found), strict=True):
+            y = torch.cholesky_solve(self._times(b).T, factor).T
+            self._transposed(y, out).neg_().add_(b).div_(damping)
+        return found
+
+    def _factored(self, damping: float) -> Float[Tensor, "M M"]:
+        """Cholesky's factor of U U^T + lambda I: symmetric, and positive where it is to rounding."""
         if self._factor is None or self._factor[0] != damping:
             self._factor = None  # before its successor is made: each is as large as the kernel
             damped = self.kernel.clone()
             damped.diagonal().add_(damping)
-            self._factor = damping, torch.linalg.cholesky(damped)
-        factor = self._factor[1]
-
-        def woodbury(b: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-            y = torch.cholesky_solve(self._times(b).T, factor).T
-            return (b - self._transposed(y)) / damping
-
-        parts: list[Tensor] = []
-        for b in self._few(vectors):
-            x = woodbury(b)
-            for _ in range(REFINEMENTS):
-                x = x + woodbury(b - self._damped(x, damping))
-            parts.append(x)
-        return torch.cat(parts)
+            info = torch.empty((), dtype=torch.int32, device=damped.device)
+            factor, info = torch.linalg.cholesky_ex(damped, out=(damped, info))  # in place
+            if int(info) != 0:
+                raise ValueError(
+                    f"the damping {damping:.1e} is lost in the roundings of a kernel of norm "
+                    f"{self.spectrum()[1]:.1e}: use a larger damping, dtype=torch.float64 or "
+                    "method='primal'"
+                )
+            self._factor = damping, factor
+        return self._factor[1]
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
         """Extreme eigenvalues: those of the kernel, and 0 where it is smaller than P x P."""
@@ -131,3 +152,9 @@ class Kernel(Curvature):
         if self._largest is None:
             self._largest = largest_eigenvalue(self.kernel)
         return 0.0, self._largest
+
+
+def _examples_per_pass(problem: Problem) -> int:
+    size = sizes(problem)
+    each = sum(size.positions[b.name] * b.outputs for b in problem.layout.blocks)
+    return max(1, BUDGET // (size.directions * each))

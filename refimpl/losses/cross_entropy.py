@@ -133,6 +133,21 @@ class CrossEntropy(Loss):
         scores = torch.where(own, complement[..., :, None], scores)
         return scores * p.sqrt()[..., None, :]
 
+    def compact_root(
+        self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
+    ) -> Float[Tensor, "N T C K"]:
+        """R with R R^T the output Hessian in C - 1 columns, its rank; one where there is one class.
+
+        The root R of `hessian_root` annihilates sqrt(p). The Householder reflection that takes sqrt(p)
+        to -e_C, I - w w^T / (1 + sqrt(p_C)) with w = sqrt(p) + e_C, so takes R to a root whose last
+        column is zero; with R w = R e_C the others are R e_k - sqrt(p_k) / (1 + sqrt(p_C)) R e_C.
+        """
+        root = self.hessian_root(outputs, targets)
+        if root.shape[-1] == 1:
+            return root
+        s = F.softmax(as_tokens(outputs), dim=-1).sqrt()[..., None, :]
+        return root[..., :-1] - root[..., -1:] * (s[..., :-1] / (1 + s[..., -1:]))
+
     def draws(
         self, outputs: Float[Tensor, "N ..."], samples: int, generator: Generator | None
     ) -> Float[Tensor, "N samples T"]:

@@ -97,6 +97,12 @@ class Loss(ABC):
         """R with R R^T the output Hessian of each token."""
         return self.unit_root(outputs) * self.weights(outputs, targets).sqrt()[..., None, None]
 
+    def compact_root(
+        self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
+    ) -> Float[Tensor, "N T C K"]:
+        """R with R R^T the output Hessian of each token, and no more columns than its rank needs."""
+        return self.hessian_root(outputs, targets)
+
     def pseudo_gradients(
         self,
         outputs: Float[Tensor, "N ..."],

@@ -31,6 +31,16 @@ def test_the_dual_route_has_the_matrix_and_the_solves_of_the_primal_one(problem,
     within((one.value - two.value).norm(dim=1), slack * one.value.norm(dim=1), "solve")
 
 
+@given(problems(width=(1, 6), tokens=(0, 3)))
+def test_the_kernel_is_that_of_all_pairs_whatever_its_panels(problem):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refimpl.exact.kernel.PANEL", 2)
+        route = ri.exact.GaussNewton(problem, method="dual")._route
+    U_ = route._times(torch.eye(problem.num_parameters).double()).T  # U itself, column by column
+    within((route.kernel - U_ @ U_.T).norm(), 1e3 * U * scale_of(problem))
+    assert torch.equal(route.kernel, route.kernel.T)
+
+
 @pytest.mark.parametrize("name", models.CASES)
 def test_the_dual_route_holds_on_hostile_models(name):
     model, shape = models.CASES[name]
@@ -65,7 +75,7 @@ def test_auto_is_dual_where_the_matrix_is_large_and_the_kernel_is_not():
     assert problem.num_parameters > 2**14
     curvature = ri.exact.GaussNewton(problem)
     assert curvature.method == "dual"
-    assert len(curvature._route.kernel) == 12
+    assert len(curvature._route.kernel) == 6  # N (C - 1)
     assert ri.exact.GaussNewton(models_small()).method == "primal"
     b = problem.gradients()
     assert bool(curvature.solve(b, 1e-3).certificate.converged.all())

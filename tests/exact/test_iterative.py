@@ -1,0 +1,133 @@
+"""The iterative route: the products of the matrix, solves that meet or flag their tolerance."""
+
+import models
+import pytest
+import torch
+from evidence import within
+from hypothesis import given, strategies as st
+from strategies import ROUNDOFF as U, problems, scale_of, vectors
+
+import refimpl as ri
+from refimpl.exact.iterative import conjugate_gradients
+
+
+@given(problems(tokens=(0, 3)), st.sampled_from([None, 1]))
+def test_products_are_those_of_the_definition(problem, batch):
+    G = ri.exact.gauss_newton_matrix(problem)
+    v = vectors(problem, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        if batch:
+            patch.setattr("refimpl.exact.iterative.BUDGET", batch)  # one example at a time
+        found = ri.exact.GaussNewton(problem, method="iterative").apply(v)
+    within((found - v @ G).norm(), 1e3 * U * scale_of(problem) * v.norm())
+
+
+@given(models.stacks())
+def test_products_hold_with_shared_weights(problem):
+    G = ri.exact.gauss_newton_matrix(problem)
+    v = vectors(problem, 2)
+    found = ri.exact.GaussNewton(problem, method="iterative").apply(v)
+    within((found - v @ G).norm(), 1e3 * U * scale_of(problem) * v.norm())
+
+
+@given(
+    problems(width=(1, 6), depth=(1, 2)),
+    st.sampled_from([1e-3, 0.1, 10.0]),
+    st.sampled_from([None, "kfac", "ekfac"]),
+)
+def test_solves_are_those_of_the_primal_route(problem, damping, name):
+    kinds = {None: None, "kfac": ri.fast.KFAC, "ekfac": ri.fast.EKFAC}
+    kind = kinds[name]
+    inverse = None if kind is None else kind(problem)
+    one = ri.exact.GaussNewton(problem, method="primal")
+    two = ri.exact.GaussNewton(problem, method="iterative", preconditioner=inverse)
+    b = vectors(problem, 3)
+    b[1] = 0
+    left, right = one.solve(b, damping), two.solve(b, damping)
+    assert bool(right.certificate.converged.all())
+    bound = left.certificate.forward_error_bound + right.certificate.forward_error_bound
+    # Each is within its bound of the solution of its matrix; the matrices differ by roundings.
+    slack = bound + 1e3 * U * (1 + scale_of(problem) / damping)
+    within((left.value - right.value).norm(dim=1), slack * left.value.norm(dim=1) + U)
+
+
+def digits_like(seed: int = 0) -> ri.Problem:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(30, 8, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (30,), generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
+    return ri.Problem(model, ri.losses.CrossEntropy(), x, y)
+
+
+def test_too_few_steps_are_flagged_and_never_returned_as_good():
+    problem = digits_like()
+    curvature = ri.exact.GaussNewton(problem, method="iterative", max_iterations=1)
+    solution = curvature.solve(vectors(problem, 2), 1e-3)
+    assert not bool(solution.certificate.converged.any())
+    with pytest.raises(ri.NotConverged):
+        ri.influence(problem, problem.inputs, problem.targets, curvature=curvature, damping=1e-3)
+
+
+def test_mixed_precision_reaches_the_residual_of_double():
+    problem = digits_like()
+    b = vectors(problem, 3)
+    curvature = ri.exact.GaussNewton(problem, method="iterative", inner=torch.float32)
+    solution = curvature.solve(b, 1e-1)
+    assert bool(solution.certificate.converged.all())
+    assert solution.value.dtype == torch.float64
+    damped = (
+        ri.exact.gauss_newton_matrix(problem) + 0.1 * torch.eye(problem.num_parameters).double()
+    )
+    norm = torch.linalg.matrix_norm(damped, ord=2)
+    scale = norm * solution.value.norm(dim=1) + b.norm(dim=1)
+    error = (b - solution.value @ damped).norm(dim=1)
+    within(error, 4 * solution.certificate.tolerance * scale)
+    assert curvature._route._low.dtype == torch.float32
+
+
+@given(st.integers(2, 12), st.integers(0, 1000))
+def test_conjugate_gradients_end_after_as_many_steps_as_there_are_eigenvalues(size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    Q = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0]
+    values = torch.tensor([1.0, 3.0]).double()[torch.arange(size) % 2]
+    A = Q @ torch.diag(values) @ Q.T
+    b = torch.randn(4, size, generator=generator, dtype=torch.float64)
+    x, steps = conjugate_gradients(lambda v: v @ A, b, norm=3.0, goal=1e-12, max_iterations=50)
+    assert int(steps.max()) <= 2  # the degree of the minimal polynomial
+    within((x @ A - b).norm(dim=1), 1e-12 * (3 * x.norm(dim=1) + b.norm(dim=1)) + 30 * U * size)
+    # An exact preconditioner needs one.
+    inverse = torch.linalg.inv(A)
+    x, steps = conjugate_gradients(
+        lambda v: v @ A, b, precondition=lambda v: v @ inverse, norm=3.0, goal=1e-12,
+        max_iterations=50,
+    )  # fmt: skip
+    assert int(steps.max()) <= 1
+
+
+def test_the_norm_comes_from_lanczos_and_counts_of_steps_from_the_last_solve():
+    problem = digits_like()
+    curvature = ri.exact.Iterative(problem)
+    G = ri.exact.gauss_newton_matrix(problem)
+    top = float(torch.linalg.eigvalsh(G)[-1])
+    assert curvature.spectrum()[1] == pytest.approx(top, rel=1e-10)  # P <= 256: the matrix itself
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 20, generator=generator, dtype=torch.float64)
+    model = torch.nn.Linear(20, 20)
+    wide = ri.Problem(model, ri.losses.SquaredError(), x, x)
+    top = float(torch.linalg.eigvalsh(ri.exact.gauss_newton_matrix(wide))[-1])
+    assert ri.exact.Iterative(wide).spectrum()[1] == pytest.approx(top, rel=2e-3)
+    curvature.solve(vectors(problem, 1), 1e-2)
+    first = curvature.iterations
+    curvature.solve(vectors(problem, 1), 1e-2)
+    assert 0 < first == curvature.iterations
+
+
+def test_without_damping_the_iterative_route_says_what_to_do():
+    problem = digits_like()
+    curvature = ri.exact.GaussNewton(problem, method="iterative")
+    with pytest.raises(ValueError, match="singular"):
+        curvature.solve(problem.gradients(), 0.0)
+    with pytest.raises(ValueError, match="primal"):
+        curvature._solve(problem.gradients(), 0.0)
