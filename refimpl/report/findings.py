@@ -255,10 +255,11 @@ def _convergence(results: Results) -> list[Finding]:
     elif total:
         parts.append(f"{missed} of {total:,} retrainings missed their tolerance and are left out")
     if all_solves:
+        whose = "theirs" if total else "their tolerance"
         parts.append(
-            f"all {all_solves:,} linear solves met theirs"
+            f"all {all_solves:,} linear solves met {whose}"
             if not bad_solves
-            else f"{bad_solves} of {all_solves:,} linear solves missed theirs"
+            else f"{bad_solves} of {all_solves:,} linear solves missed {whose}"
         )
     where = "; ".join(
         f"{r['reference']}, λ = {text.damping(r['damping'])}: "

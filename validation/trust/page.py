@@ -1,6 +1,7 @@
 """The trust report as HTML, JSON and Markdown."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -86,8 +87,8 @@ def _level(summary: Summary) -> dict[str, Any]:
 
 
 def _number(ratio: float | None) -> float | str | None:
-    """JSON knows no NaN."""
-    return "NaN" if ratio != ratio else ratio
+    """JSON knows neither NaN nor infinity."""
+    return ratio if ratio is None or math.isfinite(ratio) else str(ratio)
 
 
 def write(found: Mapping[str, Any], folder: Path) -> Path:

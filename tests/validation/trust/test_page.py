@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 from typer.testing import CliRunner
 
 from validation.__main__ import app
@@ -41,8 +42,9 @@ def everything(**changed):
     return summarise(tests)
 
 
-def test_a_page_says_what_is_red_and_where(tmp_path):
-    found = results(everything(outcome="failed", ratio=math.nan), PROVED, MUTANTS, "ci")
+@pytest.mark.parametrize("ratio", [math.nan, math.inf])
+def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
+    found = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, "ci")
     page = write(found, tmp_path).read_text()
     assert f"{len(LEVELS) - 1} of {len(LEVELS)}" in page
     assert "tests/proved/t.py::red" in page
@@ -51,7 +53,7 @@ def test_a_page_says_what_is_red_and_where(tmp_path):
     assert "199 of 200 mutants, a random sample of 300 killed" in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
     saved = json.loads((tmp_path / "trust.json").read_text())
-    assert saved["levels"][0]["ratio"] == "NaN"
+    assert saved["levels"][0]["ratio"] == str(ratio)
     assert saved["levels"][0]["green"] is False
     assert saved["levels"][1]["ratio"] == 0.25
 
