@@ -13,6 +13,7 @@ from refimpl.influence import (
     self_influence as self_influence,
     token_influence as token_influence,
 )
+from refimpl.ladder import ladder as ladder
 from refimpl.layout import Block as Block, ParameterLayout as ParameterLayout
 from refimpl.problem import Problem as Problem
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from refimpl.ladder.rungs import APART, HEADLINE, TRUTH
 from refimpl.report import text
-from validation.curvatures import APART, HEADLINE, TRUTH
 from validation.runner import Config, Earlier
 
 __all__ = ["image_claims", "sequence_claims"]
@@ -52,7 +52,7 @@ def sequence_claims(config: Config, earlier: Earlier) -> Any:
     found = [
         c
         for c in earlier[f"influences/{config['headline']:g}"].values["contrasts"]
-        if (c["first"], c["second"]) == (APART, HEADLINE)
+        if (c["reference"], c["first"], c["second"]) == (TRUTH, APART, HEADLINE)
     ]
     claims = []
     for contrast in found:

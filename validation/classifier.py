@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import refimpl as ri
+from refimpl.ladder.comparisons import Setting
 from validation import comparisons, models, training
 from validation.claims import image_claims
-from validation.comparisons import Setting
 from validation.data import Split
 from validation.pictures import pictures
 from validation.runner import Config, Earlier, Part

@@ -1,59 +1,34 @@
-"""What studies have in common: every curvature against the exact one, and against retraining."""
+"""What studies have in common: the ladder's comparisons as parts, each saved as it finishes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 import refimpl as ri
-from refimpl import agreement
-from refimpl.problem import Data, Measurement
-from validation.curvatures import GROUPS, LADDER, PAIRS, TRUTH, entries_of
+from refimpl.ladder import records
+from refimpl.ladder.comparisons import Setting, Solved, agreements, climb, operator
+from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
+from refimpl.ladder.rungs import FITS, TOP, TRUTH, Fit, Known, rungs
 from validation.runner import Config, Earlier, Part
+from validation.saved import plain
 
-__all__ = [
-    "SIGNS",
-    "Setting",
-    "at_damping",
-    "influences",
-    "interval",
-    "outcomes",
-    "parts",
-    "scores_of",
-]
-
-SIGNS = {"PBRF +1/N": 1, "PBRF −1/N": -1}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A trained problem, its queries, and what is measured of them."""
-
-    problem: ri.Problem
-    query_inputs: Data
-    query_targets: Shaped[Tensor, "Q ..."]
-    measurement: Measurement = "loss"
-
-    @property
-    def queries(self) -> tuple[Data, Shaped[Tensor, "Q ..."]]:
-        """Inputs and targets of the queries."""
-        return self.query_inputs, self.query_targets
-
+__all__ = ["Make", "Setting", "parts", "results", "scores_of"]
 
 Make = Callable[[Config, Earlier], Setting]
+KINDS = ("figures", "contrasts", "steps", "scatter", "responses", "solves")
 
 
 def parts(setting: Make, config: Config) -> list[Part]:
     """The comparisons of one trained model at every damping; they need a part "train".
 
     Args:
-        setting: Makes the problem from the results of "train".
-        config: With "dampings", "groups" (of curvatures), "retrained" (at which dampings, by sign),
+        setting: Makes the problem and its queries from the results of "train".
+        config: With "dampings", "groups" (of rungs), "retrained" (at which dampings, by sign),
             "examples" and "top".
     """
     fits = [f"fits/{group}" for group in config["groups"]]
@@ -70,7 +45,7 @@ def parts(setting: Make, config: Config) -> list[Part]:
             if damping not in config["retrained"].get(name, []):
                 continue
             solved = f"responses/{damping:g}/{name}"
-            options = at | {"sign": sign, "reference": reference}
+            options = at | {"reference": reference}
             listed.append(Part(solved, partial(responses, setting), ("train", "exact"), options))
             options |= {"from": solved}
             agreed = solved.replace("responses", "outcomes")
@@ -78,224 +53,165 @@ def parts(setting: Make, config: Config) -> list[Part]:
     return listed
 
 
-def retrained(config: Config) -> Int[Tensor, " K"]:
+def chosen(config: Config) -> Int[Tensor, " K"]:
     """The training examples that are retrained, drawn at random."""
     order = np.random.RandomState(config["seed"] + 1).permutation(config["train"])
     return torch.from_numpy(np.sort(order[: config["examples"]]))
 
 
 def exact(setting: Make, config: Config, earlier: Earlier) -> Any:
-    """The exact scores and inverse-vector products at every damping, and the matrix if it was formed."""
+    """What the exact GNH gives at every damping, and its matrix if it was formed; the full Hessian's."""
     at = setting(config, earlier)
     curvature = ri.exact.GaussNewton(at.problem)
-    found, products = _scores(at, TRUTH, curvature, config)
-    arrays = found[1] | {"products": products.numpy()}
+    matrices, fits = {}, [Fit(TRUTH, curvature, at.problem)]
     if curvature.method == "primal":
-        arrays["matrix"] = curvature.dense().numpy()
-    return found[0] | {"method": curvature.method}, arrays
+        hessian = ri.exact.hessian(at.problem)
+        fits.append(Fit(TOP, ri.Dense(at.problem, [hessian], positive=False), at.problem))
+        matrices = {TRUTH: curvature.dense(), TOP: hessian}
+    found, records = climb(
+        fits, at, config["dampings"], known={}, top_k=config["top"], operators=bool(matrices)
+    )
+    arrays = _scores(found)
+    arrays |= {f"products/{name}": solved.products.numpy() for name, solved in found.items()}
+    arrays |= {f"matrix/{name}": matrix.numpy() for name, matrix in matrices.items()}
+    return _seeded(records, config) | {"method": curvature.method}, arrays
 
 
 def fit(setting: Make, config: Config, earlier: Earlier) -> Any:
-    """Scores of a group of curvatures, and the errors of their inverse-vector products."""
+    """Scores of a group of rungs, their errors, and what each adds to the one before."""
     at = setting(config, earlier)
-    truth = torch.from_numpy(earlier["exact"].arrays["products"])
-    values: dict[str, Any] = {"solves": [], "figures": []}
-    arrays: dict[str, np.ndarray] = {}
-    fitted = GROUPS[config["group"]](at.problem, config["seed"], _matrix(earlier))
-    for name, curvature in fitted:
-        (found, scores), products = _scores(at, name, curvature, config)
-        arrays |= scores
-        values["solves"] += found["solves"]
-        for damping, ours, theirs in zip(config["dampings"], products, truth, strict=True):
-            if bool(torch.isfinite(ours).all() & torch.isfinite(theirs).all()):
-                error = interval(agreement.relative_error(ours, theirs))
-                where = {"seed": config["seed"], "reference": TRUTH, "damping": damping}
-                values["figures"].append(
-                    where | {"curvature": name, "statistic": "ihvp_error"} | error
-                )
-    return values, arrays
-
-
-def _matrix(earlier: Earlier) -> Float[Tensor, "P P"] | None:
-    matrix = earlier["exact"].arrays.get("matrix")
-    return None if matrix is None else torch.from_numpy(matrix)
-
-
-def _scores(
-    at: Setting, name: str, curvature: ri.Curvature, config: Config
-) -> tuple[tuple[dict[str, Any], dict[str, np.ndarray]], Float[Tensor, "L Q P"]]:
-    """Scores and solves of a curvature at every damping; NaN where a solve missed its tolerance."""
-    gradients = at.problem.measurement_gradients(*at.queries, at.measurement)
-    solves: list[dict[str, Any]] = []
-    scores: list[Tensor] = []
-    products: list[Tensor] = []
-    for damping in config["dampings"]:
-        solution = curvature.solve(gradients, damping)
-        certificate = solution.certificate
-        missed = int((~certificate.converged).sum())
-        solves.append(
-            {
-                "seed": config["seed"],
-                "damping": damping,
-                "curvature": name,
-                "solves": len(gradients),
-                "missed": missed,
-                "backward_error": float(certificate.backward_error.max()),
-                "tolerance": certificate.tolerance,
-            }
+    saved = earlier["exact"].arrays
+    truths = {
+        name: Solved(
+            torch.from_numpy(saved[f"scores/{name}"]),
+            torch.from_numpy(saved[f"products/{name}"]),
+            [],
+            _operator(at, _matrix(earlier, name)),
         )
-        if missed:  # it has no answer to compare, and the page says so
-            scores.append(gradients.new_full((len(gradients), at.problem.num_examples), torch.nan))
-            products.append(torch.full_like(gradients, torch.nan))
-            continue
-        products.append(solution.value)
-        options = {"curvature": curvature, "damping": damping, "measurement": at.measurement}
-        scores.append(ri.influence(at.problem, *at.queries, **options))
-    arrays = {f"scores/{name}": torch.stack(scores).numpy()}
-    return ({"solves": solves}, arrays), torch.stack(products)
+        for name in (TRUTH, TOP)
+        if f"scores/{name}" in saved
+    }
+    matrix = _matrix(earlier)
+    known = Known(config["seed"], matrix)
+    found, records = climb(
+        FITS[config["group"]](at.problem, known), at, config["dampings"],
+        known=truths, top_k=config["top"], operators=matrix is not None,
+    )  # fmt: skip
+    return _seeded(records, config), _scores(found)
+
+
+def _operator(at: Setting, matrix: Float[Tensor, "P P"] | None) -> Any:
+    return None if matrix is None else operator(ri.Dense(at.problem, [matrix]))
+
+
+def _scores(found: Mapping[str, Solved]) -> dict[str, np.ndarray]:
+    return {f"scores/{name}": solved.scores.numpy() for name, solved in found.items()}
+
+
+def _seeded(records: Mapping[str, list[Any]], config: Config) -> dict[str, list[Any]]:
+    """The records of a page, which say of which seed they are."""
+    return {
+        kind: [{"seed": config["seed"], **record} for record in found]
+        for kind, found in records.items()
+    }
+
+
+def _matrix(earlier: Earlier, name: str = TRUTH) -> Float[Tensor, "P P"] | None:
+    matrix = earlier["exact"].arrays.get(f"matrix/{name}")
+    return None if matrix is None else torch.from_numpy(matrix)
 
 
 def scores_of(
     earlier: Earlier, config: Config, damping: float
 ) -> dict[str, Float[np.ndarray, "Q N"]]:
-    """The scores of every curvature that has them at a damping, in the order of the tables."""
+    """The scores of every rung that has them at a damping, in the order of the tables.
+
+    Args:
+        earlier: Results of parts.
+        config: The study's configuration.
+        damping: lambda.
+    """
     at = config["dampings"].index(damping)
     saved = {name: a for part in earlier.values() for name, a in part.arrays.items()}
-    names = [entry.name for entry in entries_of(config)]
+    names = [rung.name for rung in rungs(config["groups"])]
     found = {name: saved[f"scores/{name}"][at] for name in names if f"scores/{name}" in saved}
     return {name: value for name, value in found.items() if np.isfinite(value).all()}
 
 
 def influences(config: Config, earlier: Earlier) -> Any:
-    """Every curvature's scores against the exact ones, at one damping."""
+    """Every rung's scores against the exact ones and the full Hessian's, at one damping."""
     scores = scores_of(earlier, config, config["damping"])
-    common = at_damping(config, TRUTH)
-    if TRUTH not in scores:
-        return {"figures": [], "contrasts": []}
-    figures, contrasts = _compare(scores, scores[TRUTH], config, common)
-    return {"figures": figures, "contrasts": contrasts}
+    found: dict[str, list[Any]] = {"figures": [], "contrasts": []}
+    for reference in (TRUTH, TOP):
+        if reference not in scores:
+            continue
+        common = _at(config, reference)
+        agreed = agreements(scores, scores[reference], config["top"], common)
+        found["figures"] += agreed["figures"]
+        found["contrasts"] += agreed["contrasts"]
+    return found
 
 
-def at_damping(config: Config, reference: str) -> dict[str, Any]:
-    """What the records of a page begin with."""
+def _at(config: Config, reference: str) -> dict[str, Any]:
     return {"seed": config["seed"], "reference": reference, "damping": config["damping"]}
 
 
 def responses(setting: Make, config: Config, earlier: Earlier) -> Any:
-    """The measured change of every query when each example gains the weight sign / N."""
+    """The measured change of every query when each example gains the weight +-1/N."""
     at = setting(config, earlier)
-    damping, examples = config["damping"], retrained(config)
-    matrix = _matrix(earlier)
-    response = ri.exact.bregman_response(
-        at.problem,
-        examples,
-        epsilon=config["sign"] / at.problem.num_examples,
-        damping=damping,
-        quasi_newton_trials=config["quasi_newton_trials"],
-        newton_steps=0,
-        preconditioner=None if matrix is None else ri.Dense(at.problem, [matrix]),
+    record, change = retrained(
+        at,
+        chosen(config),
+        reference=config["reference"],
+        damping=config["damping"],
+        trials=config["quasi_newton_trials"],
+        matrix=_matrix(earlier),
     )
-    before = at.problem.measure(*at.queries, at.measurement)
-    after = at.problem.measure(*at.queries, at.measurement, parameters=response.parameters)
-    change = (after - before).T
-    certificate = response.certificate
-    # |f(theta) - f(theta*)| <= ||grad f|| ||theta - theta*||, to first order, and the latter is at
-    # most the gradient left over lambda where the objective is lambda-strongly convex.
-    slopes = at.problem.measurement_gradients(*at.queries, at.measurement).norm(dim=1)
-    bars = torch.outer(slopes, certificate.gradient_norm) / damping
-    kept = certificate.converged
-    share = (bars / change.abs())[:, kept]
-    values = {
-        "seed": config["seed"],
-        "reference": config["reference"],
-        "damping": damping,
-        "tolerance": certificate.tolerance,
-        "examples": examples.tolist(),
-        "relative_gradient_norm": certificate.relative_gradient_norm.tolist(),
-        "iterations": certificate.iterations.tolist(),
-        "converged": kept.tolist(),
-        "error_bar": float(share.median()) if kept.any() else None,
-    }
-    return {"responses": values}, {"change": change.numpy()}
+    return _seeded({"responses": [record]}, config), {"change": change.numpy()}
 
 
 def outcomes(config: Config, earlier: Earlier) -> Any:
-    """Every curvature's predicted changes against the measured ones of converged retrainings."""
+    """Every rung's predicted changes against the measured ones of converged retrainings."""
     measured = earlier[config["from"]]
-    kept = np.array(measured.values["responses"]["converged"])
-    epsilon, columns = config["sign"] / config["train"], retrained(config).numpy()[kept]
+    kept = np.array(measured.values["responses"][0]["converged"])
     change = measured.arrays["change"][:, kept]
-    if kept.sum() < 2:  # nothing to correlate; the page says how many missed
-        return {"figures": [], "contrasts": []}
+    weight, columns = SIGNS[config["reference"]] / config["train"], chosen(config).numpy()[kept]
     known = {name: part for name, part in earlier.items() if name != config["from"]}
     scores = {
-        name: epsilon * value[:, columns]
+        name: weight * value[:, columns]
         for name, value in scores_of(known, config, config["damping"]).items()
     }
-    common = at_damping(config, config["reference"])
-    figures, contrasts = _compare(scores, change, config, common)
-    for name, value in scores.items():
-        error = agreement.relative_error(value, change)
-        figures.append(common | {"curvature": name, "statistic": "change_error"} | interval(error))
-    found: dict[str, Any] = {"figures": figures, "contrasts": contrasts}
-    if config["damping"] == config["headline"]:
-        found["scatter"] = common | _scatter(scores, change, config["seed"])
+    common = _at(config, config["reference"])
+    found = predicted(scores, change, config["top"], common)
+    if config["damping"] == config["headline"] and found["figures"]:
+        found["scatter"] = [common | scatter(scores, change, config["seed"])]
     return found
 
 
-def _compare(
-    scores: Mapping[str, Float[np.ndarray, "Q M"]],
-    reference: Float[np.ndarray, "Q M"],
-    config: Config,
-    common: dict[str, Any],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Agreement figures of all scores with the reference, and the paired differences."""
-    figures: list[dict[str, Any]] = []
-    pearson: dict[str, agreement.Estimate] = {}
-    for name, value in scores.items():
-        if name == common["reference"]:
-            continue
-        pearson[name] = agreement.pearson(value, reference)
-        top = agreement.top_k_overlap(value, reference, config["top"], by="magnitude")
-        found = {
-            "pearson": pearson[name],
-            "spearman": agreement.spearman(value, reference),
-            "kendall": agreement.kendall(value, reference),
-            "top_k": top.overlap,
-        }
-        for statistic, estimate in found.items():
-            figures.append(
-                common | {"curvature": name, "statistic": statistic} | interval(estimate)
-            )
-    contrasts = [
-        common
-        | {"first": first, "second": second, "statistic": "pearson"}
-        | interval(agreement.difference(pearson[first], pearson[second]))
-        for first, second in PAIRS
-        if first in pearson and second in pearson
-    ]
-    return figures, contrasts
+def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+    """The plain data of a study's page, but for its name, title, setting and provenance.
 
-
-def _scatter(
-    scores: Mapping[str, Float[np.ndarray, "Q M"]], change: Float[np.ndarray, "Q M"], seed: int
-) -> dict[str, Any]:
-    """A random part of the pairs, for a drawing: four digits are enough."""
-    pairs = np.random.RandomState(seed).permutation(change.size)[:3000]
-
-    def some(values: Float[np.ndarray, "Q M"]) -> list[float]:
-        return [float(f"{v:.4g}") for v in values.ravel()[pairs]]
-
-    shown = (*LADDER[:3], "identity")
-    predicted = {name: some(scores[name]) for name in shown if name in scores}
-    return {"pairs": change.size, "measured": some(change), "predicted": predicted}
-
-
-def interval(estimate: agreement.Estimate) -> dict[str, Any]:
-    """An estimate as the page's records have it."""
-    return {
-        "value": estimate.value,
-        "low": estimate.interval.low,
-        "high": estimate.interval.high,
-        "undefined": estimate.undefined,
+    Args:
+        config: The study's configuration.
+        found: Results by seed and part.
+    """
+    parts = [result.values for earlier in found.values() for result in earlier.values()]
+    first = [result.values for result in next(iter(found.values())).values()]
+    measured = {
+        kind: [
+            r for values in (first if kind == "scatter" else parts) for r in values.get(kind, [])
+        ]
+        for kind in KINDS
     }
+    page = records.page(
+        measured,
+        groups=config["groups"],
+        headline=config["headline"],
+        top_k=config["top"],
+        examples=config["train"],
+        retrained=config["examples"],
+    )
+    page["top_examples"] = [t for values in parts for t in values.get("top_examples", [])]
+    for values in first:
+        page |= {name: values[name] for name in ("gallery", "passages", "claims") if name in values}
+    return plain(page)

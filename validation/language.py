@@ -10,10 +10,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 import refimpl as ri
+from refimpl.ladder.comparisons import Setting
+from refimpl.ladder.rungs import TRUTH
 from refimpl.report.text import power
 from validation import comparisons, models, training
 from validation.claims import sequence_claims
-from validation.comparisons import Setting
 from validation.data import Split, Vocabulary, complete
 from validation.passages import passages
 from validation.runner import Config, Earlier, Part
@@ -141,7 +142,7 @@ def _prompts(corpus: Corpus, longest: int) -> list[int]:
 
 def _passages(load: Load, config: Config, earlier: Earlier) -> Any:
     corpus, at = load(config), setting(load, config, earlier)
-    exact = ri.Dense(at.problem, [torch.from_numpy(earlier["exact"].arrays["matrix"])])
+    exact = ri.Dense(at.problem, [torch.from_numpy(earlier["exact"].arrays[f"matrix/{TRUTH}"])])
     sources = corpus.sources, corpus.query_sources
     return passages(at, exact, corpus.vocabulary.decode, sources, config, earlier)
 

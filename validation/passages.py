@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import refimpl as ri
-from validation.comparisons import Setting, scores_of
-from validation.curvatures import HEADLINE, TRUTH
+from refimpl.ladder.comparisons import Setting
+from refimpl.ladder.rungs import HEADLINE, TRUTH
+from validation.comparisons import scores_of
 from validation.runner import Config, Earlier
 from validation.selection import notable
 
@@ -45,7 +46,7 @@ def passages(
     change, other = weight * scores[TRUTH], weight * scores[HEADLINE]
     ranked, shown = notable(change, config["notable"], SHOWN)
     losses = at.problem.losses().numpy()
-    values = at.problem.measure(*at.queries, at.measurement).numpy()
+    values = at.values().numpy()
     inputs, targets = _tensor(at.problem.inputs), at.problem.targets
     query_inputs, query_targets = _tensor(at.query_inputs), at.query_targets
 

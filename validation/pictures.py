@@ -9,8 +9,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from refimpl import agreement
-from validation.comparisons import Setting, scores_of
-from validation.curvatures import HEADLINE, TRUTH
+from refimpl.ladder.comparisons import Setting
+from refimpl.ladder.rungs import HEADLINE, TRUTH
+from validation.comparisons import scores_of
 from validation.runner import Config, Earlier
 from validation.selection import notable
 

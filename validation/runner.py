@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 # What only draws, lists or runs does not count.
 SHARED = (
     *("data", "models.py", "training.py"),
-    *("curvatures.py", "comparisons.py", "classifier.py", "language.py"),
+    *("comparisons.py", "classifier.py", "language.py"),
     *("pictures.py", "passages.py", "selection.py", "claims.py"),
 )
 DRAWING = ("report", "oracle")

@@ -62,7 +62,7 @@ def _series(results: Results, reference: str, statistic: str) -> list[plots.Line
     styles = plots.style_of([c["family"] for c in curvatures])
     series: list[plots.Line] = []
     for entry, (slot, variant) in zip(curvatures, styles, strict=True):
-        if entry["name"] == reference:
+        if entry["name"] == reference or not entry.get("plotted", True):
             continue
         known = [
             (d, c)

@@ -70,7 +70,8 @@ def _nearest(results: Results) -> list[Finding]:
     truth, head = results.get("truth"), results.get("headline")
     if truth is None or head is None:
         return []
-    names = [c["name"] for c in results["curvatures"] if c["name"] != truth]
+    aside = {truth, *results.get("above", [])}
+    names = [c["name"] for c in results["curvatures"] if c["name"] not in aside]
     best_at: dict[float, str] = {}
     worst_at: dict[float, str] = {}
     for damping in dampings(results):

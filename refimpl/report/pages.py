@@ -12,7 +12,7 @@ from refimpl.report import charts, images, passages, plots, text
 from refimpl.report.findings import findings
 from refimpl.report.lookup import dampings
 from refimpl.report.results import FORMAT, Reference, Responses, Results
-from refimpl.report.tables import agreement_table, claims_markdown, markdown
+from refimpl.report.tables import agreement_table, claims_markdown, markdown, step_table
 
 __all__ = ["page", "read", "summary", "write", "write_index"]
 
@@ -75,6 +75,7 @@ def page(results: Results) -> str:
             outcomes=[r for r in references if r["kind"] == "outcome"],
             agreement=lambda r: charts.agreement_charts(results, r),
             tables=lambda r: _tables(results, r),
+            steps=[t for d in dampings(results) if (t := step_table(results, d)).rows],
             scatter=charts.scatter_rows(results),
             certificates=charts.certificate_charts(results),
             deciles=charts.decile_chart(results),
@@ -111,6 +112,9 @@ def summary(results: Results) -> str:
         if table.rows:
             lines += ["", f"## {text.sentence(reference['title'])}, λ = {text.damping(here)}", ""]
             lines += [reference["caption"], "", markdown(table)]
+    if here is not None and (table := step_table(results, here)).rows:
+        lines += ["", f"## What each step down the ladder costs, λ = {text.damping(here)}", ""]
+        lines += [markdown(table)]
     lines += ["", "## How this was made", ""]
     for name, value in results["provenance"].items():
         if isinstance(value, Mapping):

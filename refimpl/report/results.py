@@ -25,6 +25,7 @@ __all__ = [
     "Scatter",
     "Solves",
     "Statistic",
+    "Step",
     "TopExamples",
     "Verdict",
 ]
@@ -60,6 +61,7 @@ class CurvatureEntry(TypedDict):
     name: str
     family: str
     description: str
+    plotted: NotRequired[bool]  # whether it has lines in the drawings; default: it has
 
 
 class Figure(TypedDict):
@@ -88,6 +90,20 @@ class Contrast(TypedDict):
     value: float | None
     low: float | None
     high: float | None
+
+
+class Step(TypedDict):
+    """What is lost from one rung of the ladder to the next: the lower one against the upper one."""
+
+    seed: int
+    damping: float
+    upper: str
+    lower: str
+    statistic: str
+    value: float | None
+    low: float | None
+    high: float | None
+    undefined: NotRequired[int]
 
 
 class Scatter(TypedDict):
@@ -253,11 +269,13 @@ class Results(TypedDict):
     provenance: dict[str, Any]
     facts: NotRequired[list[list[str]]]
     truth: NotRequired[str]
+    above: NotRequired[list[str]]  # curvatures that are no approximations of the truth
     ladder: NotRequired[list[str]]
     headline: NotRequired[dict[str, Any]]  # damping, curvature, statistic
     references: NotRequired[list[Reference]]
     statistics: NotRequired[list[Statistic]]
     contrasts: NotRequired[list[Contrast]]
+    steps: NotRequired[list[Step]]
     scatter: NotRequired[list[Scatter]]
     responses: NotRequired[list[Responses]]
     solves: NotRequired[list[Solves]]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refimpl.report import text
-from refimpl.report.lookup import Cell, cell
+from refimpl.report.lookup import Cell, across_seeds, cell, find
 from refimpl.report.results import Claim, Results, Statistic
 
-__all__ = ["Entry", "Row", "Table", "agreement_table", "claims_markdown", "markdown"]
+__all__ = ["Entry", "Row", "Table", "agreement_table", "claims_markdown", "markdown", "step_table"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,11 @@ class Entry:
     def value(self) -> str:
         """The figure."""
         return "–" if self.cell is None else text.figure(self.cell.value)
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is an interval: a matrix's error has none."""
+        return self.cell is not None and (self.cell.low < self.cell.high or self.cell.undefined > 0)
 
     @property
     def interval(self) -> str:
@@ -54,17 +59,17 @@ class Table:
 def agreement_table(results: Results, reference: str, damping: float) -> Table:
     """Every curvature's agreement with a reference at one damping.
 
-    Best and worst are sought among the approximations: the truth stands aside. Every figure whose
-    interval meets the best one's is marked as best with it, because the data do not tell them
-    apart; the worst likewise. A mark that most of the column would carry says nothing and is left
-    out.
+    Best and worst are sought among the approximations: the truth and what is above it stand aside.
+    Every figure whose interval meets the best one's is marked as best with it, because the data do
+    not tell them apart; the worst likewise. A mark that most of the column would carry says nothing
+    and is left out.
 
     Args:
         results: The plain data.
         reference: Name of the reference.
         damping: lambda.
     """
-    truth = results.get("truth")
+    aside = {results.get("truth"), *results.get("above", [])}
     columns = list(results.get("statistics", []))
     names = [c for c in results["curvatures"] if c["name"] != reference]
     columns = [
@@ -76,7 +81,7 @@ def agreement_table(results: Results, reference: str, damping: float) -> Table:
         c["name"]: [cell(results, reference, damping, c["name"], s["name"]) for s in columns]
         for c in names
     }
-    rivals = [c["name"] for c in names if c["name"] != truth]
+    rivals = [c["name"] for c in names if c["name"] not in aside]
     marks = {
         (name, j): mark
         for j, s in enumerate(columns)
@@ -86,13 +91,32 @@ def agreement_table(results: Results, reference: str, damping: float) -> Table:
         Row(
             c["name"],
             c["description"],
-            c["name"] == truth,
+            c["name"] in aside,
             [Entry(grid[c["name"]][j], marks.get((c["name"], j), "")) for j in range(len(columns))],
         )
         for c in names
         if any(grid[c["name"]])
     ]
     return Table(reference, damping, columns, rows)
+
+
+def step_table(results: Results, damping: float) -> Table:
+    """What every step down the ladder loses at one damping, the lower rung against the upper.
+
+    Args:
+        results: The plain data.
+        damping: lambda.
+    """
+    here = find(results.get("steps", []), damping=damping)
+    columns = [
+        s for s in results.get("statistics", []) if any(r["statistic"] == s["name"] for r in here)
+    ]
+    rows: list[Row] = []
+    for upper, lower in dict.fromkeys((r["upper"], r["lower"]) for r in here):
+        own = find(here, upper=upper, lower=lower)
+        entries = [Entry(across_seeds(find(own, statistic=s["name"]))) for s in columns]
+        rows.append(Row(lower, f"from {upper}", aside=False, entries=entries))
+    return Table("steps", damping, columns, rows)
 
 
 def _marks(column: dict[str, Cell | None], better: str) -> dict[str, str]:
@@ -115,7 +139,7 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         cells = [
             (f"**{e.value}**" if e.mark == "best" else e.value)
-            + (f" [{e.interval}]" if e.interval else "")
+            + (f" [{e.interval}]" if e.wide else "")
             for e in row.entries
         ]
         lines.append("| " + " | ".join([row.name, *cells]) + " |")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from refimpl.ladder.rungs import APART
 from validation.claims import claim, image_claims, sequence_claims
-from validation.curvatures import APART
 from validation.saved import Result
 
 
@@ -43,7 +43,14 @@ def test_queries_without_influence_are_counted_with_wilsons_interval() -> None:
 
 
 def test_the_gain_of_summing_first_is_the_contrast_turned_round() -> None:
-    contrast = {"first": APART, "second": "EK-FAC", "value": -0.02, "low": -0.03, "high": -0.01}
+    contrast = {
+        "reference": "exact GNH",
+        "first": APART,
+        "second": "EK-FAC",
+        "value": -0.02,
+        "low": -0.03,
+        "high": -0.01,
+    }
     passages = {"queries_total": 5, "notable": 5, "threshold": 0.01}
     earlier = {
         "influences/0.1": Result({"contrasts": [contrast]}, {}),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation import data, language, pages
+from validation import comparisons, data, language
 from validation.runner import Config, Earlier, Study
 
 __all__ = ["STUDY"]
@@ -18,7 +18,7 @@ CONFIG: Config = {
     "training": {"weight_decay": 1e-3, "iterations": 2000},
     "tokens": True,
     "dampings": [1.0, 1e-1, 1e-2, 1e-3],
-    "groups": ["blocks", "Kronecker", "labels", "empirical", "diagonal", "identity"],
+    "groups": ["wider", "Kronecker", "labels", "empirical", "diagonal", "identity"],
     # The model is so sure of itself that below this hardly a retraining becomes stationary.
     "retrained": {"+": [1.0, 1e-1], "-": [1.0, 1e-1]},
     "examples": 60,
@@ -53,7 +53,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     seed, first = next(iter(found.items()))
     many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
-    return pages.results(config, found) | {
+    return comparisons.results(config, found) | {
         "name": "characters",
         "title": "The walk-through's character task: a 2-layer Transformer on a0b1c2d3…",
         "setting": (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refimpl.report.text import power
-from validation import classifier, data, pages
+from validation import classifier, comparisons, data
 from validation.runner import Config, Earlier, Study
 
 __all__ = ["STUDY"]
@@ -21,7 +21,7 @@ CONFIG: Config = {
     "weight_decay": 1e-3,
     "iterations": 300,
     "dampings": [1e-1, 1e-2, 1e-3],
-    # The blocks and the empirical Fisher would be matrices of 50,000 x 50,000.
+    # The empirical Fisher would be a matrix of 50,000 x 50,000.
     "groups": ["Kronecker", "labels", "diagonal", "identity"],
     "retrained": {},  # ReLU's kinks keep most from becoming stationary; the other studies retrain
     "examples": 0,
@@ -60,7 +60,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         else "No MNIST was given (--mnist FOLDER), so these are scikit-learn's 8 × 8 digits, drawn at "
         "MNIST's 28 × 28 by bilinear interpolation: coarser and easier than MNIST"
     )
-    return pages.results(config, found) | {
+    return comparisons.results(config, found) | {
         "name": "mnist",
         "title": f"The walk-through's MNIST experiment, MLP {hidden}"
         + ("" if real else ", on digits drawn larger"),

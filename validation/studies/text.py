@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from validation import data, language, pages
+from validation import comparisons, data, language
 from validation.runner import Config, Earlier, Study
 
 __all__ = ["STUDY"]
@@ -22,7 +22,7 @@ CONFIG: Config = {
     "training": {"weight_decay": 1e-2, "epochs": 40, "batch_size": 32, "rate": 1e-2},
     "tokens": True,
     "dampings": [10.0, 1.0, 1e-1, 1e-2],
-    "groups": ["blocks", "Kronecker", "labels", "empirical", "diagonal", "identity"],
+    "groups": ["wider", "Kronecker", "labels", "empirical", "diagonal", "identity"],
     "retrained": {"+": [1e-1]},
     "examples": 50,
     "quasi_newton_trials": 60,
@@ -62,7 +62,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     seed, first = next(iter(found.items()))
     many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
     source = "the user's texts" if config["folder"] else "the documentation that ships with Python"
-    return pages.results(config, found) | {
+    return comparisons.results(config, found) | {
         "name": "text",
         "title": "Which passages does a completion rest on? A 2-layer Transformer on English prose",
         "setting": (

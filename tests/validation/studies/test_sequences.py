@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refimpl import report
+from refimpl.ladder.rungs import APART
 from validation.__main__ import app
-from validation.curvatures import APART
 from validation.studies import text
 
 

@@ -1,0 +1,320 @@
+"""Every rung against the truth, the top and the rung before: records as a page has them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from refimpl import agreement
+from refimpl.curvature import Curvature
+from refimpl.influence import influence
+from refimpl.ladder.rungs import PAIRS, STEPS, TOP, TRUTH, Fit
+from refimpl.problem import Data, Measurement, Problem
+
+__all__ = ["Record", "Setting", "Solved", "agreements", "climb", "interval", "operator", "solved"]
+
+Record = dict[str, Any]
+Scores = Float[np.ndarray, "Q M"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A trained problem, its queries, and what is measured of them.
+
+    Args:
+        problem: The problem.
+        query_inputs: Inputs of the queries, [Q, ...].
+        query_targets: Targets of the queries, [Q, ...].
+        measurement: f, as in `Problem.measure`.
+    """
+
+    problem: Problem
+    query_inputs: Data
+    query_targets: Shaped[Tensor, "Q ..."]
+    measurement: Measurement = "loss"
+
+    def values(self, parameters: Float[Tensor, "*K P"] | None = None) -> Float[Tensor, "*K Q"]:
+        """The measurement of every query.
+
+        Args:
+            parameters: Flat theta [..., P]; default: the trained parameters.
+        """
+        return self.problem.measure(
+            self.query_inputs, self.query_targets, self.measurement, parameters=parameters
+        )
+
+    def gradients(self) -> Float[Tensor, "Q P"]:
+        """The gradients of the measurements."""
+        return self.problem.measurement_gradients(
+            self.query_inputs, self.query_targets, self.measurement
+        )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a curvature gives at each of L dampings.
+
+    Args:
+        scores: Influences; NaN at a damping where a solve missed its tolerance.
+        products: Inverse-Hessian-vector products of the measurements' gradients; NaN likewise.
+        solves: How well the systems were solved, a record per damping.
+        operator: H + damping I as a matrix, where it may be formed.
+    """
+
+    scores: Float[Tensor, "L Q N"]
+    products: Float[Tensor, "L Q P"]
+    solves: list[Record]
+    operator: Callable[[float], Float[Tensor, "P P"]] | None = None
+
+
+def solved(fit: Fit, at: Setting, dampings: Sequence[float], *, operators: bool) -> Solved:
+    """Scores and products of one rung at every damping.
+
+    Args:
+        fit: The rung.
+        at: The setting; where the rung tracks more layers, products keep this one's coordinates.
+        dampings: Every lambda.
+        operators: Whether its matrix may be formed.
+    """
+    own = replace(at, problem=fit.problem)
+    gradients = own.gradients()
+    tracked = _coordinates(fit.problem, at.problem)
+    solves: list[Record] = []
+    scores: list[Tensor] = []
+    products: list[Tensor] = []
+    for damping in dampings:
+        solution = fit.curvature.solve(gradients, damping)
+        certificate = solution.certificate
+        missed = int((~certificate.converged).sum())
+        solves.append(
+            {
+                "damping": damping,
+                "curvature": fit.name,
+                "solves": len(gradients),
+                "missed": missed,
+                "backward_error": float(certificate.backward_error.max()),
+                "tolerance": certificate.tolerance,
+            }
+        )
+        if missed:  # it has no answer to compare, and the page says so
+            scores.append(gradients.new_full((len(gradients), at.problem.num_examples), torch.nan))
+            products.append(
+                gradients.new_full((len(gradients), at.problem.num_parameters), torch.nan)
+            )
+            continue
+        products.append(solution.value[:, tracked])
+        scores.append(
+            influence(
+                fit.problem, at.query_inputs, at.query_targets,
+                curvature=fit.curvature, damping=damping, measurement=at.measurement,
+            )
+        )  # fmt: skip
+    return Solved(
+        torch.stack(scores),
+        torch.stack(products),
+        solves,
+        operator(fit.curvature) if operators and fit.problem is at.problem else None,
+    )
+
+
+def _coordinates(whole: Problem, problem: Problem) -> Shaped[Tensor, " P"] | slice:
+    """Where the tracked parameters stand among those of a problem that tracks more."""
+    if whole is problem:
+        return slice(None)
+    at = {block.name: block.slice for block in whole.layout.blocks}
+    numbers = torch.arange(whole.num_parameters)
+    return torch.cat([numbers[at[block.name]] for block in problem.layout.blocks])
+
+
+def operator(curvature: Curvature) -> Callable[[float], Float[Tensor, "P P"]]:
+    """The damped matrix that a curvature's solves invert, by damping.
+
+    Args:
+        curvature: The curvature.
+    """
+    eye = torch.eye(curvature.num_parameters).to(curvature._like)
+    if type(curvature)._damped is not Curvature._damped:  # factored damping is no multiple of I
+        return lambda damping: curvature._damped(eye, damping)
+    matrix = curvature.dense()
+    return lambda damping: matrix + damping * eye
+
+
+def climb(
+    fits: Iterable[Fit],
+    at: Setting,
+    dampings: Sequence[float],
+    *,
+    known: Mapping[str, Solved],
+    top_k: int,
+    operators: bool,
+) -> tuple[dict[str, Solved], dict[str, list[Record]]]:
+    """Solve every rung, and compare it with the truth, the top, and the rungs it is a step from.
+
+    Args:
+        fits: Rungs, an upper one before its lower ones.
+        at: The setting.
+        dampings: Every lambda.
+        known: What the truth and the top gave, if they are not among the fits.
+        top_k: Size of the top sets.
+        operators: Whether matrices P x P may be formed.
+
+    Returns:
+        What each rung gave, and records "solves", "figures" (errors against the truth and the top)
+        and "steps".
+    """
+    known, found = dict(known), dict[str, Solved]()
+    records: dict[str, list[Record]] = {"solves": [], "figures": [], "steps": []}
+    for fit in fits:
+        new = known[fit.name] = solved(fit, at, dampings, operators=operators)
+        if not fit.shown:
+            continue
+        found[fit.name] = new
+        records["solves"] += new.solves
+        pairs = [(fit.name, reference) for reference in (TRUTH, TOP)]
+        if fit.name in (TRUTH, TOP):
+            pairs += [(reference, fit.name) for reference in (TRUTH, TOP)]
+        for name, reference in dict.fromkeys(pairs):
+            if name != reference and name in known and reference in known:
+                records["figures"] += _against(name, reference, known, dampings)
+        for upper, lower in STEPS:
+            if fit.name in (upper, lower) and upper in known and lower in known:
+                records["steps"] += _step(upper, lower, known, dampings, top_k)
+    return found, records
+
+
+def _against(
+    name: str, reference: str, known: Mapping[str, Solved], dampings: Sequence[float]
+) -> list[Record]:
+    """Errors of one rung against a reference, at every damping."""
+    found = _errors(known[name], known[reference], dampings)
+    return [
+        {"reference": reference, "damping": damping, "curvature": name, "statistic": statistic}
+        | error
+        for damping, errors in zip(dampings, found, strict=True)
+        for statistic, error in errors.items()
+    ]
+
+
+def _step(
+    upper: str, lower: str, known: Mapping[str, Solved], dampings: Sequence[float], top_k: int
+) -> list[Record]:
+    """What is lost from one rung to the next, at every damping."""
+    a, b = known[lower], known[upper]
+    records: list[Record] = []
+    for at, errors in enumerate(_errors(a, b, dampings)):
+        ours, theirs = a.scores[at].numpy(), b.scores[at].numpy()
+        if np.isfinite(ours).all() and np.isfinite(theirs).all():
+            errors = errors | {s: interval(e) for s, e in _agreement(ours, theirs, top_k).items()}
+        where = {"upper": upper, "lower": lower, "damping": dampings[at]}
+        records += [where | {"statistic": s} | e for s, e in errors.items()]
+    return records
+
+
+def _errors(ours: Solved, theirs: Solved, dampings: Sequence[float]) -> list[dict[str, Record]]:
+    """Relative errors of the operator and of the inverse-vector products, at every damping."""
+    errors: list[dict[str, Record]] = [{} for _ in dampings]
+    if ours.operator is not None and theirs.operator is not None:
+        for at, damping in enumerate(dampings):
+            errors[at] |= _operator_errors(ours.operator, theirs.operator, damping)
+    for at, (x, y) in enumerate(zip(ours.products, theirs.products, strict=True)):
+        if bool(torch.isfinite(x).all() & torch.isfinite(y).all()):
+            errors[at]["ihvp_error"] = interval(agreement.relative_error(x, y))
+    return errors
+
+
+def _operator_errors(
+    ours: Callable[[float], Float[Tensor, "P P"]],
+    theirs: Callable[[float], Float[Tensor, "P P"]],
+    damping: float,
+) -> dict[str, Record]:
+    """||E|| / ||H|| for the difference E of the damped operators, and H the one referred to."""
+    reference = theirs(damping)
+    difference = ours(damping) - reference
+    reference.diagonal().sub_(damping)
+    found: dict[str, Record] = {}
+    for name, norm in (("frobenius", _frobenius), ("spectral", _spectral)):
+        whole = norm(reference)
+        value = norm(difference) / whole if whole > 0 else None
+        found[f"operator_{name}"] = {"value": value, "low": value, "high": value, "undefined": 0}
+    return found
+
+
+def _frobenius(matrix: Float[Tensor, "P P"]) -> float:
+    return float(matrix.norm())
+
+
+def _spectral(matrix: Float[Tensor, "P P"]) -> float:
+    """The largest absolute eigenvalue of a symmetric matrix, by Lanczos to 0.1 %."""
+    if len(matrix) <= 64:
+        return float(torch.linalg.eigvalsh(matrix).abs().max())
+    entries = matrix.numpy()
+    start = np.random.RandomState(0).standard_normal(len(entries))
+    if not (entries @ start).any():  # ARPACK refuses the zero matrix
+        return 0.0
+    operator = LinearOperator(entries.shape, matvec=lambda v: entries @ v, dtype=entries.dtype)  # pyright: ignore
+    options: dict[str, Any] = {"k": 1, "which": "LM", "v0": start, "tol": 1e-3}
+    return float(np.abs(eigsh(operator, **options, return_eigenvectors=False)[0]))
+
+
+def agreements(
+    scores: Mapping[str, Scores], reference: Scores, top_k: int, common: Record
+) -> dict[str, list[Record]]:
+    """Agreement of all scores with a reference's, and paired differences.
+
+    Args:
+        scores: By name of the rung; the reference's own are left out.
+        reference: What they are compared with.
+        top_k: Size of the top sets.
+        common: What every record begins with, "reference" among it.
+
+    Returns:
+        Records "figures" and "contrasts".
+    """
+    figures: list[Record] = []
+    pearson: dict[str, agreement.Estimate] = {}
+    for name, value in scores.items():
+        if name == common["reference"]:
+            continue
+        found = _agreement(value, reference, top_k)
+        pearson[name] = found["pearson"]
+        for statistic, estimate in found.items():
+            figures.append(
+                common | {"curvature": name, "statistic": statistic} | interval(estimate)
+            )
+    contrasts = [
+        common
+        | {"first": first, "second": second, "statistic": "pearson"}
+        | interval(agreement.difference(pearson[first], pearson[second]))
+        for first, second in PAIRS
+        if first in pearson and second in pearson
+    ]
+    return {"figures": figures, "contrasts": contrasts}
+
+
+def _agreement(value: Scores, reference: Scores, top_k: int) -> dict[str, agreement.Estimate]:
+    return {
+        "pearson": agreement.pearson(value, reference),
+        "spearman": agreement.spearman(value, reference),
+        "kendall": agreement.kendall(value, reference),
+        # of the strongest, whatever their sign
+        "top_k": agreement.top_k_overlap(value, reference, top_k, by="magnitude").overlap,
+    }
+
+
+def interval(estimate: agreement.Estimate) -> Record:
+    """An estimate as records have it.
+
+    Args:
+        estimate: A mean over queries.
+    """
+    return {
+        "value": estimate.value,
+        "low": estimate.interval.low,
+        "high": estimate.interval.high,
+        "undefined": estimate.undefined,
+    }
