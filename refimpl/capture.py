@@ -5,7 +5,7 @@ the positions r that the layer acts on: tokens, places of a convolution, repeate
 that K-FAC and the structured Gauss-Newton routes need are these a (1 appended for the bias) and g.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -79,7 +79,7 @@ class Pass:
             split = output_rows(module, g.flatten(0, 1), directions * examples)
             for group, name in enumerate(_block_names(layer, module)):
                 rows.setdefault(name, []).append(split[:, group].unflatten(0, (directions, -1)))
-        return {name: torch.cat(parts, dim=2) for name, parts in rows.items()}
+        return {name: _joined(parts, dim=2) for name, parts in rows.items()}
 
 
 def forward_pass(
@@ -112,11 +112,16 @@ def forward_pass(
             handle.remove()
     return Pass(
         outputs=graph.detach(),
-        inputs={name: torch.cat(parts, dim=1) for name, parts in recorder.rows.items()},
-        counted={name: torch.cat(parts, dim=1) for name, parts in recorder.counted.items()},
+        inputs={name: _joined(parts, dim=1) for name, parts in recorder.rows.items()},
+        counted={name: _joined(parts, dim=1) for name, parts in recorder.counted.items()},
         _graph=graph,
         _calls=recorder.calls,
     )
+
+
+def _joined(parts: list[Shaped[Tensor, "..."]], dim: int) -> Shaped[Tensor, "..."]:
+    """The parts as one tensor, without copying a single one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 class _Recorder:
@@ -155,6 +160,15 @@ def matrices(
 ) -> Float[Tensor, "... O I"]:
     """The gradient in [W | b]: sum_r g_r a_r^T, for leading axes that broadcast."""
     return g.mT @ a
+
+
+def pieces_of_matrices(
+    g: Float[Tensor, "K N R O"], a: Float[Tensor, "N R I"]
+) -> Iterator[Float[Tensor, "K B O I"]]:
+    """The gradients in [W | b] of all directions, as many examples at a time as fit 128 MiB."""
+    step = max(1, BUDGET // (g.shape[0] * g.shape[3] * a.shape[2]))
+    for some, rows in zip(g.split(step, dim=1), a.split(step), strict=True):
+        yield matrices(some, rows)
 
 
 @dataclass(frozen=True)
@@ -279,6 +293,49 @@ def captured(problem: Problem, batch_size: int) -> Iterator[Rows]:
         yield Rows(place, run.inputs, gradients)
 
 
+def sweeps_kept(
+    problem: Problem,
+    *,
+    fisher: Fisher = "exact",
+    samples: int = 1,
+    draws: Float[Tensor, "N samples ..."] | None = None,
+    batch_size: int | None = None,
+) -> Callable[[], Iterator[Sweep]]:
+    """`sweeps` for those who need them twice: kept where they fit 128 MiB, else made anew.
+
+    Args:
+        problem: The problem.
+        fisher: As for `sweeps`.
+        samples: As for `sweeps`.
+        draws: As for `sweeps`.
+        batch_size: As for `sweeps`.
+
+    Returns:
+        A function that gives them from the first on.
+    """
+    kept: list[Sweep] | None = None
+
+    def again() -> Iterator[Sweep]:
+        nonlocal kept
+        if kept is not None:
+            yield from kept
+            return
+        held, numbers = [], 0
+        for sweep in sweeps(
+            problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+        ):
+            numbers += sum(g.numel() for g in sweep.gradients.values())
+            numbers += sum(a.numel() for a in sweep.inputs.values())
+            if numbers <= BUDGET:
+                held.append(sweep)
+            else:
+                held.clear()
+            yield sweep
+        kept = held if numbers <= BUDGET else None
+
+    return again
+
+
 def label_draws(
     problem: Problem, samples: int, generator: Generator | None
 ) -> Float[Tensor, "N samples ..."]:
@@ -315,7 +372,7 @@ def _cotangents(
     """The output-space vectors to send back, at most `step` at a time, each [K, N, *outputs]."""
     shape = outputs.shape
     if fisher == "exact":
-        yield from _columns(problem.loss.hessian_root(outputs, targets), outputs, step)
+        yield from _columns(problem.loss.compact_root(outputs, targets), outputs, step)
         return
     if fisher == "empirical":
         yield problem.loss.gradient(outputs, targets).reshape(1, *shape)
@@ -378,12 +435,12 @@ def verify(problem: Problem) -> None:
 
 
 def _numbers_per_example(problem: Problem) -> int:
-    """What one example's pass holds: activations, rows a and g, and the largest gradient matrix."""
+    """What one example's pass holds for a direction: activations, and rows a and g."""
     run = forward_pass(problem, index(problem.inputs, slice(0, 1)))
     total = problem.activations
     for block in problem.layout.blocks:
         rows = run.inputs[block.name].shape[1]
-        total += rows * (block.inputs + block.outputs) + block.inputs * block.outputs
+        total += rows * (block.inputs + block.outputs)
     return total
 
 

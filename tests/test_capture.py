@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from models import CASES, Functional, Swapped, stacks
+from strategies import problems
 from torch import Tensor, nn
 
 import refimpl as ri
+from refimpl import capture
 from refimpl.capture import forward_pass, label_draws, matrices, sweeps
 
 U = torch.finfo(torch.float64).eps / 2
@@ -244,3 +246,29 @@ def test_a_layer_called_without_the_examples_is_refused():
     )
     with pytest.raises(ValueError, match="first axis is not the 3 examples"):
         ri.fast.KFAC(problem)
+
+
+@given(problems(examples=(2, 8), tokens=(0, 3)), st.booleans())
+def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
+    with pytest.MonkeyPatch.context() as patch:
+        if not kept:
+            patch.setattr(capture, "BUDGET", 1)
+        passes = capture.sweeps_kept(problem, batch_size=2)
+        first, second = list(passes()), list(passes())
+    assert all((one is two) == kept for one, two in zip(first, second, strict=True))
+    for one, two in zip(first, second, strict=True):
+        assert (one.place, one.first) == (two.place, two.first)
+        for name, g in one.gradients.items():
+            assert torch.equal(g, two.gradients[name])
+            assert torch.equal(one.inputs[name], two.inputs[name])
+
+
+@given(problems(tokens=(0, 3)), st.sampled_from([1, 50]))
+def test_pieces_of_matrices_are_all_of_them(problem, budget):
+    sweep = next(capture.sweeps(problem))
+    for name, g in sweep.gradients.items():
+        whole = capture.matrices(g, sweep.inputs[name])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(capture, "BUDGET", budget)
+            parts = torch.cat(list(capture.pieces_of_matrices(g, sweep.inputs[name])), dim=1)
+        assert torch.allclose(parts, whole, rtol=0, atol=float(100 * U * whole.abs().max()))

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices, sweeps
+from refimpl.capture import pieces_of_matrices, sweeps
 from refimpl.curvature import Curvature, Dense
 from refimpl.problem import Problem
 
@@ -41,7 +41,8 @@ class Diagonal(Curvature):
         }
         for sweep in sweeps(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
-                total[name] += (matrices(g, sweep.inputs[name]) ** 2).sum(dim=(0, 1))
+                for u in pieces_of_matrices(g, sweep.inputs[name]):
+                    total[name] += (u**2).sum(dim=(0, 1))
         self.diagonal = problem.layout.flatten(total) / problem.num_examples
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
@@ -82,8 +83,9 @@ class BlockDiagonal(Dense):
         }
         for sweep in sweeps(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
-                u = matrices(g, sweep.inputs[name]).flatten(0, 1).flatten(1)
-                total[name].addmm_(u.T, u)
+                for matrices in pieces_of_matrices(g, sweep.inputs[name]):
+                    u = matrices.flatten(0, 1).flatten(1)
+                    total[name].addmm_(u.T, u)
         blocks = [total[b.name] / problem.num_examples for b in problem.layout.blocks]
         super().__init__(problem, blocks)
 

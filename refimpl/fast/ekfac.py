@@ -1,10 +1,12 @@
 """EK-FAC: K-FAC's eigenvectors with eigenvalues corrected to the true second moments."""
 
+from collections.abc import Callable, Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from refimpl.capture import Fisher, Sweep, label_draws, matrices, sweeps
+from refimpl.capture import Fisher, Sweep, label_draws, pieces_of_matrices, sweeps_kept
 from refimpl.curvature import Curvature
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem import Problem
@@ -22,6 +24,7 @@ def corrected_eigenvalues(
     samples: int = 1,
     draws: Float[Tensor, "N samples ..."] | None = None,
     batch_size: int | None = None,
+    passes: Callable[[], Iterator[Sweep]] | None = None,
 ) -> dict[str, Float[Tensor, "_O _I"]]:
     """Lambda = (1/N) sum_n E[(Q_S^T (sum_r g a^T) Q_A)^2] of every block (George et al. 2018, eq. 7).
 
@@ -35,6 +38,7 @@ def corrected_eigenvalues(
         samples: Labels per example, for "sampled".
         draws: Their random numbers.
         batch_size: Examples per pass; default: as many as fit in bounded memory.
+        passes: The pseudo-gradients, where they have been made already.
 
     Returns:
         Lambda [O, I] per block.
@@ -42,9 +46,11 @@ def corrected_eigenvalues(
     total = {
         b.name: problem.parameters.new_zeros(b.outputs, b.inputs) for b in problem.layout.blocks
     }
-    for sweep in sweeps(
-        problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
-    ):
+    if passes is None:
+        passes = sweeps_kept(
+            problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+        )
+    for sweep in passes():
         for name, (Q_A, Q_S) in basis.items():
             total[name] += _squares(sweep, name, Q_A, Q_S)
     return {name: value / problem.num_examples for name, value in total.items()}
@@ -57,7 +63,10 @@ def _squares(
     g, a = sweep.gradients[name] @ Q_S, sweep.inputs[name] @ Q_A
     if a.shape[1] == 1:  # one position: the square of an outer product is the product of squares
         return (g[:, :, 0] ** 2).sum(dim=0).T @ a[:, 0] ** 2
-    return (matrices(g, a) ** 2).sum(dim=(0, 1))
+    total = g.new_zeros(g.shape[3], a.shape[2])
+    for u in pieces_of_matrices(g, a):
+        total += (u**2).sum(dim=(0, 1))
+    return total
 
 
 class EKFAC(Curvature):
@@ -97,22 +106,18 @@ class EKFAC(Curvature):
         super().__init__(problem)
         self.fisher: Fisher = fisher
         draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
+        passes = sweeps_kept(
+            problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+        )
         if factors is None:
-            factors = kronecker_factors(
-                problem,
-                fisher=fisher,
-                samples=samples,
-                draws=draws,
-                weight_sharing=weight_sharing,
-                batch_size=batch_size,
-            )
+            factors = kronecker_factors(problem, passes(), weight_sharing=weight_sharing)
         self.factors = factors
         basis = {
             name: (torch.linalg.eigh(A).eigenvectors, torch.linalg.eigh(S).eigenvectors)
             for name, (A, S) in self.factors.items()
         }
         eigenvalues = corrected_eigenvalues(
-            problem, basis, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
+            problem, basis, fisher=fisher, samples=samples, draws=draws, passes=passes
         )
         self.eigen = {name: (*basis[name], eigenvalues[name]) for name in basis}
 

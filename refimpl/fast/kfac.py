@@ -1,13 +1,13 @@
 """K-FAC: each block of the Gauss-Newton Hessian as a Kronecker product S (x) A."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from refimpl.capture import Fisher, label_draws, sweeps
+from refimpl.capture import Fisher, Sweep, label_draws, sweeps
 from refimpl.curvature import Curvature
 from refimpl.problem import Problem
 
@@ -18,13 +18,7 @@ Factors = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"]]]
 
 
 def kronecker_factors(
-    problem: Problem,
-    *,
-    fisher: Fisher,
-    samples: int,
-    draws: Float[Tensor, "N samples ..."] | None,
-    weight_sharing: WeightSharing,
-    batch_size: int | None,
+    problem: Problem, passes: Iterator[Sweep], *, weight_sharing: WeightSharing
 ) -> Factors:
     """The uncentred covariances (A, S) of every block (Martens & Grosse 2015, eq. 1 and section 3).
 
@@ -36,11 +30,8 @@ def kronecker_factors(
 
     Args:
         problem: The problem.
-        fisher: Which labels the pseudo-gradients come from.
-        samples: Labels per example, for "sampled".
-        draws: Their random numbers.
+        passes: Its pseudo-gradients, from `sweeps`.
         weight_sharing: "expand" or "reduce".
-        batch_size: Examples per pass; default: as many as fit in bounded memory.
     """
     if weight_sharing not in get_args(WeightSharing):
         raise ValueError(
@@ -51,9 +42,7 @@ def kronecker_factors(
     a_sum = {b.name: new(b.inputs, b.inputs) for b in blocks}
     s_sum = {b.name: new(b.outputs, b.outputs) for b in blocks}
     rows = dict.fromkeys(a_sum, 0)
-    for sweep in sweeps(
-        problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
-    ):
+    for sweep in passes:
         for name, g in sweep.gradients.items():
             a, counted = sweep.inputs[name], sweep.counted[name]
             if weight_sharing == "reduce":
@@ -122,14 +111,10 @@ class KFAC(Curvature):
         self.factored_damping = factored_damping
         if factors is None:
             draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
-            factors = kronecker_factors(
-                problem,
-                fisher=fisher,
-                samples=samples,
-                draws=draws,
-                weight_sharing=weight_sharing,
-                batch_size=batch_size,
+            passes = sweeps(
+                problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
             )
+            factors = kronecker_factors(problem, passes, weight_sharing=weight_sharing)
         self.factors = factors
         self._eigen = {
             name: (*torch.linalg.eigh(A), *torch.linalg.eigh(S))

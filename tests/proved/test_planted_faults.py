@@ -179,18 +179,13 @@ def test_a_damping_added_twice_is_seen(problem, monkeypatch):
 
 @each_problem
 def test_empirical_labels_under_the_true_fishers_name_are_seen(problem, monkeypatch):
-    honest_factors, honest_values = kfac.kronecker_factors, ekfac.corrected_eigenvalues
-    for module in (kfac, ekfac):
+    for module, name in ((kfac, "sweeps"), (ekfac, "sweeps_kept")):
+        honest = getattr(module, name)
         monkeypatch.setattr(
             module,
-            "kronecker_factors",
-            lambda *args, **kwargs: honest_factors(*args, **kwargs | {"fisher": "empirical"}),
+            name,
+            lambda p, honest=honest, **options: honest(p, **options | {"fisher": "empirical"}),
         )
-    monkeypatch.setattr(
-        ekfac,
-        "corrected_eigenvalues",
-        lambda *args, **kwargs: honest_values(*args, **kwargs | {"fisher": "empirical"}),
-    )
     seen = red(problem, answers(problem, known(problem).vectors))
     assert {"S", "Λ, own basis", "trace of Λ", "K-FAC solve", "K-FAC influence"} <= seen
 
