@@ -19,7 +19,9 @@ from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
 from refimpl.ladder.rungs import FITS, TOP, TRUTH, Fit, Known
 from refimpl.problem import Data, Measurement, Problem
 
-__all__ = ["ladder"]
+__all__ = ["DAMPINGS", "ladder"]
+
+DAMPINGS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
 def ladder(
@@ -28,7 +30,7 @@ def ladder(
     query_targets: Shaped[Tensor, "Q ..."],
     *,
     measurement: Measurement = "loss",
-    dampings: Sequence[float] = (1e-1, 1e-2, 1e-3, 1e-4),
+    dampings: Sequence[float] = DAMPINGS,
     headline: float | None = None,
     retrain: int = 30,
     top_k: int = 10,
