@@ -15,7 +15,17 @@ from refimpl import checks
 from refimpl.layout import ParameterLayout
 from refimpl.problem import Problem
 
-__all__ = ["Certificate", "Curvature", "Dense", "NotConverged", "Solution", "largest_eigenvalue"]
+__all__ = [
+    "Certificate",
+    "Curvature",
+    "Dense",
+    "NotConverged",
+    "Solution",
+    "lanczos",
+    "largest_eigenvalue",
+]
+
+DENSE = 256  # up to this size all eigenvalues are computed where the largest is wanted
 
 
 class NotConverged(RuntimeError):
@@ -278,7 +288,7 @@ def _factor(block: Float[Tensor, "B B"], damping: float) -> tuple[Tensor, Tensor
 
 def largest_eigenvalue(block: Float[Tensor, "B B"]) -> float:
     """The largest eigenvalue of a positive semidefinite matrix, by Lanczos to 0.1 %."""
-    if len(block) <= 256:
+    if len(block) <= DENSE:
         return float(torch.linalg.eigvalsh(block)[-1])
     return lanczos(lambda v: block @ v, block[0])
 

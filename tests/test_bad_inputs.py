@@ -100,6 +100,11 @@ def respond(examples=(0,), epsilon=0.1, damping=0.1, **options):
     return ri.exact.bregman_response(make(), examples, epsilon=epsilon, damping=damping, **options)
 
 
+def lissa(**options):
+    settings = {"depth": 2, "batch_size": 3, "generator": torch.Generator()} | options
+    return ri.fast.LiSSA(make(), **settings)
+
+
 def query(measurement="loss", model=None, loss=CE, x=X, y=Y, queries=None, **options):
     problem = make(model, loss, x, y)
     identity = ri.fast.Identity(problem)
@@ -202,6 +207,15 @@ VALUE_ERRORS = {
     "negative samples": (lambda: ri.fast.KFAC(make(), fisher="sampled", samples=-1), "samples must be"),
     "unknown sharing": (lambda: ri.fast.EKFAC(make(), weight_sharing="both"), "weight_sharing must be"),
     "batches of nothing": (lambda: ri.fast.EKFAC(make(), batch_size=0), "batch_size must be >= 1"),
+    "LiSSA without a step": (lambda: lissa(depth=0), "depth and repeats must be >= 1, got 0 and 1"),
+    "LiSSA without a repeat": (lambda: lissa(repeats=0), "depth and repeats must be >= 1"),
+    "LiSSA's batch of nobody": (lambda: lissa(batch_size=0), r"batch_size must lie in \[1, 6\]"),
+    "LiSSA's batch of strangers": (lambda: lissa(batch_size=7), "the number of examples; got 7"),
+    "LiSSA of a negative scale": (lambda: lissa(scale=-1.0), "scale must be a finite number > 0"),
+    "LiSSA of no scale": (lambda: lissa(scale=NAN), "scale must be a finite number > 0, got nan"),
+    "LiSSA that tolerates all": (lambda: lissa(tolerance=1.0), r"tolerance must lie in \(0, 1\)"),
+    "LiSSA without damping": (
+        lambda: lissa().solve(torch.ones(P).double(), 0.0), "singular to working precision"),
     "unknown measurement": (lambda: query("accuracy"), "unknown measurement 'accuracy'"),
     "vector measurement": (lambda: query(lambda f, y: f), "must return a scalar"),
     "integer measurement": (lambda: query(lambda f, y: f.argmax()), "floating-point number, got"),

@@ -12,6 +12,12 @@ import refimpl as ri
 MODEL = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
 X, Y = torch.eye(6, 3), torch.arange(6) % 3
 
+
+def lissa(problem: ri.Problem, depth: int) -> ri.fast.LiSSA:
+    generator = torch.Generator().manual_seed(0)
+    return ri.fast.LiSSA(problem, depth=depth, batch_size=2, generator=generator)
+
+
 OPERATIONS = {
     "jacobian": ri.exact.jacobian,
     "hessian": ri.exact.hessian,
@@ -20,6 +26,7 @@ OPERATIONS = {
     "response": lambda p: ri.exact.bregman_response(p, [0], epsilon=0.1, damping=0.1),
     "KFAC": lambda p: ri.fast.KFAC(p, fisher="sampled").solve(p.parameters, 0.1),
     "EKFAC": lambda p: ri.fast.EKFAC(p, fisher="sampled").solve(p.parameters, 0.1),
+    "LiSSA": lambda p: lissa(p, 5).solve(p.parameters, 0.1),
     "BlockDiagonal": ri.fast.BlockDiagonal,
     "EmpiricalFisher": ri.fast.EmpiricalFisher,
     "influence": lambda p: ri.influence(p, X, Y, curvature=ri.fast.Diagonal(p), damping=0.1),

@@ -8,3 +8,4 @@ from refimpl.fast.baselines import (
 )
 from refimpl.fast.ekfac import EKFAC as EKFAC
 from refimpl.fast.kfac import KFAC as KFAC
+from refimpl.fast.lissa import LiSSA as LiSSA, Trace as Trace

@@ -1,0 +1,236 @@
+"""LiSSA: inverse-vector products by a truncated Neumann series with minibatch curvature.
+
+The recursion r_j = v + (I - (G_j + lambda I) / scale) r_{j-1} from r_0 = v, with the Gauss-Newton
+Hessian G_j of a minibatch, and the answer r_J / scale (Agarwal et al. 2017, section 3; Koh & Liang
+2017, section 3; on the damped GNH as the baseline of Grosse et al. 2023, section 5.1).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Generator, Tensor
+from torch.func import jvp, vjp, vmap
+
+from refimpl.capture import matrices, sweeps
+from refimpl.curvature import DENSE, Curvature, NotConverged, lanczos, largest_eigenvalue
+from refimpl.problem import Data, Problem, index, length
+
+__all__ = ["LiSSA", "Trace"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """How a solve converged: ||v - (G + lambda I) x_j|| / ||v|| with the G of all the data.
+
+    Args:
+        steps: The steps j at which it was looked at, 1, 2, 4, ... and the last [C].
+        residuals: The relative residual of each repeat's own x_j = r_j / scale [R, C, k]; x = 0 has 1.
+    """
+
+    steps: Int[Tensor, " C"]
+    residuals: Float[Tensor, "R C k"]
+
+
+class LiSSA(Curvature):
+    """The Gauss-Newton Hessian, known by its products alone and inverted by LiSSA.
+
+    `solve` draws the same minibatches every time, so that the answer to a right-hand side depends
+    neither on what else is solved nor on what was solved before. What it misses, the certificate
+    tells: its residual is that of the Gauss-Newton Hessian of all the data.
+
+    Args:
+        problem: The problem.
+        depth: J, the steps of the recursion. The error falls as (1 - lambda / scale)^J along the
+            directions without curvature, so that J has to be several times scale / lambda.
+        batch_size: Examples per step, drawn without replacement.
+        generator: Where the minibatches come from; one number is drawn from it.
+        scale: What (G_j + lambda I) is divided by; default: `stable_scale`, by damping.
+        repeats: Independent recursions whose answers are averaged.
+        tolerance: What the backward error of a solve must not exceed. The default says that an answer
+            counts if it is exact for a matrix and a right-hand side that are 10 % off: the method
+            is a Monte Carlo estimate, and asks for no digits.
+
+    Attributes:
+        trace: How the last solve converged; None before the first.
+
+    Raises:
+        ValueError: A number out of range, or a batch larger than the data.
+    """
+
+    trace: Trace | None
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        depth: int,
+        batch_size: int,
+        generator: Generator,
+        scale: float | None = None,
+        repeats: int = 1,
+        tolerance: float = 0.1,
+    ) -> None:
+        super().__init__(problem)
+        if depth < 1 or repeats < 1:
+            raise ValueError(f"depth and repeats must be >= 1, got {depth} and {repeats}")
+        if not 1 <= batch_size <= problem.num_examples:
+            raise ValueError(
+                f"batch_size must lie in [1, {problem.num_examples}], the number of examples; "
+                f"got {batch_size}"
+            )
+        if scale is not None and not 0.0 < scale < float("inf"):
+            raise ValueError(f"scale must be a finite number > 0, got {scale}")
+        if not 0.0 < tolerance < 1.0:
+            raise ValueError(f"tolerance must lie in (0, 1), x = 0 having 1; got {tolerance}")
+        self.problem = problem
+        self.depth, self.batch_size, self.repeats = depth, batch_size, repeats
+        self.scale = scale
+        self.trace = None
+        self._tolerance = tolerance
+        self._seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        self._largest: float | None = None
+        self._sharpest: float | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """What the backward error of a solve must not exceed."""
+        return self._tolerance
+
+    def stable_scale(self, damping: float) -> float:
+        """The least scale at which the recursion is sure to be stable in mean square.
+
+        With A = G + lambda I, B examples drawn from N without replacement and L = max_n tr G_n, the
+        minibatch's variance is E (G_j - G)^2 = c / B (mean_n G_n^2 - G^2) <= (c L / B) G, where
+        c = (N - B) / (N - 1). Hence E (I - A_j / s)^2 <= I - A / s as soon as
+        s >= lambda_max(G) + lambda + c L / B: the mean square of the recursion's homogeneous part falls
+        by 1 - (lambda_min + lambda) / s a step. (The step sizes of Klochkov & Liu 2024, by trace and
+        largest eigenvalue, follow the same way.)
+
+        Args:
+            damping: lambda.
+        """
+        examples, batch = self.problem.num_examples, self.batch_size
+        noise = 0.0
+        if batch < examples:
+            if self._sharpest is None:
+                self._sharpest = float(_traces(self.problem).max())
+            noise = (examples - batch) / (examples - 1) * self._sharpest / batch
+        # Lanczos gives the largest eigenvalue to 0.1 %, from below.
+        return 1.001 * self.spectrum()[1] + damping + noise
+
+    def minibatches(self) -> Iterator[Iterator[Int[Tensor, " B"]]]:
+        """The examples of every step of every repeat, the same at every call."""
+        generator = Generator().manual_seed(self._seed)
+        count, device = self.problem.num_examples, self._like.device
+        for _ in range(self.repeats):
+            yield (
+                torch.randperm(count, generator=generator)[: self.batch_size].to(device)
+                for _ in range(self.depth)
+            )
+
+    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        total = torch.zeros_like(vectors)
+        for _, inputs, targets in self.problem.batches(self.problem.chunk(1)):
+            total += _product(self.problem, inputs, targets, vectors) * len(targets)
+        return total / self.problem.num_examples
+
+    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        scale = self.stable_scale(damping) if self.scale is None else self.scale
+        total = torch.zeros_like(vectors)
+        residuals: list[Tensor] = []
+        for minibatches in self.minibatches():
+            r, seen = self._recursion(vectors, damping, scale, minibatches)
+            total += r / scale
+            residuals.append(seen)
+        self.trace = Trace(self._checkpoints(), torch.stack(residuals))
+        return total / self.repeats
+
+    def _recursion(
+        self,
+        v: Float[Tensor, "k P"],
+        damping: float,
+        scale: float,
+        minibatches: Iterator[Int[Tensor, " B"]],
+    ) -> tuple[Float[Tensor, "k P"], Float[Tensor, "C k"]]:
+        """r_J, and the relative residual at every checkpoint."""
+        problem, checkpoints = self.problem, set(self._checkpoints().tolist())
+        residuals: list[Tensor] = []
+        r = v
+        for step, chosen in enumerate(minibatches, start=1):
+            inputs, targets = index(problem.inputs, chosen), problem.targets[chosen]
+            r = v + r - (_product(problem, inputs, targets, r) + damping * r) / scale
+            if step in checkpoints:
+                residual = (v - self._damped(r / scale, damping)).norm(dim=1)
+                size = v.norm(dim=1)
+                residuals.append(torch.where(residual == 0, residual, residual / size))
+                self._require_stable(float(residuals[-1].max()), step, damping, scale)
+        return r, torch.stack(residuals)
+
+    def _require_stable(self, residual: float, step: int, damping: float, scale: float) -> None:
+        """Raise where the residual is one that a stable recursion does not have.
+
+        At `stable_scale` s the error e_j of x_j = r_j / s has, with x = A^-1 v,
+        E ||e_j||^2 <= (1 - lambda / 2 s) E ||e_{j-1}||^2 + (3 / s) x^T A x, hence at every step
+        E ||e_j||^2 <= 7 x^T A x / lambda <= 7 ||v||^2 / lambda^2, and E ||A e_j||^2 <= 7 kappa^2 ||v||^2:
+        by Chebyshev's inequality 300 kappa is passed less than once in 10,000.
+        """
+        kappa = (self.spectrum()[1] + damping) / damping
+        if not residual <= 300 * kappa:  # nor if it is NaN
+            raise NotConverged(
+                f"LiSSA diverges: after {step} of {self.depth} steps the residual is {residual:.1e} "
+                f"times the right-hand side, with scale {scale:.3g}. Use a scale of "
+                f"{self.stable_scale(damping):.3g} (the default for batches of {self.batch_size}) or "
+                "a larger batch_size"
+            )
+
+    def _checkpoints(self) -> Int[Tensor, " C"]:
+        """1, 2, 4, ... and the last step: their full products cost log2(depth) passes of the data."""
+        powers = [2**i for i in range(self.depth.bit_length())]
+        return torch.tensor(sorted({*powers, self.depth}))
+
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """(0, the largest to 0.1 %): without the matrix the smallest eigenvalue is not known.
+
+        Args:
+            exact: Without effect; a damping of 0 is therefore always refused.
+        """
+        del exact
+        if self._largest is None:
+            if self.num_parameters <= DENSE:
+                self._largest = largest_eigenvalue(self.dense())
+            else:
+                self._largest = lanczos(lambda v: self._apply(v[None])[0], self._like)
+        return 0.0, self._largest
+
+
+def _product(
+    problem: Problem,
+    inputs: Data,
+    targets: Shaped[Tensor, "B ..."],
+    vectors: Float[Tensor, "k P"],
+) -> Float[Tensor, "k P"]:
+    """G v = mean_n J_n^T H_n J_n v over a batch, for each row v: forward, output Hessian, backward."""
+
+    def f(theta: Float[Tensor, " P"]) -> Float[Tensor, "B ..."]:
+        return problem.outputs(inputs, theta)
+
+    outputs, transposed, *_ = vjp(f, problem.parameters)
+    H = problem.loss.hessian(outputs, targets) / len(targets)
+
+    def product(v: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+        Jv = jvp(f, (problem.parameters,), (v,))[1]
+        HJv = H @ Jv.reshape(*H.shape[:-1], 1)
+        return transposed(HJv.reshape(outputs.shape))[0]
+
+    return vmap(product, chunk_size=problem.chunk(length(inputs)))(vectors)
+
+
+def _traces(problem: Problem) -> Float[Tensor, " N"]:
+    """Trace of G_n for every example, which bounds its largest eigenvalue."""
+    total = problem.parameters.new_zeros(problem.num_examples)
+    for sweep in sweeps(problem):
+        for name, g in sweep.gradients.items():
+            total[sweep.place] += (matrices(g, sweep.inputs[name]) ** 2).sum(dim=(0, 2, 3))
+    return total
