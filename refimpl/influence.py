@@ -9,7 +9,7 @@ from refimpl.capture import forward_pass, matrices, verify
 from refimpl.curvature import Curvature
 from refimpl.problem import Data, Measurement, Problem, index
 
-__all__ = ["influence", "self_influence", "token_influence"]
+__all__ = ["influence", "scores_of", "self_influence", "token_influence"]
 
 
 def influence(
@@ -46,14 +46,32 @@ def influence(
         NotConverged: A solve missed its tolerance.
     """
     solved = _solved(problem, query_inputs, query_targets, curvature, damping, measurement)
+    return scores_of(problem, solved, candidates)
+
+
+def scores_of(
+    problem: Problem,
+    products: Float[Tensor, "Q P"],
+    candidates: Int[Tensor, " M"] | None = None,
+) -> Float[Tensor, "Q M"]:
+    """-<x_q, grad l_m> of inverse-Hessian-vector products x that are known already.
+
+    Args:
+        problem: The problem whose training examples are the candidates.
+        products: x_q = (H + lambda I)^-1 grad f_q, [Q, P].
+        candidates: As for `influence`.
+
+    Returns:
+        Scores [Q, M].
+    """
     inputs, targets = _candidates(problem, candidates)
     if _captures(problem):
-        return -gradient_products(problem, solved, inputs, targets)
+        return -gradient_products(problem, products, inputs, targets)
     # Gradients of a chunk of candidates at a time, so that memory is bounded whatever M is.
     count = targets.shape[0]
     step = problem.chunk(1)
     parts = [
-        -solved @ problem.gradients(index(inputs, part), targets[part]).T
+        -products @ problem.gradients(index(inputs, part), targets[part]).T
         for part in (slice(start, start + step) for start in range(0, count, step))
     ]
     return torch.cat(parts, dim=1)

@@ -20,7 +20,7 @@ from validation.saved import plain
 __all__ = ["Make", "Setting", "parts", "results", "scores_of"]
 
 Make = Callable[[Config, Earlier], Setting]
-KINDS = ("figures", "contrasts", "steps", "scatter", "responses", "solves")
+KINDS = ("figures", "contrasts", "steps", "scatter", "responses", "solves", "traces")
 
 
 def parts(setting: Make, config: Config) -> list[Part]:
@@ -86,7 +86,7 @@ def fit(setting: Make, config: Config, earlier: Earlier) -> Any:
             torch.from_numpy(saved[f"scores/{name}"]),
             torch.from_numpy(saved[f"products/{name}"]),
             [],
-            _operator(at, _matrix(earlier, name)),
+            operator=_operator(at, _matrix(earlier, name)),
         )
         for name in (TRUTH, TOP)
         if f"scores/{name}" in saved

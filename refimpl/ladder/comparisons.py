@@ -1,7 +1,7 @@
 """Every rung against the truth, the top and the rung before: records as a page has them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from refimpl import agreement
 from refimpl.curvature import Curvature
-from refimpl.influence import influence
+from refimpl.fast import LiSSA
+from refimpl.influence import scores_of
 from refimpl.ladder.rungs import PAIRS, STEPS, TOP, TRUTH, Fit
 from refimpl.problem import Data, Measurement, Problem
 
@@ -63,12 +64,14 @@ class Solved:
         scores: Influences; NaN at a damping where a solve missed its tolerance.
         products: Inverse-Hessian-vector products of the measurements' gradients; NaN likewise.
         solves: How well the systems were solved, a record per damping.
+        traces: How an iterative solve converged, a record per damping.
         operator: H + damping I as a matrix, where it may be formed.
     """
 
     scores: Float[Tensor, "L Q N"]
     products: Float[Tensor, "L Q P"]
     solves: list[Record]
+    traces: list[Record] = field(default_factory=list[Record])
     operator: Callable[[float], Float[Tensor, "P P"]] | None = None
 
 
@@ -85,6 +88,7 @@ def solved(fit: Fit, at: Setting, dampings: Sequence[float], *, operators: bool)
     gradients = own.gradients()
     tracked = _coordinates(fit.problem, at.problem)
     solves: list[Record] = []
+    traces: list[Record] = []
     scores: list[Tensor] = []
     products: list[Tensor] = []
     for damping in dampings:
@@ -108,18 +112,29 @@ def solved(fit: Fit, at: Setting, dampings: Sequence[float], *, operators: bool)
             )
             continue
         products.append(solution.value[:, tracked])
-        scores.append(
-            influence(
-                fit.problem, at.query_inputs, at.query_targets,
-                curvature=fit.curvature, damping=damping, measurement=at.measurement,
+        scores.append(scores_of(fit.problem, solution.value))
+        if isinstance(fit.curvature, LiSSA) and fit.curvature.trace is not None:
+            trace = fit.curvature.trace
+            traces.append(
+                {
+                    "damping": damping,
+                    "curvature": fit.name,
+                    "steps": trace.steps.tolist(),
+                    "residuals": trace.residuals.mean(dim=(0, 2)).tolist(),
+                }
             )
-        )  # fmt: skip
     return Solved(
         torch.stack(scores),
         torch.stack(products),
         solves,
-        operator(fit.curvature) if operators and fit.problem is at.problem else None,
+        traces,
+        operator(fit.curvature) if operators and _comparable(fit, at) else None,
     )
+
+
+def _comparable(fit: Fit, at: Setting) -> bool:
+    """Whether it has a matrix of its own, of the size of the others: LiSSA's is the truth's."""
+    return fit.problem is at.problem and not isinstance(fit.curvature, LiSSA)
 
 
 def _coordinates(whole: Problem, problem: Problem) -> Shaped[Tensor, " P"] | slice:
@@ -164,17 +179,18 @@ def climb(
         operators: Whether matrices P x P may be formed.
 
     Returns:
-        What each rung gave, and records "solves", "figures" (errors against the truth and the top)
-        and "steps".
+        What each rung gave, and records "solves", "traces", "figures" (errors against the truth and
+        the top) and "steps".
     """
     known, found = dict(known), dict[str, Solved]()
-    records: dict[str, list[Record]] = {"solves": [], "figures": [], "steps": []}
+    records: dict[str, list[Record]] = {"solves": [], "traces": [], "figures": [], "steps": []}
     for fit in fits:
         new = known[fit.name] = solved(fit, at, dampings, operators=operators)
         if not fit.shown:
             continue
         found[fit.name] = new
         records["solves"] += new.solves
+        records["traces"] += new.traces
         pairs = [(fit.name, reference) for reference in (TRUTH, TOP)]
         if fit.name in (TRUTH, TOP):
             pairs += [(reference, fit.name) for reference in (TRUTH, TOP)]

@@ -75,7 +75,7 @@ def page(
         "agreement": figures,
         **{
             kind: measured.get(kind, [])
-            for kind in ("contrasts", "steps", "scatter", "responses", "solves")
+            for kind in ("contrasts", "steps", "scatter", "responses", "solves", "traces")
         },
     }
 

@@ -85,6 +85,12 @@ RUNGS = (
         "second moment of the loss gradients, whole matrix",
         "empirical",
     ),
+    Rung(
+        "LiSSA",
+        "LiSSA",
+        "truncated Neumann series of minibatches; a product, not a matrix",
+        "LiSSA",
+    ),
     Rung("diagonal GNH", "diagonal", "the diagonal of the exact matrix", "diagonal"),
     Rung("identity", "diagonal", "dot product of gradients", "identity"),
 )
@@ -104,6 +110,7 @@ PAIRS = (
     (APART, "EK-FAC"),
     (_sampled(1), "EK-FAC"),
     ("EK-FAC, empirical", "EK-FAC"),
+    ("EK-FAC", "LiSSA"),
     ("EK-FAC", "identity"),
 )
 
@@ -220,6 +227,18 @@ def _empirical(problem: Problem, known: Known) -> Iterator[Fit]:
     yield Fit("empirical Fisher", fast.EmpiricalFisher(problem), problem)
 
 
+def _lissa(problem: Problem, known: Known) -> Iterator[Fit]:
+    # The estimate is compared as it is used, after so many steps; its residual is on the page.
+    lissa = fast.LiSSA(
+        problem,
+        depth=500,
+        batch_size=min(32, problem.num_examples),
+        generator=torch.Generator().manual_seed(known.seed),
+        tolerance=0.9,
+    )
+    yield Fit("LiSSA", lissa, problem)
+
+
 def _diagonal(problem: Problem, known: Known) -> Iterator[Fit]:
     diagonal = None if known.matrix is None else known.matrix.diagonal()
     yield Fit("diagonal GNH", fast.Diagonal(problem, diagonal=diagonal), problem)
@@ -236,6 +255,7 @@ FITS: dict[str, Callable[[Problem, Known], Iterator[Fit]]] = {
     "Kronecker": _kronecker,
     "labels": _labels,
     "empirical": _empirical,
+    "LiSSA": _lissa,
     "diagonal": _diagonal,
     "identity": _identity,
 }

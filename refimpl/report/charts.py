@@ -7,7 +7,14 @@ from refimpl.report import plots, text
 from refimpl.report.lookup import cell, dampings, find
 from refimpl.report.results import Reference, Results
 
-__all__ = ["Chart", "agreement_charts", "certificate_charts", "decile_chart", "scatter_rows"]
+__all__ = [
+    "Chart",
+    "agreement_charts",
+    "certificate_charts",
+    "decile_chart",
+    "scatter_rows",
+    "trace_charts",
+]
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,26 @@ def certificate_charts(results: Results) -> list[Chart]:
             plots.strips(steps, label="accepted steps", tolerance=None, log=False),
         ),
     ]
+
+
+def trace_charts(results: Results) -> list[Chart]:
+    """How iterative solves converged, a drawing per curvature: the mean over seeds at each damping.
+
+    Args:
+        results: The plain data.
+    """
+    found: list[Chart] = []
+    traces = results.get("traces", [])
+    for name in dict.fromkeys(t["curvature"] for t in traces):
+        series: dict[str, tuple[list[int], list[float]]] = {}
+        for damping in sorted({t["damping"] for t in traces}, reverse=True):
+            own = find(traces, curvature=name, damping=damping)
+            columns = zip(*(t["residuals"] for t in own), strict=True)
+            mean = [statistics.fmean(column) for column in columns]
+            series[f"λ = {text.damping(damping)}"] = (own[0]["steps"], mean)
+        title = f"{name}: residual of the whole matrix over steps, mean over queries"
+        found.append(Chart(title, plots.traces(series, name=title)))
+    return found
 
 
 def decile_chart(results: Results) -> Chart | None:

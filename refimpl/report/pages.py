@@ -78,6 +78,7 @@ def page(results: Results) -> str:
             steps=[t for d in dampings(results) if (t := step_table(results, d)).rows],
             scatter=charts.scatter_rows(results),
             certificates=charts.certificate_charts(results),
+            traces=charts.trace_charts(results),
             deciles=charts.decile_chart(results),
             measurement="log p" if "passages" in results else "loss",
             open_damping=results.get("headline", {}).get("damping"),

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from refimpl.report import text
 
-__all__ = ["Line", "Strip", "bars", "lines", "scatter", "strips", "style_of"]
+__all__ = ["Line", "Strip", "bars", "lines", "scatter", "strips", "style_of", "traces"]
 
 # What is drawn in these colours takes the page's own: see `_themed` and style.css. The slots are
 # those of Okabe & Ito's palette, which colour-blind readers can tell apart.
@@ -247,6 +247,32 @@ def strips(rows: Sequence[Strip], *, label: str, tolerance: float | None, log: b
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_xlabel(label)
         return _svg(figure, label)
+
+
+def traces(series: dict[str, tuple[list[int], list[float]]], *, name: str) -> str:
+    """Residuals over steps, both logarithmic.
+
+    Args:
+        series: Steps and residuals, by name.
+        name: For readers who do not see the drawing.
+    """
+    with rc_context(RC):
+        figure, axes = _figure(4.9, 2.7, (0.115, 0.17, 0.86, 0.78))
+        for i, (label, (steps, residuals)) in enumerate(series.items()):
+            colour, dash = SLOTS[(1 + i) % len(SLOTS)], DASHES[i % len(DASHES)]
+            axes.plot(steps, residuals, color=colour, linestyle=dash, linewidth=1.6, label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.grid(axis="y", color=GRID, linewidth=0.6)
+        axes.set_xlabel("steps")
+        axes.set_ylabel("relative residual")
+        axes.legend(frameon=False, loc="lower left", labelcolor=INK)
+        return _svg(figure, name)
 
 
 def bars(groups: dict[str, list[float]], *, label: str, level: float, name: str) -> str:

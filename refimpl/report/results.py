@@ -27,6 +27,7 @@ __all__ = [
     "Statistic",
     "Step",
     "TopExamples",
+    "Trace",
     "Verdict",
 ]
 
@@ -141,6 +142,16 @@ class Solves(TypedDict):
     missed: int
     backward_error: float
     tolerance: float
+
+
+class Trace(TypedDict):
+    """How an iterative solve converged: its mean relative residual after so many steps."""
+
+    seed: int
+    damping: float
+    curvature: str
+    steps: list[int]
+    residuals: list[float]
 
 
 class Example(TypedDict):
@@ -279,6 +290,7 @@ class Results(TypedDict):
     scatter: NotRequired[list[Scatter]]
     responses: NotRequired[list[Responses]]
     solves: NotRequired[list[Solves]]
+    traces: NotRequired[list[Trace]]
     gallery: NotRequired[Gallery]
     passages: NotRequired[Passages]
     claims: NotRequired[list[Claim]]

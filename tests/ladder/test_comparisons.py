@@ -177,3 +177,16 @@ def test_the_operator_of_factored_damping_depends_on_it(at: Setting) -> None:
     for damping in DAMPINGS:
         expected = matrix(at, "K-FAC, factored damping", damping)
         np.testing.assert_allclose(damped(damping).numpy(), expected, rtol=1e-10, atol=1e-13)
+
+
+def test_lissa_tells_how_it_converged_and_has_no_matrix_of_its_own(climbed: Climbed) -> None:
+    found, records = climbed
+    assert found["LiSSA"].operator is None
+    assert [(t["curvature"], t["damping"]) for t in records["traces"]] == [
+        ("LiSSA", damping) for damping in DAMPINGS
+    ]
+    for trace in records["traces"]:
+        assert trace["steps"][-1] == 500
+        assert trace["residuals"][-1] < trace["residuals"][0]
+    told = {f["statistic"] for f in records["figures"] if f["curvature"] == "LiSSA"}
+    assert told == {"ihvp_error"}

@@ -30,6 +30,13 @@ def contrast(damping: float, low: float, high: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def step(damping: float, lower: str, statistic: str, value: float, half: float) -> dict[str, Any]:
+    return {
+        "seed": 0, "damping": damping, "upper": "truth", "lower": lower, "statistic": statistic,
+        "value": value, "low": value - half, "high": value + half, "undefined": 0,
+    }  # fmt: skip
+
+
 def response(damping: float, converged: list[bool]) -> dict[str, Any]:
     return {
         "seed": 0, "reference": "up", "damping": damping, "tolerance": 1e-8,
@@ -104,6 +111,16 @@ def results() -> Any:
         ],
         "agreement": figures,
         "contrasts": [contrast(1e-1, -0.06, -0.04), contrast(1e-3, -0.22, -0.18)],
+        "steps": [
+            step(1e-3, "fine", "pearson", 0.7, 0.02),
+            step(1e-3, "fine", "error", 0.125, 0.0),
+            step(1e-3, "coarse", "pearson", 0.5, 0.02),
+            step(1e-1, "fine", "pearson", 0.9, 0.02),
+        ],
+        "traces": [
+            {"seed": 0, "damping": d, "curvature": "fine", "steps": [1, 2, 4], "residuals": r}
+            for d, r in ((1e-1, [0.5, 0.2, 0.1]), (1e-3, [0.9, 0.8, 0.7]))
+        ],
         "scatter": [
             {
                 "seed": 0, "reference": "up", "damping": 1e-3, "pairs": 100,

@@ -157,3 +157,13 @@ def test_one_damping_is_named(results: Any) -> None:
     assert "Nearest to the truth is fine, at λ = 10⁻³" in found
     assert "coarse is below fine" in found
     assert not any("damping falls" in claim for claim in found)
+
+
+def test_what_is_above_the_truth_is_never_called_the_nearest(results: Any) -> None:
+    third = {"name": "third", "family": "third", "description": ""}
+    results["curvatures"].append(third)
+    here = results["agreement"][7]
+    results["agreement"] += [dict(here, curvature="third", value=0.1), dict(here, damping=1e-1, curvature="third", value=0.1)]  # fmt: skip # noqa: E501
+    assert "Nearest to the truth is fine" in claims(results)
+    results["above"] = ["fine"]
+    assert "Nearest to the truth is coarse" in claims(results)

@@ -268,12 +268,13 @@ def test_the_first_table_is_open_where_the_headline_damping_was_not_measured(res
 
 def test_every_chart_stands_once_with_its_title(results: Any) -> None:
     page = report.page(results)
-    # two statistics against the truth, one against the outcome, two of certificates, two scatters
-    # and the deciles
+    # two statistics against the truth, one against the outcome, two of certificates, two scatters,
+    # the deciles and the trace
     titles = re.findall(r"<figure><h3>(?:<i [^>]*></i>)?([^<]*)</h3><svg", page)
     assert sorted(titles) == sorted([
         "Pearson r", "error", "Pearson r", "Gradient norm where it ended, relative to the start",
         "Steps taken", "truth", "coarse", "Own loss of the most influential examples",
+        "fine: residual of the whole matrix over steps, mean over queries",
     ])  # fmt: skip
     assert page.count("<svg") == len(titles)
 
@@ -292,3 +293,13 @@ def test_names_with_commas_and_spaces_are_kept(results: Any) -> None:
     assert f"| {name} |" in report.summary(
         json.loads(json.dumps(results).replace('"fine"', f'"{name}"'))
     )
+
+
+def test_steps_and_traces_have_their_place_where_there_are_some(results: Any) -> None:
+    page = report.page(results)
+    assert "What each step down the ladder costs" in page
+    assert "fine: residual of the whole matrix" in page
+    assert "What each step down the ladder costs, λ = 10⁻³" in report.summary(results)
+    bare = {name: value for name, value in results.items() if name not in ("steps", "traces")}
+    assert "down the ladder costs" not in report.page(bare) + report.summary(bare)  # type: ignore
+    assert "residual of the whole matrix" not in report.page(bare)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ def drawings() -> dict[str, str]:
         "strips": plots.strips(
             [Strip("row", [1e-9, 1e-10], [0.1])], label="norm", tolerance=1e-8, log=True
         ),
+        "traces": plots.traces({"λ = 1": ([1, 2, 4], [1.0, 0.5, 0.1])}, name="residuals"),
         "bars": plots.bars({"g": [0.1] * 10}, label="tenth", level=0.1, name="tenths"),
     }
 

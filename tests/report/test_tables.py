@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refimpl.report.tables import agreement_table, claims_markdown, markdown
+from refimpl.report.tables import agreement_table, claims_markdown, markdown, step_table
 
 
 def widen(results: Any, margin: float) -> None:
@@ -95,3 +95,29 @@ def test_claims_stand_beside_their_measurements(claims: Any) -> None:
         "| digits are sloppier | a paper | 52 [48 … 56]; how: undecided | **undecided** |",
         "| larger models differ | a paper | on two lines | **not measured** |",
     ]
+
+
+def test_what_is_above_the_truth_stands_aside_as_well(results: Any) -> None:
+    results["above"] = ["fine"]
+    table = agreement_table(results, "up", 1e-3)
+    assert [row.name for row in table.rows if row.aside] == ["truth", "fine"]
+
+
+def test_every_step_is_a_row_and_what_was_not_measured_of_it_is_empty(results: Any) -> None:
+    table = step_table(results, 1e-3)
+    assert [(row.name, row.description) for row in table.rows] == [
+        ("fine", "from truth"),
+        ("coarse", "from truth"),
+    ]
+    assert [c["name"] for c in table.columns] == ["pearson", "error"]
+    assert [e.value for e in table.rows[0].entries] == ["0.700", "0.125"]
+    assert table.rows[1].entries[1].cell is None
+    assert [c["name"] for c in step_table(results, 1e-1).columns] == ["pearson"]
+    assert step_table(results, 0.5).rows == []
+
+
+def test_a_figure_without_sampling_error_shows_no_interval(results: Any) -> None:
+    pearson, error = step_table(results, 1e-3).rows[0].entries
+    assert pearson.wide
+    assert not error.wide
+    assert "0.700 [0.680 … 0.720] | 0.125 |" in markdown(step_table(results, 1e-3))
