@@ -308,6 +308,6 @@ def length(inputs: Data) -> int:
     return pytree.tree_leaves(inputs)[0].shape[0]
 
 
-def index(inputs: Data, where: slice | Int[Tensor, " M"] | None) -> Data:
+def index(inputs: Data, where: slice | Int[Tensor, "*M"] | None) -> Data:
     """The chosen examples of every tensor; None adds a leading axis to a single example."""
     return pytree.tree_map(lambda t: t[where], inputs)

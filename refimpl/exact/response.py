@@ -18,6 +18,9 @@ from refimpl.problem import Data, Problem, index
 
 __all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
 
+# K training examples, or K sets of as many: their indices.
+Examples = Int[Tensor, "K *k"] | Sequence[int] | Sequence[Sequence[int]]
+
 
 @dataclass(frozen=True)
 class ResponseCertificate:
@@ -69,7 +72,7 @@ class Response:
 def proximal_bregman_objective(
     problem: Problem,
     parameters: Float[Tensor, "K P"],
-    examples: Int[Tensor, " K"] | Sequence[int],
+    examples: Examples,
     *,
     epsilon: float,
     damping: float,
@@ -82,8 +85,8 @@ def proximal_bregman_objective(
     Args:
         problem: The problem; its parameters are theta_s.
         parameters: theta [K, P].
-        examples: The training example m of each [K].
-        epsilon: Its weight.
+        examples: The training example m of each [K], or a set of them [K, k], whose losses add up.
+        epsilon: Its weight, or that of every member.
         damping: lambda >= 0.
     """
     chosen = _indices(problem, examples)
@@ -94,7 +97,7 @@ def proximal_bregman_objective(
 
 def bregman_response(
     problem: Problem,
-    examples: Int[Tensor, " K"] | Sequence[int],
+    examples: Examples,
     *,
     epsilon: float,
     damping: float,
@@ -113,8 +116,9 @@ def bregman_response(
 
     Args:
         problem: The problem.
-        examples: Indices m of K training examples.
-        epsilon: Weight of the example's loss: 1/N counts it twice, -1/N removes it.
+        examples: Indices m of K training examples, or of K sets of them [K, k], whose losses add up.
+        epsilon: Weight of the example's loss: 1/N counts it twice, -1/N removes it; of a set, of
+            each member's.
         damping: lambda > 0.
         tolerance: Target for the gradient norm relative to the start's.
         quasi_newton_trials: L-BFGS trials per example, before
@@ -157,7 +161,7 @@ def bregman_response(
 
 def _respond(
     problem: Problem,
-    examples: Int[Tensor, " K"],
+    examples: Int[Tensor, "K k"],
     epsilon: float,
     damping: float,
     tolerance: float,
@@ -168,7 +172,8 @@ def _respond(
     pbo = _Objective.of(problem, examples, epsilon, damping)
 
     def precondition(v: Float[Tensor, "K P"]) -> Float[Tensor, "K P"]:
-        return matrix.solve(v, damping).value
+        # Any positive matrix will do: the answer's own gradient certifies it, no step need be.
+        return matrix._solve(v, damping)
 
     start = problem.parameters.new_zeros(len(examples), problem.num_parameters)
     # The outputs carry roundings of about u max|f|, and epsilon l_m repeats them: differences of the
@@ -209,9 +214,9 @@ class _Objective:
         epsilon: Weight of the examples.
         damping: lambda.
         reference: Outputs of the training data at theta_s.
-        inputs: Inputs of the K examples.
+        inputs: Inputs of the K sets of k examples [K, k, ...].
         targets: Their targets.
-        losses: Their losses at theta_s [K].
+        losses: Their losses at theta_s, summed over each set [K].
     """
 
     problem: Problem
@@ -219,17 +224,18 @@ class _Objective:
     damping: float
     reference: Float[Tensor, "N ..."]
     inputs: Data
-    targets: Shaped[Tensor, "K ..."]
+    targets: Shaped[Tensor, "K k ..."]
     losses: Float[Tensor, " K"]
 
     @classmethod
     def of(
-        cls, problem: Problem, examples: Int[Tensor, " K"], epsilon: float, damping: float
+        cls, problem: Problem, examples: Int[Tensor, "K k"], epsilon: float, damping: float
     ) -> "_Objective":
         """The objective of some training examples; what does not change with theta is computed here."""
         inputs, targets = index(problem.inputs, examples), problem.targets[examples]
-        losses = problem.loss.value(problem.outputs(inputs), targets)
-        return cls(problem, epsilon, damping, problem.outputs(), inputs, targets, losses)
+        reference = problem.outputs()
+        losses = problem.loss.value(reference, problem.targets)[examples].sum(dim=1)
+        return cls(problem, epsilon, damping, reference, inputs, targets, losses)
 
     def value_and_gradient(
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"]
@@ -261,30 +267,36 @@ class _Objective:
         self,
         theta: Float[Tensor, " P"],
         x: Data,
-        y: Shaped[Tensor, "..."],
+        y: Shaped[Tensor, "k ..."],
         start: Float[Tensor, ""],
     ) -> Float[Tensor, ""]:
         problem = self.problem
         outputs = problem.outputs(None, theta)
         divergence = problem.loss.bregman(outputs, self.reference, problem.targets)
-        own = problem.loss.value(problem.outputs(index(x, None), theta), y[None])[0]
+        own = problem.loss.value(problem.outputs(x, theta), y).sum()
         shift = theta - problem.parameters
         proximity = self.damping / 2 * (shift @ shift)
         return divergence.mean() + self.epsilon * (own - start) + proximity
 
 
-def _indices(problem: Problem, examples: Int[Tensor, " K"] | Sequence[int]) -> Int[Tensor, " K"]:
-    chosen = torch.as_tensor(examples, device=problem.device)
+def _indices(problem: Problem, examples: Examples) -> Int[Tensor, "K k"]:
+    """One set of examples a row."""
+    try:
+        chosen = torch.as_tensor(examples, device=problem.device)
+    except ValueError:
+        raise ValueError("sets of examples must all have one size") from None
     if (
-        chosen.ndim != 1
+        chosen.ndim not in (1, 2)
         or chosen.numel() == 0
         or chosen.is_floating_point()
         or chosen.dtype == torch.bool
     ):
-        raise ValueError("examples must be a non-empty list of indices of training examples")
+        raise ValueError(
+            "examples must be a non-empty list of indices of training examples, or of sets of them"
+        )
     if bool(((chosen < 0) | (chosen >= problem.num_examples)).any()):
         raise ValueError(
             f"examples must lie in [0, {problem.num_examples}), got values from "
             f"{int(chosen.min())} to {int(chosen.max())}"
         )
-    return chosen
+    return chosen.reshape(len(chosen), -1)

@@ -39,7 +39,7 @@ def test_the_objective_and_its_gradient_are_those_of_the_definition(loss, epsilo
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(3, problem.num_parameters, generator=generator, dtype=torch.float64)
     theta = problem.parameters + 0.3 * noise
-    examples = torch.tensor([4, 0, 7])
+    examples = torch.tensor([[4], [0], [7]])
     pbo = response._Objective.of(problem, examples, epsilon, 0.01)
     values, gradients = pbo.value_and_gradient(theta - problem.parameters, torch.arange(3))
     for k in range(3):
@@ -57,7 +57,7 @@ def test_products_with_the_objectives_hessian_are_those_of_the_definition(loss):
     problem = _problem(loss, widths=(3, 3, 2), n=8)
     generator = torch.Generator().manual_seed(1)
     shift, v = torch.randn(2, 3, problem.num_parameters, generator=generator, dtype=torch.float64)
-    examples = torch.tensor([4, 0, 7])
+    examples = torch.tensor([[4], [0], [7]])
     pbo = response._Objective.of(problem, examples, 0.3, 0.01)
     products = pbo.hessian_product(0.3 * shift, torch.tensor([2, 0, 1]), v)
     for row, k in enumerate([2, 0, 1]):
@@ -198,3 +198,30 @@ def test_the_public_objective_is_zero_at_the_trained_parameters_and_the_certifie
     end = response.proximal_bregman_objective(problem, found.parameters, [0, 1], **options)
     # The same arithmetic in other batches: equal to the roundings of terms of the size of the loss.
     assert torch.allclose(end, found.certificate.objective, rtol=1e-9, atol=0)
+
+
+def test_a_set_responds_as_its_summed_losses_do():
+    problem = _problem()
+    options = {"epsilon": -0.05, "damping": 0.1}
+    sets = [[4, 0, 7], [2, 2, 9]]  # an example that is there twice counts twice
+    found = ri.exact.bregman_response(problem, sets, **options)
+    assert bool(found.certificate.converged.all())
+    for k, members in enumerate(sets):
+        theta = found.parameters[k].clone().requires_grad_()
+        f, s = problem.outputs(None, theta), problem.outputs()
+        value = problem.loss.bregman(f, s, problem.targets).mean()
+        value = value - 0.05 * problem.losses(parameters=theta)[members].sum()
+        value = value + 0.05 * ((theta - problem.parameters) ** 2).sum()
+        (gradient,) = torch.autograd.grad(value, theta)
+        start = 0.05 * problem.gradients()[members].sum(dim=0).norm()
+        within(gradient.norm(), 1.01e-8 * start + 1e3 * U)
+
+
+def test_a_set_of_one_is_the_example_and_sets_of_two_sizes_are_refused():
+    problem = _problem()
+    options = {"epsilon": 0.05, "damping": 0.1}
+    one = ri.exact.bregman_response(problem, [3, 8], **options).parameters
+    other = ri.exact.bregman_response(problem, [[3], [8]], **options).parameters
+    assert torch.equal(one, other)
+    with pytest.raises(ValueError, match="must all have one size"):
+        ri.exact.bregman_response(problem, [[3], [8, 1]], **options)
