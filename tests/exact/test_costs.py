@@ -1,5 +1,7 @@
 """The cost model: what it counts, what it chooses, what it refuses."""
 
+import io
+
 import pytest
 import torch
 from torch import nn
@@ -97,3 +99,58 @@ def test_options_of_another_method_are_refused():
 def test_the_memory_that_is_free_lies_between_none_and_all():
     free = available_memory(torch.device("cpu"))
     assert 0 < free < float("inf")
+
+
+def test_costs_of_a_small_network_are_those_counted_by_hand():
+    # [W | b] of 4 x 4 and 3 x 5: P = 31; three classes, so two directions; one position each.
+    primal, dual, iterative = ri.exact.costs(mlp([3, 4, 3], 5), vectors=7, iterations=11)
+    pairs = 2 * 5 * (0.25 * 16**2 + 16 * 15 + 0.25 * 15**2)
+    assert primal.flops == pytest.approx(pairs + 31**3 / 3 + 4 * 31**2 * 7)
+    assert primal.bytes == 2 * 8 * 31**2
+    product = 2 * 5 * (4 * (4 + 2) + 3 * (5 + 2))
+    rows = 5 * (4 + 2 * 4) + 5 * (5 + 2 * 3)
+    solves = 7 * (2 * 10**2 + 4 * product)
+    assert dual.flops == pytest.approx(10**2 * (4 + 3) + 10**3 / 3 + solves)
+    assert dual.bytes == 8 * (2 * 10**2 + 2 * rows)
+    assert iterative.flops == pytest.approx(7 * 11 * 8 * 5 * (16 + 15))
+    assert iterative.bytes == 8 * (2**22 + 8 * 7 * 31)
+    assert [c.method for c in (primal, dual, iterative)] == ["primal", "dual", "iterative"]
+    assert str(primal) == f"primal     {primal.flops:9.1e} operations,     0.00 GB"
+
+
+def test_costs_of_tokens_are_those_counted_by_hand():
+    # 10 x 13 and 6 x 11 over two positions: four pairs, fewer than the ten directions of 2 x 5.
+    primal, dual, iterative = ri.exact.costs(tokens(), vectors=1, iterations=1)
+    a, b = 130, 66
+    pairs = 2 * 20 * 4 * (0.5 * a**2 + a * b + 0.5 * b**2)
+    assert primal.flops == pytest.approx(pairs + 196**3 / 3 + 4 * 196**2)
+    m = 20 * 10
+    product = 2 * 20 * 2 * (10 * (13 + 10) + 6 * (11 + 10))
+    rows = 20 * 2 * (13 + 10 * 10) + 20 * 2 * (11 + 10 * 6)
+    assert dual.flops == pytest.approx(m**2 * (a + b) + m**3 / 3 + 2 * m**2 + 4 * product)
+    assert dual.bytes == 8 * (2 * m**2 + 2 * rows)
+    assert iterative.flops == pytest.approx(8 * 20 * 2 * (a + b))
+
+
+def test_a_hundred_solves_of_two_hundred_steps_are_the_default():
+    problem = mlp([3, 4, 3], 5)
+    assert ri.exact.costs(problem) == ri.exact.costs(problem, vectors=100, iterations=200)
+
+
+def test_memory_is_what_the_system_says_is_available(monkeypatch):
+    cpu = torch.device("cpu")
+    told = "MemTotal: 9 kB\nMemAvailable:    2048 kB\nMemFree: 5 kB\n"
+    monkeypatch.setattr("builtins.open", lambda path, **_: io.StringIO(told))
+    assert available_memory(cpu) == 2048 * 1024
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
+    monkeypatch.setattr("os.sysconf", lambda name: pages[name])
+    told = "MemTotal: 9 kB\n"  # an old kernel
+    assert available_memory(cpu) == 4096 * 1000
+
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", missing)  # no Linux
+    assert available_memory(cpu) == 4096 * 1000
+    monkeypatch.delattr("os.sysconf")  # no POSIX
+    assert available_memory(cpu) == float("inf")

@@ -131,3 +131,84 @@ def test_without_damping_the_iterative_route_says_what_to_do():
         curvature.solve(problem.gradients(), 0.0)
     with pytest.raises(ValueError, match="primal"):
         curvature._solve(problem.gradients(), 0.0)
+
+
+def _system() -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix of condition 1e4, and right-hand sides that need from one to many steps."""
+    generator = torch.Generator().manual_seed(3)
+    Q = torch.linalg.qr(torch.randn(30, 30, generator=generator, dtype=torch.float64))[0]
+    A = Q @ torch.diag(torch.logspace(0, 4, 30, dtype=torch.float64)) @ Q.T
+    noise = torch.randn(2, 30, generator=generator, dtype=torch.float64)
+    return A, torch.stack([Q[:, 4], 1e6 * noise[0], noise[1], Q[:, 0] + Q[:, 9], Q[:, 29]])
+
+
+def test_every_right_hand_side_stops_by_itself_as_soon_as_its_backward_error_is_small():
+    A, b = _system()
+    options = {"norm": 1e4, "goal": 1e-6}
+    x, steps = conjugate_gradients(lambda v: v @ A, b, **options, max_iterations=200)
+    assert steps[0] == steps[4] == 1
+    assert len(set(steps.tolist())) > 2
+
+    def backward(x, k):
+        return float((b[k] - A @ x[k]).norm() / (1e4 * x[k].norm() + b[k].norm()))
+
+    for k, count in enumerate(steps.tolist()):
+        _, alone = conjugate_gradients(lambda v: v @ A, b[k : k + 1], **options, max_iterations=200)
+        assert abs(int(alone) - count) <= 1  # another shape of the product rounds otherwise
+        assert backward(x, k) <= 1.001e-6  # the recurrence's residual stands for the true one
+        if count > 1:
+            before, _ = conjugate_gradients(lambda v: v @ A, b, **options, max_iterations=count - 1)
+            assert backward(before, k) > 0.999e-6
+
+
+def test_the_inverse_as_a_preconditioner_needs_one_step():
+    A, b = _system()
+    inverse = torch.linalg.inv(A)
+    options = {"norm": 1e4, "goal": 1e-9, "max_iterations": 200}
+    _, steps = conjugate_gradients(
+        lambda v: v @ A, b, precondition=lambda v: v @ inverse, **options
+    )
+    assert steps.tolist() == [1] * len(b)
+
+
+@pytest.mark.parametrize("inner", [None, torch.float32])
+def test_a_curvature_as_a_preconditioner_shortens_the_way(inner):
+    problem = digits_like()
+    b = vectors(problem, 3)
+    plain = ri.exact.Iterative(problem, inner=inner)
+    plain.solve(b, 1e-4)
+    exact = ri.exact.Iterative(
+        problem, inner=inner, preconditioner=ri.exact.GaussNewton(problem, method="primal")
+    )
+    found = exact.solve(b, 1e-4)
+    assert bool(found.certificate.converged.all())
+    assert 3 * exact.iterations < plain.iterations
+
+
+def test_steps_add_up_over_the_refinements_of_a_solve_and_begin_anew_with_the_next():
+    problem = digits_like()
+    curvature = ri.exact.Iterative(problem, max_iterations=1)
+    assert curvature.iterations == 0
+    for _ in range(2):
+        curvature.solve(vectors(problem, 2), 1e-6)
+        assert curvature.iterations == 1 + curvature.refinements
+
+
+def test_a_solve_without_refinement_meets_a_tenth_of_the_tolerance():
+    problem = digits_like()
+    curvature = ri.exact.Iterative(problem)
+    curvature.refinements = 0
+    certificate = curvature.solve(vectors(problem, 4), 1e-2).certificate
+    within(certificate.backward_error, certificate.tolerance / 10)
+
+
+def test_mixed_precision_knows_the_tracked_layers_and_right_hand_sides_of_any_size():
+    whole = digits_like()
+    problem = ri.Problem(whole.model, whole.loss, whole.inputs, whole.targets, layers=["0"])
+    b = vectors(problem, 3) * torch.tensor([[1.0], [1e-42], [1e30]], dtype=torch.float64)
+    found = ri.exact.Iterative(problem, inner=torch.float32).solve(b, 1e-2)
+    assert bool(found.certificate.converged.all())
+    exact = ri.exact.GaussNewton(problem, method="primal").solve(b, 1e-2)
+    bound = found.certificate.forward_error_bound + exact.certificate.forward_error_bound
+    bound = bound + 1e3 * U * (1 + scale_of(problem) / 1e-2)
+    within((found.value - exact.value).norm(dim=1) / exact.value.norm(dim=1), bound)

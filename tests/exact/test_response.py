@@ -212,6 +212,8 @@ def test_a_set_responds_as_its_summed_losses_do():
         value = problem.loss.bregman(f, s, problem.targets).mean()
         value = value - 0.05 * problem.losses(parameters=theta)[members].sum()
         value = value + 0.05 * ((theta - problem.parameters) ** 2).sum()
+        change = value.detach() + 0.05 * problem.losses()[members].sum()
+        within(abs(found.certificate.objective[k] - change), 1e3 * U * problem.losses().max())
         (gradient,) = torch.autograd.grad(value, theta)
         start = 0.05 * problem.gradients()[members].sum(dim=0).norm()
         within(gradient.norm(), 1.01e-8 * start + 1e3 * U)
