@@ -81,3 +81,13 @@ def validate(session: nox.Session) -> None:
     session.run(
         "python", "-m", "validation", "validate", *workers, *session.posargs, env=ONE_THREAD
     )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed and memory beside curvlinops and kronfluence: `nox -s bench`, or `-- dense` for one."""
+    install(session, "validation")
+    session.install("-c", "constraints.txt", "curvlinops-for-pytorch==3.0.1", "kronfluence==1.0.1")
+    # They ask for torchvision, whose wheel does not fit the CPU's torch; neither library imports it.
+    session.run("pip", "uninstall", "-y", "torchvision", "torchaudio")
+    session.run("python", "-m", "validation", "bench", *session.posargs)

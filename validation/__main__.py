@@ -1,4 +1,4 @@
-"""Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust."""
+"""Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust, bench."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -163,6 +164,48 @@ def trust(
     print(f"report: {write(found, out)}")
     if not all(level["green"] for level in found["levels"]):
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="dense, influences, ekfac, responses. Default: all.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("reports/bench"),
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda.")] = "cpu",
+    part: Annotated[
+        str, typer.Option(help="Only parts of this name, as in a shell: 'alone/*'.")
+    ] = "*",
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads; 0: all, or 1 where that multiplies as fast.")
+    ] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything anew.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes, to try the machinery.")
+    ] = False,
+    from_saved: Annotated[
+        bool,
+        typer.Option("--from-saved", help="Draw the page from saved results; measure nothing."),
+    ] = False,
+) -> None:
+    """Measure speed and memory beside curvlinops and kronfluence, resuming; `nox -s bench`."""
+    from validation.bench import BENCHES
+    from validation.bench.command import bench as measure, best_threads
+
+    chosen = names or list(BENCHES)
+    if unknown := [name for name in chosen if name not in BENCHES]:
+        raise typer.BadParameter(f"no bench {', '.join(unknown)}: there is {', '.join(BENCHES)}")
+    console = Console()
+    torch.set_num_threads(threads or best_threads())
+    try:
+        path = measure(
+            chosen, out, device=device, pattern=part, quick=quick, fresh=fresh,
+            from_saved=from_saved, progress=Progress(console),
+        )  # fmt: skip
+    except (Busy, PartsFailed) as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    print(f"report: {path}")
 
 
 def _write(

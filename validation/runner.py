@@ -20,7 +20,17 @@ import refimpl
 from validation.progress import Progress
 from validation.saved import Result, fingerprint, load, save, source_hash
 
-__all__ = ["Busy", "InProcess", "Part", "PartsFailed", "Run", "Study", "run", "saved_run"]
+__all__ = [
+    "Busy",
+    "InProcess",
+    "Part",
+    "PartsFailed",
+    "Run",
+    "Study",
+    "run",
+    "saved_part",
+    "saved_run",
+]
 
 Config = Mapping[str, Any]
 Earlier = Mapping[str, Result]
@@ -178,7 +188,7 @@ def saved_run(
     for seed in seeds:
         results[seed] = {}
         for part in study.parts(config):
-            result = load(_path(folder, seed, part.name), None)
+            result = saved_part(folder, part.name, seed=seed)
             if result is None:
                 raise FileNotFoundError(
                     f"no saved result of part {part.name!r} (seed {seed}) in {folder}: "
@@ -186,6 +196,17 @@ def saved_run(
                 )
             results[seed][part.name] = result
     return Run(results, reused=sum(map(len, results.values())), computed=0)
+
+
+def saved_part(folder: Path, name: str, *, seed: int = 0) -> Result | None:
+    """What is saved of one part, whatever code made it; None where nothing is.
+
+    Args:
+        folder: Where the study's parts are saved.
+        name: The part's.
+        seed: Which seed.
+    """
+    return load(_path(folder, seed, name), None)
 
 
 def code_version(study: Study) -> str:

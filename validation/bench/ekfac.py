@@ -1,0 +1,148 @@
+"""(c) EK-FAC: its fit, its damped solves and its pairwise scores, beside curvlinops and kronfluence."""
+
+import sys
+from functools import partial
+from typing import Any
+
+import torch
+
+from refimpl import fast
+from refimpl.curvature import Curvature
+from refimpl.influence import influence
+from validation.bench import peers
+from validation.bench.measure import peak_memory, side_by_side
+from validation.bench.problems import Bench, perceptron
+from validation.runner import Config, Earlier, Part, Study
+
+__all__ = ["BENCH"]
+
+CONFIG: Config = {
+    "device": "cpu",
+    "examples": 1797,
+    "queries": 50,
+    "sizes": [64, 256, 256, 10],
+    "damping": 1e-3,
+    "batch_sizes": [
+        256,
+        1797,
+    ],  # of kronfluence: the one it was first measured with, and all at once
+}
+QUICK: Config = {"examples": 40, "queries": 4, "sizes": [16, 8, 10], "batch_sizes": [16, 40]}
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def parts(config: Config) -> list[Part]:
+    """Each in both precisions."""
+    works = {"exact": exact_fisher, "sampled": sampled_fisher, "scores": scores, "memory": memory}
+    return [
+        Part(f"{name}/{dtype}", work, options={"dtype": dtype})
+        for name, work in works.items()
+        for dtype in DTYPES
+    ]
+
+
+def _bench(config: Config) -> Bench:
+    return perceptron(
+        config["sizes"], config["examples"], config["queries"],
+        dtype=DTYPES[config["dtype"]], device=config["device"],
+    )  # fmt: skip
+
+
+def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
+    """Fits and damped solves beside curvlinops, labels' expectation in closed form on both sides."""
+    bench, device, damping = _bench(config), config["device"], config["damping"]
+    ours = fast.EKFAC(bench.problem)
+    theirs = peers.curvlinops_ekfac(bench, "type-2")
+    vectors = bench.problem.gradients(bench.split.query_inputs, bench.split.query_targets)
+    order = peers.curvlinops_order(bench)
+    columns = torch.empty_like(vectors)
+    columns[:, order] = vectors  # in their order
+    columns = columns.T.contiguous()
+    inverse = peers.curvlinops_inverse(theirs, damping)
+    fit = side_by_side(
+        {
+            "refimpl": partial(fast.EKFAC, bench.problem),
+            "curvlinops": partial(peers.curvlinops_ekfac, bench, "type-2"),
+        },
+        device,
+    )
+    solve = side_by_side(
+        {
+            "refimpl": lambda: ours.solve(vectors, damping),
+            "refimpl, no certificate": lambda: ours._solve(vectors, damping),
+            "curvlinops": lambda: inverse @ columns,
+        },
+        device,
+    )
+    x = ours.solve(vectors, damping).value
+    return {
+        "parameters": bench.problem.num_parameters,
+        "fit": fit,
+        "solve": solve,
+        "difference": float(((inverse @ columns).T[:, order] - x).norm() / x.norm()),
+        "condition": _condition(ours, damping),
+    }
+
+
+def sampled_fisher(config: Config, _: Earlier) -> dict[str, Any]:
+    """Fits with one sampled label an example, beside kronfluence, which draws its own."""
+    bench, device = _bench(config), config["device"]
+    contenders: dict[str, Any] = {"refimpl": partial(fast.EKFAC, bench.problem, fisher="sampled")}
+    with peers.kronfluence(bench, config["batch_sizes"], empirical=False) as fitted:
+        contenders |= {f"kronfluence, batch {k.batch_size}": k.fit for k in fitted}
+        return {"fit": side_by_side(contenders, device)}
+
+
+def scores(config: Config, _: Earlier) -> dict[str, Any]:
+    """All pairs of queries and examples beside kronfluence, both from the data's labels: the same answer."""
+    bench, device, damping = _bench(config), config["device"], config["damping"]
+    ours = fast.EKFAC(bench.problem, fisher="empirical")
+
+    def score() -> torch.Tensor:
+        split = bench.split
+        return influence(
+            bench.problem, split.query_inputs, split.query_targets, curvature=ours, damping=damping
+        )
+
+    with peers.kronfluence(bench, config["batch_sizes"], empirical=True) as fitted:
+        for k in fitted:
+            k.fit()
+        contenders = {
+            f"kronfluence, batch {k.batch_size}": partial(k.scores, damping) for k in fitted
+        }
+        seconds = side_by_side({"refimpl": score, **contenders}, device)
+        theirs = fitted[0].scores(damping).to(device)
+    found = score()
+    return {
+        "seconds": seconds,
+        "difference": float((theirs + found).norm() / found.norm()),  # theirs have the other sign
+        "condition": _condition(ours, damping),
+    }
+
+
+def memory(config: Config, _: Earlier) -> dict[str, Any]:
+    """The most that a fit and the scores hold."""
+    bench, device, damping = _bench(config), config["device"], config["damping"]
+    split, problem = bench.split, bench.problem
+
+    def run() -> torch.Tensor:
+        curvature = fast.EKFAC(problem)
+        return influence(
+            problem, split.query_inputs, split.query_targets, curvature=curvature, damping=damping
+        )
+
+    peak, found = peak_memory(run, device)
+    number = problem.parameters.element_size()
+    factors = sum(2 * (b.inputs**2 + b.outputs**2) for b in problem.layout.blocks)
+    # The scores, a vector [P] a query, the factors with their eigenvectors, Lambda.
+    output = found.numel() + (len(found) + 1) * problem.num_parameters + factors
+    return {"peak": peak, "output": number * output}
+
+
+def _condition(curvature: Curvature, damping: float) -> float:
+    """Of the damped matrix: answers in some precision agree to about its unit times this."""
+    return (curvature.spectrum()[1] + damping) / damping
+
+
+BENCH = Study("ekfac", sys.modules[__name__], CONFIG, QUICK, parts, lambda *_: {})

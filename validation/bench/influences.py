@@ -1,0 +1,130 @@
+"""(b) Exact influences of all training examples on all queries: primal, dual, iterative, over P."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refimpl import exact
+from refimpl.influence import influence
+from validation.bench.dense import name_of
+from validation.bench.measure import BUDGET, REPEATS, peak_memory, product_rate, timed
+from validation.bench.problems import Bench, perceptron
+from validation.runner import Config, Earlier, Part, Study
+
+__all__ = ["BENCH", "growth"]
+
+CONFIG: Config = {
+    "device": "cpu",
+    "examples": 1000,
+    "queries": 100,
+    "damping": 1e-3,
+    "routes": {
+        "primal": [[784, 2, 2, 10], [784, 8, 8, 10], [784, 25, 13, 10]],
+        "dual": [
+            *([784, width, width, 10] for width in (2, 8)),
+            [784, 25, 13, 10],
+            *([784, width, width, 10] for width in (96, 320, 1024, 1873)),
+        ],
+        "iterative": [
+            *([784, width, width, 10] for width in (2, 8)),
+            [784, 25, 13, 10],
+            [784, 96, 96, 10],
+        ],
+    },
+    "product": 4096,
+}
+QUICK: Config = {
+    "examples": 30,
+    "queries": 4,
+    "routes": {
+        "primal": [[16, 4, 10], [16, 8, 10]],
+        "dual": [[16, 4, 10], [16, 8, 10]],
+        "iterative": [[16, 4, 10]],
+    },
+    "product": 64,
+}
+
+
+def parts(config: Config) -> list[Part]:
+    """One a route and size; every one is a process of its own, so that its peak is its own."""
+    return [
+        Part(f"{route}/{name_of(sizes)}", scores, options={"route": route, "sizes": sizes})
+        for route, all_sizes in config["routes"].items()
+        for sizes in all_sizes
+    ]
+
+
+def scores(config: Config, _: Earlier) -> dict[str, Any]:
+    """Seconds from the trained model to all scores, the worst backward error, and the memory."""
+    device, damping = config["device"], config["damping"]
+    bench = perceptron(config["sizes"], config["examples"], config["queries"], device=device)
+    problem, errors = bench.problem, []
+
+    class Watched(exact.GaussNewton):
+        """Keeps what its solves certify."""
+
+        def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Any:
+            solution = super().solve(vectors, damping)
+            errors.append(float(solution.certificate.backward_error.max()))
+            return solution
+
+    def run() -> Float[Tensor, "Q N"]:
+        curvature = Watched(problem, config["route"])
+        split = bench.split
+        return influence(
+            problem, split.query_inputs, split.query_targets, curvature=curvature, damping=damping
+        )
+
+    peak, (first, found) = peak_memory(lambda: timed(run, device), device)
+    seconds = _repeated(run, first, device)
+    return {
+        "parameters": problem.num_parameters,
+        "seconds": seconds,
+        "backward_error": max(errors),
+        "peak": peak,
+        # What the answer is made of, whatever the route: scores, and a vector [P] a query.
+        "output": 8 * (found.numel() + len(found) * problem.num_parameters),
+        "estimate": {
+            c.method: {"flops": c.flops, "bytes": c.bytes}
+            for c in exact.costs(problem, vectors=config["queries"])
+        }[config["route"]],
+        "rate": product_rate(config["product"], torch.float64, device),
+        "probe": probe(bench, found),
+    }
+
+
+def _repeated(run: Callable[[], Any], first: float, device: str) -> list[float]:
+    """As many times in all as `BUDGET` seconds allow, `REPEATS` at most; short ones not counting the first."""
+    if first > BUDGET / 2:
+        return [first]
+    count = min(REPEATS, max(1, int(BUDGET / first)))
+    return [timed(run, device)[0] for _ in range(count)]
+
+
+def probe(bench: Bench, found: Float[Tensor, "Q N"]) -> list[float]:
+    """A few sums of the scores, by which routes are compared across their processes."""
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(found.shape[1], 4, generator=generator, dtype=torch.float64)
+    return [float(v) for v in (found @ weights.to(found)).norm(dim=0)]
+
+
+def growth(parameters: Sequence[float], seconds: Sequence[float]) -> float:
+    """The exponent b of seconds ~ P^b, by least squares of the logarithms.
+
+    Args:
+        parameters: P of each measurement.
+        seconds: Its seconds.
+    """
+    x = [math.log(p) for p in parameters]
+    y = [math.log(s) for s in seconds]
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    above = sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True))
+    return above / sum((a - mx) ** 2 for a in x)
+
+
+BENCH = Study("influences", sys.modules[__name__], CONFIG, QUICK, parts, lambda *_: {})

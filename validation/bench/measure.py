@@ -1,0 +1,141 @@
+"""How long something takes beside something else, how fast the machine multiplies, what memory it takes."""
+
+import gc
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["median", "multiply", "peak_memory", "product_rate", "ratio", "side_by_side", "timed"]
+
+REPEATS = 5
+LONG = 20.0  # seconds: what takes longer is not repeated more often than this many seconds allow
+BUDGET = 60.0
+
+Timings = Mapping[str, list[float]]
+
+
+def timed(function: Callable[[], Any], device: str = "cpu") -> tuple[float, Any]:
+    """Seconds that a call takes, work queued on an accelerator included, and what it returns.
+
+    Args:
+        function: What is called.
+        device: Where it computes.
+    """
+    _finish(device)
+    start = time.perf_counter()
+    found = function()
+    _finish(device)
+    return time.perf_counter() - start, found
+
+
+def side_by_side(
+    contenders: Mapping[str, Callable[[], Any]], device: str = "cpu", repeats: int = REPEATS
+) -> dict[str, list[float]]:
+    """Seconds of each contender, in turns, so that a change of the machine's mood meets them all.
+
+    The first call of each is not counted: it loads libraries and touches memory. One that then takes
+    more than `LONG` seconds counts it, and is repeated no more often than `BUDGET` seconds allow.
+
+    Args:
+        contenders: What is called, by name.
+        device: Where it computes.
+        repeats: Times that count.
+    """
+    seconds: dict[str, list[float]] = {}
+    wanted: dict[str, int] = {}
+    for name, call in contenders.items():
+        first = timed(call, device)[0]
+        seconds[name] = [first] if first > LONG else []
+        wanted[name] = max(1, min(repeats, int(BUDGET / first))) if first > LONG else repeats
+    for _ in range(repeats):
+        for name, call in contenders.items():
+            if len(seconds[name]) < wanted[name]:
+                seconds[name].append(timed(call, device)[0])
+    return seconds
+
+
+def median(seconds: list[float]) -> float:
+    """The median of some times."""
+    return statistics.median(seconds)
+
+
+def ratio(seconds: Timings, slow: str, fast: str) -> float:
+    """How many times longer one contender takes than another, by their medians."""
+    return median(seconds[slow]) / median(seconds[fast])
+
+
+def product_rate(size: int, dtype: torch.dtype, device: str = "cpu") -> float:
+    """Operations per second of a square matrix product, the best of some: what the machine can do.
+
+    Args:
+        size: Rows and columns of both factors.
+        dtype: Their precision.
+        device: Where they lie.
+    """
+    left = torch.ones(size, size, dtype=dtype, device=device)
+    right = torch.ones_like(left)
+    out = torch.empty_like(left)
+    seconds = side_by_side({"product": lambda: torch.mm(left, right, out=out)}, device)
+    return 2.0 * size**3 / min(seconds["product"])
+
+
+def multiply(flops: float, rows: int, dtype: torch.dtype, device: str = "cpu") -> Callable[[], Any]:
+    """A product X^T X' of `rows` rows with as many operations as asked for, to be timed beside others.
+
+    Args:
+        flops: Multiplications and additions.
+        rows: The inner dimension.
+        dtype: Of the factors.
+        device: Where they lie.
+    """
+    side = max(1, round((flops / (2 * rows)) ** 0.5))
+    left = torch.ones(rows, side, dtype=dtype, device=device)
+    right = torch.ones_like(left)
+    out = torch.empty(side, side, dtype=dtype, device=device)
+    return lambda: torch.mm(left.T, right, out=out)
+
+
+def peak_memory(function: Callable[[], Any], device: str = "cpu") -> tuple[int, Any]:
+    """Bytes that a call holds at its worst beyond those held before it, and what it returns.
+
+    On a CPU they are the process's resident bytes, so the call should be the first of its process:
+    memory that was freed but not given back would hide what is used of it again.
+
+    Args:
+        function: What is called.
+        device: Where it computes.
+    """
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        found = function()
+        return torch.cuda.max_memory_allocated() - before, found
+    forget = Path("/proc/self/clear_refs")
+    if forget.exists():
+        forget.write_text("5")  # the high-water mark starts anew
+    before = _resident("VmRSS")
+    found = function()
+    return _resident("VmHWM") - before, found
+
+
+def _resident(field: str) -> int:
+    """Resident bytes now (VmRSS) or at their highest (VmHWM)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return 1024 * int(lines[field].split()[0])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _finish(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()

@@ -1,0 +1,188 @@
+"""The libraries that are measured beside ours; `nox -s bench` installs them, nothing else needs them.
+
+They are imported where they are used, so that a bench without them can say what to do.
+"""
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from validation.bench.problems import Bench
+
+__all__ = [
+    "Kronfluence",
+    "NoPeer",
+    "curvlinops_ekfac",
+    "curvlinops_ggn",
+    "curvlinops_inverse",
+    "curvlinops_order",
+    "kronfluence",
+]
+
+
+class NoPeer(ImportError):
+    """A library to be measured is not installed."""
+
+
+def _need(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise NoPeer(
+            f"{name} is not installed here: `nox -s bench` makes an environment that has it"
+        ) from error
+
+
+def _operator_arguments(bench: Bench) -> tuple[Any, ...]:
+    """Model, loss, parameters and the data in one batch, as curvlinops takes them."""
+    loss = nn.CrossEntropyLoss()
+    data = [(bench.split.inputs, bench.split.targets)]
+    return bench.model, loss, [p for p in bench.model.parameters() if p.requires_grad], data
+
+
+def curvlinops_ggn(bench: Bench, columns: int) -> Float[Tensor, "P P"]:
+    """The dense Gauss-Newton matrix by curvlinops, from some columns of the identity at a time.
+
+    Args:
+        bench: Model and data.
+        columns: Columns multiplied at once.
+    """
+    curvlinops = _need("curvlinops")
+    operator = curvlinops.GGNLinearOperator(*_operator_arguments(bench), check_deterministic=False)
+    like = next(bench.model.parameters())
+    size = operator.shape[0]
+    eye = torch.eye(size, dtype=like.dtype, device=like.device)
+    return torch.cat([operator @ part for part in eye.split(columns, dim=1)], dim=1)
+
+
+def curvlinops_order(bench: Bench) -> Int[Tensor, " P"]:
+    """Where each entry of curvlinops' flat vector, weight then bias, stands in ours, [W | b] by rows."""
+    layout, places, start = bench.problem.layout, {}, 0
+    for name, parameter in bench.model.named_parameters():
+        places[name] = torch.arange(start, start + parameter.numel()).view_as(parameter)
+        start += parameter.numel()
+    ours = layout.from_named({name: p.to(torch.float64) for name, p in places.items()})
+    return ours.long()
+
+
+def curvlinops_ekfac(bench: Bench, fisher: str) -> Any:
+    """curvlinops' EK-FAC with weight and bias in one block, fitted.
+
+    Args:
+        bench: Model and data.
+        fisher: "type-2" (exact) or "mc".
+    """
+    curvlinops = _need("curvlinops")
+    operator = curvlinops.EKFACLinearOperator(
+        *_operator_arguments(bench),
+        fisher_type=fisher,
+        separate_weight_and_bias=False,
+        check_deterministic=False,
+    )
+    # It fits on its first product.
+    operator @ torch.ones(operator.shape[1], 1, dtype=operator.dtype, device=operator.device)
+    return operator
+
+
+def curvlinops_inverse(operator: Any, damping: float) -> Any:
+    """(EK-FAC + lambda I)^-1 as an operator."""
+    curvlinops = _need("curvlinops")
+    return curvlinops.KFACInverseLinearOperator(operator, damping=damping, use_exact_damping=True)
+
+
+class Kronfluence:
+    """EK-FAC factors and scores by kronfluence, in one precision throughout.
+
+    Args:
+        bench: Model and data.
+        folder: Where it keeps its files.
+        batch_size: Examples per batch.
+        empirical: Whether its labels are the data's own rather than sampled.
+    """
+
+    def __init__(self, bench: Bench, folder: str, batch_size: int, empirical: bool) -> None:
+        _need("kronfluence")
+        from kronfluence.analyzer import Analyzer, prepare_model
+        from kronfluence.arguments import FactorArguments, ScoreArguments
+
+        logging.getLogger("kronfluence").setLevel(logging.ERROR)
+        task = _task()
+        model = prepare_model(copy.deepcopy(bench.model), task)
+        split, dtype = bench.split, next(bench.model.parameters()).dtype
+        self.train = TensorDataset(split.inputs, split.targets)
+        self.queries = TensorDataset(split.query_inputs, split.query_targets)
+        self.batch_size = batch_size
+        on_cpu = split.inputs.device.type == "cpu"
+        self.analyzer: Any = Analyzer(
+            "bench", model, task, cpu=on_cpu, disable_tqdm=True, output_dir=folder,
+            log_level=logging.ERROR,
+        )  # fmt: skip
+        self.factors: Any = FactorArguments(
+            use_empirical_fisher=empirical,
+            activation_covariance_dtype=dtype, gradient_covariance_dtype=dtype,
+            eigendecomposition_dtype=dtype, per_sample_gradient_dtype=dtype, lambda_dtype=dtype,
+        )  # fmt: skip
+        self.scoring = lambda damping: ScoreArguments(
+            damping_factor=damping, per_sample_gradient_dtype=dtype,
+            precondition_dtype=dtype, score_dtype=dtype,
+        )  # fmt: skip
+
+    def fit(self) -> None:
+        """Fit covariances, eigenvectors and Lambda anew."""
+        self.analyzer.fit_all_factors(
+            "factors", self.train, per_device_batch_size=self.batch_size, factor_args=self.factors,
+            overwrite_output_dir=True,
+        )  # fmt: skip
+
+    def scores(self, damping: float) -> Float[Tensor, "Q N"]:
+        """grad f_q^T (EK-FAC + lambda I)^-1 grad l_m of all pairs, from the factors fitted last."""
+        self.analyzer.compute_pairwise_scores(
+            "scores", "factors", self.queries, self.train,
+            per_device_query_batch_size=len(self.queries),
+            per_device_train_batch_size=self.batch_size,
+            score_args=self.scoring(damping), overwrite_output_dir=True,
+        )  # fmt: skip
+        return self.analyzer.load_pairwise_scores("scores")["all_modules"]
+
+
+@contextmanager
+def kronfluence(
+    bench: Bench, batch_sizes: Sequence[int], *, empirical: bool
+) -> Iterator[list[Kronfluence]]:
+    """kronfluence at several batch sizes, each with a folder of its own, which goes with it."""
+    with TemporaryDirectory() as folder:
+        yield [
+            Kronfluence(bench, str(Path(folder, str(size))), size, empirical)
+            for size in batch_sizes
+        ]
+
+
+def _task() -> Any:
+    from kronfluence.task import Task
+
+    class Classification(Task):
+        """Cross-entropy, summed over the batch as kronfluence's documentation asks."""
+
+        def compute_train_loss(self, batch: Any, model: nn.Module, sample: bool = False) -> Tensor:
+            inputs, labels = batch
+            logits = model(inputs)
+            if sample:
+                with torch.no_grad():
+                    probabilities = logits.softmax(dim=-1)
+                    labels = torch.multinomial(probabilities, num_samples=1).flatten()
+            return F.cross_entropy(logits, labels, reduction="sum")
+
+        def compute_measurement(self, batch: Any, model: nn.Module) -> Tensor:
+            return self.compute_train_loss(batch, model)
+
+    return Classification()

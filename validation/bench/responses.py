@@ -1,0 +1,168 @@
+"""(d) Proximal Bregman responses: the batched solver beside Adam, to the same gradient norm."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import functional_call
+
+from refimpl import exact
+from refimpl.problem import Problem
+from validation.bench.measure import timed
+from validation.bench.problems import perceptron
+from validation.runner import Config, Earlier, Part, Study
+
+__all__ = ["BENCH", "adam"]
+
+CONFIG: Config = {
+    "device": "cpu",
+    "examples": 1000,
+    "sizes": [64, 24, 10],
+    "iterations": 300,
+    "responses": 64,
+    "singles": 3,
+    "damping": 1e-3,
+    "tolerance": 1e-6,
+    "rates": [1e-2, 3e-3, 1e-3, 3e-4, 1e-4],
+    "steps": 20000,
+}
+QUICK: Config = {
+    "examples": 30, "sizes": [16, 4, 10], "responses": 4, "singles": 1, "damping": 1e-1,
+    "tolerance": 1e-3, "rates": [1e-3], "steps": 3000,
+}  # fmt: skip
+
+
+def parts(config: Config) -> list[Part]:
+    """Ours, Adam at each rate on one response, and Adam at the best on some more."""
+    tried = [Part(f"adam/{rate:g}", try_rate, options={"rate": rate}) for rate in config["rates"]]
+    names = tuple(part.name for part in tried)
+    return [*tried, Part("beside", beside, needs=names)]
+
+
+def _problem(config: Config) -> Problem:
+    return perceptron(
+        config["sizes"], config["examples"], 0, device=config["device"],
+        iterations=config["iterations"],
+    ).problem  # fmt: skip
+
+
+def adam(
+    problem: Problem, example: int, *, epsilon: float, damping: float, rate: float,
+    tolerance: float, steps: int,
+) -> tuple[Float[Tensor, " P"], float, int]:  # fmt: skip
+    """The usual way: full-batch Adam on the proximal Bregman objective of one example.
+
+    The step falls from `rate` to nothing along half a cosine, since at a fixed rate Adam ends
+    in a ball around the minimiser whose size is the rate's.
+
+    Args:
+        problem: The problem; its parameters are the start.
+        example: m.
+        epsilon: Its weight.
+        damping: lambda.
+        rate: The first step.
+        tolerance: Stop at this share of the first gradient norm.
+        steps: At most so many.
+
+    Returns:
+        Parameters, the gradient norm relative to the first, and the steps taken.
+    """
+    loss, targets, inputs = problem.loss, problem.targets, problem.inputs
+    start = {n: p.clone() for n, p in problem.layout.named(problem.parameters).items()}
+    theta = {n: p.clone().requires_grad_() for n, p in start.items()}
+    reference = problem.outputs()
+    optimiser = torch.optim.Adam(list(theta.values()), lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    first = 0.0
+    taken, relative = 0, 1.0
+    for taken in range(steps + 1):
+        optimiser.zero_grad()
+        outputs = functional_call(problem.model, theta, (inputs,))
+        own = loss.value(outputs[example : example + 1], targets[example : example + 1]).sum()
+        distance = torch.stack([((theta[n] - p) ** 2).sum() for n, p in start.items()]).sum()
+        objective = loss.bregman(outputs, reference, targets).mean()
+        (objective + epsilon * own + damping / 2 * distance).backward()
+        norm = float(
+            torch.stack([p.grad.norm() for p in theta.values() if p.grad is not None]).norm()
+        )
+        first = first or norm
+        relative = norm / first
+        if relative <= tolerance or taken == steps:
+            break
+        optimiser.step()
+        schedule.step()
+    found = problem.layout.from_named({n: p.detach() for n, p in theta.items()})
+    return found, relative, taken
+
+
+def _adam(config: Config, problem: Problem, example: int, rate: float) -> Any:
+    return adam(
+        problem, example, epsilon=1 / problem.num_examples, damping=config["damping"], rate=rate,
+        tolerance=config["tolerance"], steps=config["steps"],
+    )  # fmt: skip
+
+
+def try_rate(config: Config, _: Earlier) -> dict[str, Any]:
+    """Adam at one rate on one response."""
+    problem = _problem(config)
+    seconds, (_, relative, steps) = timed(
+        lambda: _adam(config, problem, 0, config["rate"]), config["device"]
+    )
+    return {"rate": config["rate"], "seconds": seconds, "relative": relative, "steps": steps}
+
+
+def best_rate(tried: Sequence[dict[str, Any]], tolerance: float) -> dict[str, Any]:
+    """The quickest try that arrived, else the one that came nearest.
+
+    Args:
+        tried: What `try_rate` found at each rate.
+        tolerance: The relative gradient norm to reach.
+    """
+    arrived = [t for t in tried if t["relative"] <= tolerance]
+    if arrived:
+        return min(arrived, key=lambda t: t["seconds"])
+    return min(tried, key=lambda t: t["relative"])
+
+
+def beside(config: Config, earlier: Earlier) -> dict[str, Any]:
+    """Both to one relative gradient norm: ours many at a time, Adam one after the other."""
+    problem, device, tolerance = _problem(config), config["device"], config["tolerance"]
+    best = best_rate([result.values for result in earlier.values()], tolerance)
+    examples = range(config["responses"])
+
+    def ours() -> exact.Response:
+        return exact.bregman_response(
+            problem, examples, epsilon=1 / problem.num_examples, damping=config["damping"],
+            tolerance=tolerance,
+        )  # fmt: skip
+
+    response = ours()  # libraries loaded
+    response.certificate.require()
+    many = [timed(ours, device)[0] for _ in range(5)]
+    ones: list[float] = []
+    reached: list[float] = []
+    apart: list[float] = []
+    for example in range(config["singles"]):
+        seconds, (theta, relative, _) = timed(
+            lambda m=example: _adam(config, problem, m, best["rate"]), device
+        )
+        ones.append(seconds)
+        reached.append(relative)
+        moved = response.parameters[example] - problem.parameters
+        apart.append(float((theta - response.parameters[example]).norm() / moved.norm()))
+    return {
+        "parameters": problem.num_parameters,
+        "responses": len(examples),
+        "seconds": {"refimpl": many, "Adam": ones},
+        "rate": best["rate"],
+        "relative": float(response.certificate.relative_gradient_norm.max()),
+        "relative_adam": max(reached),
+        "difference": max(apart),
+        "steps": float(response.certificate.iterations.double().mean()),
+    }
+
+
+BENCH = Study("responses", sys.modules[__name__], CONFIG, QUICK, parts, lambda *_: {})
