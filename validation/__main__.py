@@ -173,6 +173,9 @@ def bench(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("reports/bench"),
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda.")] = "cpu",
+    clock: Annotated[
+        str, typer.Option(help="wall; or cpu, where others use the machine at the same time.")
+    ] = "wall",
     part: Annotated[
         str, typer.Option(help="Only parts of this name, as in a shell: 'alone/*'.")
     ] = "*",
@@ -195,11 +198,13 @@ def bench(
     chosen = names or list(BENCHES)
     if unknown := [name for name in chosen if name not in BENCHES]:
         raise typer.BadParameter(f"no bench {', '.join(unknown)}: there is {', '.join(BENCHES)}")
+    if clock not in ("wall", "cpu"):
+        raise typer.BadParameter(f"no clock {clock!r}: there is wall and cpu")
     console = Console()
     torch.set_num_threads(threads or best_threads())
     try:
         path = measure(
-            chosen, out, device=device, pattern=part, quick=quick, fresh=fresh,
+            chosen, out, device=device, clock=clock, pattern=part, quick=quick, fresh=fresh,
             from_saved=from_saved, progress=Progress(console),
         )  # fmt: skip
     except (Busy, PartsFailed) as error:

@@ -35,10 +35,12 @@ class _History:
         self.s = point.new_zeros(MEMORY, *point.shape)
         self.y = point.new_zeros(MEMORY, *point.shape)
         self.rho = point.new_zeros(MEMORY, len(point))
+        self.pushed = 0  # no objective has more pairs than this, and its own are the last ones
 
     def push(self, s: Float[Tensor, "K P"], y: Float[Tensor, "K P"], at: Int[Tensor, " K"]) -> None:
         """Append a pair to the objectives `at`, where its curvature s.y is safely positive."""
         curvature = (s * y).sum(dim=1)
+        self.pushed += 1
         good = curvature > 1e-10 * s.norm(dim=1) * y.norm(dim=1)
         s, y, at, curvature = s[good], y[good], at[good], curvature[good]
         for store, new in ((self.s, s), (self.y, y), (self.rho, 1 / curvature)):
@@ -55,14 +57,15 @@ class _History:
         precondition: Callable[[Float[Tensor, "K P"]], Float[Tensor, "K P"]],
     ) -> Float[Tensor, "K P"]:
         """The L-BFGS step, by the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4)."""
-        s, y, rho = self.s[:, at], self.y[:, at], self.rho[:, at]
+        kept = slice(MEMORY - min(self.pushed, MEMORY), MEMORY)
+        s, y, rho = self.s[kept, at], self.y[kept, at], self.rho[kept, at]
         q = gradient.clone()
         alpha = torch.zeros_like(rho)
-        for i in reversed(range(MEMORY)):
+        for i in reversed(range(len(rho))):
             alpha[i] = rho[i] * (s[i] * q).sum(dim=1)
             q -= alpha[i, :, None] * y[i]
         q = precondition(q)
-        for i in range(MEMORY):
+        for i in range(len(rho)):
             beta = rho[i] * (y[i] * q).sum(dim=1)
             q += (alpha[i] - beta)[:, None] * s[i]
         return -q

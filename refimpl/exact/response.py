@@ -18,6 +18,8 @@ from refimpl.problem import Data, Problem, index
 
 __all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
 
+# Numbers that the examples differentiated at once may hold: some 16 MiB stay in a processor's cache.
+CACHED = 2**21
 # K training examples, or K sets of as many: their indices.
 Examples = Int[Tensor, "K *k"] | Sequence[int] | Sequence[Sequence[int]]
 
@@ -241,7 +243,7 @@ class _Objective:
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"]
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
         """Values and gradients for the examples numbered `which`, each at its own shift."""
-        chunk = self.problem.chunk(self.problem.num_examples)
+        chunk = self.problem.chunk(self.problem.num_examples, CACHED)
         run = vmap(grad_and_value(self._one), chunk_size=chunk)
         gradients, values = run(self.problem.parameters + shift, *self._examples(which))
         return values, gradients
@@ -257,7 +259,7 @@ class _Objective:
         ) -> Float[Tensor, " P"]:
             return jvp(lambda t: gradient(t, *example), (theta,), (v,))[1]
 
-        run = vmap(product, chunk_size=self.problem.chunk(2 * self.problem.num_examples))
+        run = vmap(product, chunk_size=self.problem.chunk(2 * self.problem.num_examples, CACHED))
         return run(self.problem.parameters + shift, vectors, *self._examples(which))
 
     def _examples(self, which: Int[Tensor, " k"]) -> tuple[Data, Tensor, Tensor]:

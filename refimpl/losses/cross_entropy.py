@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from refimpl.losses.excess_exp import excess_exp
 from refimpl.losses.loss import Loss, as_tokens, random_numbers, total
 
 
@@ -180,21 +181,11 @@ class CrossEntropy(Loss):
         # there exp(d) alone is all of the term.
         limit = math.log(torch.finfo(d.dtype).max) / 2
         large = d > limit
-        near = torch.log1p((p * _excess_exp(torch.where(large, 0.0, d))).sum(dim=-1))
+        near = torch.log1p((p * excess_exp(torch.where(large, 0.0, d))).sum(dim=-1))
         log_p = F.log_softmax(as_tokens(reference), dim=-1)
         far = torch.logsumexp(torch.where(large, log_p + d, -1e4), dim=-1)  # exp(-1e4) is 0
         divergence = near + F.softplus(far - near, threshold=limit)
         return total(self.weights(outputs, targets) * divergence)
-
-
-def _excess_exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """exp(x) - 1 - x without cancellation: Taylor's series where |x| < 0.1, to 1e-17 relative."""
-    small = x.abs() < 0.1
-    t = torch.where(small, x, torch.zeros_like(x))
-    series = torch.ones_like(x)
-    for k in range(12, 2, -1):
-        series = 1 + series * t / k
-    return torch.where(small, series * t * t / 2, torch.expm1(x) - x)
 
 
 def _one_hot(labels: Int[Tensor, "*shape"], classes: int) -> Bool[Tensor, "*shape C"]:

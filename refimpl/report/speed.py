@@ -26,7 +26,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, name: str) -> str:
         height = 0.85 + 0.2 * count
         figure, axes = _figure(6.2, height, (0.25, 0.45 / height, 0.64, 1 - 0.85 / height))
         at, ticks = 0.0, []
-        for group, seconds in groups.items():
+        for seconds in groups.values():
             ticks.append(at - (len(seconds) - 1) / 2)
             for contender, value in seconds.items():
                 colour = SLOTS[1 + contenders.index(contender) % (len(SLOTS) - 1)]

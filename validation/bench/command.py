@@ -27,13 +27,13 @@ HERE = Path(__file__).parent
 
 
 def best_threads() -> int:
-    """All cores, or one where that multiplies as fast: two threads on one core only wait for each other."""
+    """All cores, or one where that multiplies as fast: two threads of one core only wait in turns."""
     before = torch.get_num_threads()
     try:
         rates = {}
         for count in {1, before}:
             torch.set_num_threads(count)
-            rates[count] = product_rate(1500, torch.float64)
+            rates[count] = product_rate(1500, torch.float64, {"device": "cpu", "clock": "wall"})
     finally:
         torch.set_num_threads(before)
     return before if rates[before] > 1.1 * rates[1] else 1
@@ -41,7 +41,7 @@ def best_threads() -> int:
 
 @contextmanager
 def fresh_processes() -> Iterator[Executor]:
-    """One process a part, one at a time, with this one's threads: no part's memory or warmth is another's."""
+    """One process a part, one at a time, so that no part has another's memory or warmth."""
     with ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
@@ -57,6 +57,7 @@ def bench(
     out: Path,
     *,
     device: str,
+    clock: str,
     pattern: str,
     quick: bool,
     fresh: bool,
@@ -69,6 +70,7 @@ def bench(
         names: Benches.
         out: Folder of the page, with a folder of parts for each bench.
         device: Where to compute, as torch names it.
+        clock: "wall", or "cpu" on a machine that others use at the same time: see `measure.timed`.
         pattern: Of the parts to measure, as in a shell ("alone/*").
         quick: Small sizes.
         fresh: Whether to measure again what is saved.
@@ -78,7 +80,10 @@ def bench(
     Returns:
         The path of bench.html.
     """
-    configs = {name: _config(study, device, quick) for name, study in BENCHES.items()}
+    configs = {
+        name: _config(study, quick) | {"device": device, "clock": clock}
+        for name, study in BENCHES.items()
+    }
     if not from_saved:
         with fresh_processes() as pool:
             for name in names:
@@ -95,12 +100,12 @@ def bench(
                 found.setdefault(name, {})[part.name] = result
     values = {n: {part: r.values for part, r in parts.items()} for n, parts in found.items()}
     made = [r.made for parts in found.values() for r in parts.values()]
-    return page.write(page.results(values, _provenance(device, made)), out)
+    return page.write(page.results(values, _provenance(device, clock, made)), out)
 
 
-def _config(study: Study, device: str, quick: bool) -> Config:
+def _config(study: Study, quick: bool) -> dict[str, Any]:
     changed = study.quick if quick else {}
-    return {**study.config, **changed, "device": device, "code": _code()}
+    return {**study.config, **changed, "code": _code()}
 
 
 def _code() -> str:
@@ -121,7 +126,7 @@ def _only(study: Study, pattern: str) -> Study:
     return replace(study, parts=parts)
 
 
-def _provenance(device: str, made: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _provenance(device: str, clock: str, made: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What made the numbers, by what each part's result says of itself."""
     libraries = {"python": platform.python_version()}
     for name in ("torch", "numpy", "curvlinops-for-pytorch", "kronfluence"):
@@ -137,10 +142,15 @@ def _provenance(device: str, made: Sequence[Mapping[str, Any]]) -> dict[str, str
                                         max((m["at"] for m in made), default="never")})),
         "refimpl": f"{refimpl.__version__}, sources {', '.join(codes)}",
         "libraries": ", ".join(f"{n} {v}" for n, v in libraries.items()),
-        "machine": f"{platform.system()} {platform.machine()}, {where}, {' or '.join(threads)} thread(s) of "
-        f"{os.cpu_count()}: as many as multiply matrices fastest",
+        "machine": f"{platform.system()} {platform.machine()}, {where}, {' or '.join(threads)} thread(s) "
+        f"of {os.cpu_count()}: as many as multiply matrices fastest",
         "times": "medians of 5 after a first call that does not count, contenders in turns; of fewer, as "
-        "said beside them, where a run takes long",
+        "said beside them, where a run takes long; "
+        + {
+            "wall": "by the clock on the wall",
+            "cpu": "seconds of the processor, since others worked on this machine meanwhile: what "
+            "waits for files is not in them",
+        }[clock],
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ __all__ = ["BENCH"]
 
 CONFIG: Config = {
     "device": "cpu",
+    "clock": "wall",
     "examples": 1797,
     "sizes": [[64, 32, 10], [64, 64, 10], [64, 128, 10], [64, 128, 64, 10]],
     "beside": [[64, 32, 10], [64, 64, 10]],  # where the others finish within minutes
@@ -66,14 +67,14 @@ def operations(bench: Bench) -> float:
 
 def alone(config: Config, _: Earlier) -> dict[str, Any]:
     """Structured assembly beside one matrix product of as many operations, and its error."""
-    bench, device = _bench(config), config["device"]
+    bench = _bench(config)
     problem, flops = bench.problem, operations(bench)
-    product = multiply(flops, config["examples"], torch.float64, device)
-    seconds = side_by_side({"structured": lambda: assemble(problem), "product": product}, device)
+    product = multiply(flops, config["examples"], torch.float64, config["device"])
+    seconds = side_by_side({"structured": lambda: assemble(problem), "product": product}, config)
     return {
         "parameters": problem.num_parameters,
         "flops": flops,
-        "rate": product_rate(config["product"], torch.float64, device),
+        "rate": product_rate(config["product"], torch.float64, config),
         "seconds": seconds,
         "error": error(bench, config["directions"]),
     }
@@ -105,11 +106,11 @@ def memory(config: Config, _: Earlier) -> dict[str, Any]:
 
 def beside(config: Config, _: Earlier) -> dict[str, Any]:
     """Structured assembly beside the definition and curvlinops in its best chunks of columns."""
-    bench, device = _bench(config), config["device"]
+    bench = _bench(config)
     problem = bench.problem
     peers.curvlinops_ggn(bench, problem.num_parameters // 10)
     tried = {
-        columns: timed(partial(peers.curvlinops_ggn, bench, columns), device)[0]
+        columns: timed(partial(peers.curvlinops_ggn, bench, columns), config)[0]
         for columns in config["columns"]
     }
     columns = min(tried, key=lambda c: tried[c])
@@ -119,7 +120,7 @@ def beside(config: Config, _: Earlier) -> dict[str, Any]:
             "definition": partial(exact.gauss_newton_matrix, problem),
             "curvlinops": partial(peers.curvlinops_ggn, bench, columns),
         },
-        device,
+        config,
     )
     truth = exact.gauss_newton_matrix(problem)
     order = peers.curvlinops_order(bench)

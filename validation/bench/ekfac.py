@@ -18,6 +18,7 @@ __all__ = ["BENCH"]
 
 CONFIG: Config = {
     "device": "cpu",
+    "clock": "wall",
     "examples": 1797,
     "queries": 50,
     "sizes": [64, 256, 256, 10],
@@ -51,7 +52,7 @@ def _bench(config: Config) -> Bench:
 
 def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits and damped solves beside curvlinops, labels' expectation in closed form on both sides."""
-    bench, device, damping = _bench(config), config["device"], config["damping"]
+    bench, damping = _bench(config), config["damping"]
     ours = fast.EKFAC(bench.problem)
     theirs = peers.curvlinops_ekfac(bench, "type-2")
     vectors = bench.problem.gradients(bench.split.query_inputs, bench.split.query_targets)
@@ -65,7 +66,7 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
             "refimpl": partial(fast.EKFAC, bench.problem),
             "curvlinops": partial(peers.curvlinops_ekfac, bench, "type-2"),
         },
-        device,
+        config,
     )
     solve = side_by_side(
         {
@@ -73,7 +74,7 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
             "refimpl, no certificate": lambda: ours._solve(vectors, damping),
             "curvlinops": lambda: inverse @ columns,
         },
-        device,
+        config,
     )
     x = ours.solve(vectors, damping).value
     return {
@@ -87,16 +88,16 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
 
 def sampled_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits with one sampled label an example, beside kronfluence, which draws its own."""
-    bench, device = _bench(config), config["device"]
+    bench = _bench(config)
     contenders: dict[str, Any] = {"refimpl": partial(fast.EKFAC, bench.problem, fisher="sampled")}
     with peers.kronfluence(bench, config["batch_sizes"], empirical=False) as fitted:
         contenders |= {f"kronfluence, batch {k.batch_size}": k.fit for k in fitted}
-        return {"fit": side_by_side(contenders, device)}
+        return {"fit": side_by_side(contenders, config)}
 
 
 def scores(config: Config, _: Earlier) -> dict[str, Any]:
-    """All pairs of queries and examples beside kronfluence, both from the data's labels: the same answer."""
-    bench, device, damping = _bench(config), config["device"], config["damping"]
+    """All pairs beside kronfluence, both with the data's own labels: the same answer."""
+    bench, damping = _bench(config), config["damping"]
     ours = fast.EKFAC(bench.problem, fisher="empirical")
 
     def score() -> torch.Tensor:
@@ -111,8 +112,8 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         contenders = {
             f"kronfluence, batch {k.batch_size}": partial(k.scores, damping) for k in fitted
         }
-        seconds = side_by_side({"refimpl": score, **contenders}, device)
-        theirs = fitted[0].scores(damping).to(device)
+        seconds = side_by_side({"refimpl": score, **contenders}, config)
+        theirs = fitted[0].scores(damping).to(config["device"])
     found = score()
     return {
         "seconds": seconds,

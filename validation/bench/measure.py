@@ -1,4 +1,4 @@
-"""How long something takes beside something else, how fast the machine multiplies, what memory it takes."""
+"""Times side by side, the rate at which the machine multiplies, and peaks of memory."""
 
 import gc
 import resource
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from validation.runner import Config
+
 __all__ = ["median", "multiply", "peak_memory", "product_rate", "ratio", "side_by_side", "timed"]
 
 REPEATS = 5
@@ -20,22 +22,25 @@ BUDGET = 60.0
 Timings = Mapping[str, list[float]]
 
 
-def timed(function: Callable[[], Any], device: str = "cpu") -> tuple[float, Any]:
+def timed(function: Callable[[], Any], config: Config) -> tuple[float, Any]:
     """Seconds that a call takes, work queued on an accelerator included, and what it returns.
 
     Args:
         function: What is called.
-        device: Where it computes.
+        config: "device", where it computes; "clock": "wall", or "cpu" for the processor's seconds,
+            which others' work on the machine does not count into; those of one thread alone, since
+            threads that wait spend them too, and none that go into files or an accelerator.
     """
-    _finish(device)
-    start = time.perf_counter()
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[config["clock"]]
+    _finish(config)
+    start = clock()
     found = function()
-    _finish(device)
-    return time.perf_counter() - start, found
+    _finish(config)
+    return clock() - start, found
 
 
 def side_by_side(
-    contenders: Mapping[str, Callable[[], Any]], device: str = "cpu", repeats: int = REPEATS
+    contenders: Mapping[str, Callable[[], Any]], config: Config, repeats: int = REPEATS
 ) -> dict[str, list[float]]:
     """Seconds of each contender, in turns, so that a change of the machine's mood meets them all.
 
@@ -44,19 +49,19 @@ def side_by_side(
 
     Args:
         contenders: What is called, by name.
-        device: Where it computes.
+        config: As for `timed`.
         repeats: Times that count.
     """
     seconds: dict[str, list[float]] = {}
     wanted: dict[str, int] = {}
     for name, call in contenders.items():
-        first = timed(call, device)[0]
+        first = timed(call, config)[0]
         seconds[name] = [first] if first > LONG else []
         wanted[name] = max(1, min(repeats, int(BUDGET / first))) if first > LONG else repeats
     for _ in range(repeats):
         for name, call in contenders.items():
             if len(seconds[name]) < wanted[name]:
-                seconds[name].append(timed(call, device)[0])
+                seconds[name].append(timed(call, config)[0])
     return seconds
 
 
@@ -70,18 +75,18 @@ def ratio(seconds: Timings, slow: str, fast: str) -> float:
     return median(seconds[slow]) / median(seconds[fast])
 
 
-def product_rate(size: int, dtype: torch.dtype, device: str = "cpu") -> float:
+def product_rate(size: int, dtype: torch.dtype, config: Config) -> float:
     """Operations per second of a square matrix product, the best of some: what the machine can do.
 
     Args:
         size: Rows and columns of both factors.
         dtype: Their precision.
-        device: Where they lie.
+        config: As for `timed`.
     """
-    left = torch.ones(size, size, dtype=dtype, device=device)
+    left = torch.ones(size, size, dtype=dtype, device=config["device"])
     right = torch.ones_like(left)
     out = torch.empty_like(left)
-    seconds = side_by_side({"product": lambda: torch.mm(left, right, out=out)}, device)
+    seconds = side_by_side({"product": lambda: torch.mm(left, right, out=out)}, config)
     return 2.0 * size**3 / min(seconds["product"])
 
 
@@ -136,6 +141,6 @@ def _resident(field: str) -> int:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _finish(device: str) -> None:
-    if device.startswith("cuda"):
+def _finish(config: Config) -> None:
+    if config["device"].startswith("cuda"):
         torch.cuda.synchronize()

@@ -71,5 +71,5 @@ def _html(page: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = {name: Markup(svg) for name, svg in drawings(page["measured"]).items()}  # noqa: S704
+    drawn = {name: Markup(svg) for name, svg in drawings(page["measured"]).items()}
     return environment.get_template("bench.html").render(page=page, drawings=drawn)

@@ -76,7 +76,7 @@ def curvlinops_order(bench: Bench) -> Int[Tensor, " P"]:
 
 
 def curvlinops_ekfac(bench: Bench, fisher: str) -> Any:
-    """curvlinops' EK-FAC with weight and bias in one block, fitted.
+    """EK-FAC of curvlinops with weight and bias in one block, fitted.
 
     Args:
         bench: Model and data.
@@ -145,7 +145,7 @@ class Kronfluence:
         )  # fmt: skip
 
     def scores(self, damping: float) -> Float[Tensor, "Q N"]:
-        """grad f_q^T (EK-FAC + lambda I)^-1 grad l_m of all pairs, from the factors fitted last."""
+        """Products grad f_q^T (EK-FAC + lambda I)^-1 grad l_m of all pairs, by the last fit."""
         self.analyzer.compute_pairwise_scores(
             "scores", "factors", self.queries, self.train,
             per_device_query_batch_size=len(self.queries),
@@ -159,7 +159,7 @@ class Kronfluence:
 def kronfluence(
     bench: Bench, batch_sizes: Sequence[int], *, empirical: bool
 ) -> Iterator[list[Kronfluence]]:
-    """kronfluence at several batch sizes, each with a folder of its own, which goes with it."""
+    """The library at several batch sizes, each with a folder of its own, which goes with it."""
     with TemporaryDirectory() as folder:
         yield [
             Kronfluence(bench, str(Path(folder, str(size))), size, empirical)

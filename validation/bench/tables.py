@@ -226,7 +226,7 @@ def _dense(found: Found) -> dict[str, Any]:
         "assembly has; the rate is its share of a large square product's. The error is that of products "
         "with random vectors against the definition's. Memory: the peak beyond the model and its data, "
         "and the matrix itself.",
-        "head": ["MLP", "P", "structured", "product", "rate", "definition", "curvlinops", "error", "peak memory"],
+        "head": ["MLP", "P", "structured", "product", "rate", "definition", "curvlinops", "error", "peak"],
         "rows": rows,
     }  # fmt: skip
 
@@ -254,7 +254,7 @@ def _influences(found: Found) -> dict[str, Any]:
         "at the rate of a large square matrix product (for the iterative route, 200 steps). The "
         "difference is that of sums of the scores from the dual route's. Memory: the peak, and the least "
         "that must be held.",
-        "head": ["route", "MLP", "P", "time", "bound", "backward error", "difference", "peak", "must be held"],
+        "head": ["route", "MLP", "P", "time", "bound", "backward error", "difference", "peak", "least"],
         "rows": rows,
     }  # fmt: skip
 
@@ -287,19 +287,23 @@ def _ekfac(found: Found) -> dict[str, Any]:
     }
 
 
+def _settings(values: Values) -> str:
+    return f"rate {values['settings']['rate']:g} falling over {values['settings']['steps']:,} steps"
+
+
 def _responses(found: Found) -> dict[str, Any]:
     parts = found.get("responses", {})
     rows = [
-        ["Adam, first response only", f"rate {v['rate']:g}", f"{v['seconds']:.1f} s", f"{v['steps']:,}",
+        ["Adam, first response only", _settings(v), duration([v["seconds"]] * 5), f"{v['taken']:,}",
          text.power(v["relative"]), "–"]
         for name, v in parts.items()
         if name.startswith("adam/")
     ]  # fmt: skip
     if v := parts.get("beside"):
         rows += [
-            ["refimpl", f"{v['responses']} at a time", f"{per_solve(v, 'refimpl'):.4f} s",
+            ["refimpl", f"{v['responses']} at a time", duration([per_solve(v, "refimpl")] * 5),
              f"{v['steps']:.0f}", text.power(v["relative"]), "–"],
-            ["Adam", f"rate {v['rate']:g}", f"{per_solve(v, 'Adam'):.1f} s", "–",
+            ["Adam", _settings(v), duration([per_solve(v, "Adam")] * 5), "–",
              text.power(v["relative_adam"]), text.power(v["difference"])],
         ]  # fmt: skip
     return {
