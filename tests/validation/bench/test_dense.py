@@ -1,0 +1,62 @@
+"""(a) on tiny sizes: the errors it reports are those of the matrices it was given."""
+
+import pytest
+import torch
+
+from refimpl import exact
+from validation.bench import dense, peers
+
+CONFIG = {**dense.CONFIG, **dense.QUICK, "sizes": [16, 4, 10]}
+# P = 118, sums of N = 40 examples and 9 directions: u sqrt(terms) with room for the network's depth
+ROUNDING = 100 * 2.0**-53 * (40 * 9) ** 0.5
+
+
+def test_alone_measures_time_operations_and_error():
+    found = dense.alone(CONFIG, {})
+    assert found["parameters"] == 118
+    # blocks of 4 x 17 and 10 x 5 numbers, a quarter of each with itself, all of one with the other
+    assert found["flops"] == 2 * 40 * (0.25 * 68**2 + 68 * 50 + 0.25 * 50**2)
+    assert found["error"] < ROUNDING
+    assert {name: len(s) for name, s in found["seconds"].items()} == {"structured": 5, "product": 5}
+
+
+def test_a_wrong_matrix_shows_as_an_error(monkeypatch):
+    right = dense.assemble
+    monkeypatch.setattr(dense, "assemble", lambda problem: 1.01 * right(problem))
+    assert dense.alone(CONFIG, {})["error"] == pytest.approx(0.01, rel=1e-9)
+
+
+def test_beside_takes_curvlinops_best_chunk_and_compares_its_matrix(monkeypatch):
+    asked = []
+
+    def ggn(bench, columns):
+        asked.append(columns)
+        order = peers.curvlinops_order(bench)
+        back = torch.argsort(order)
+        return exact.gauss_newton_matrix(bench.problem)[back][:, back]
+
+    monkeypatch.setattr(peers, "curvlinops_ggn", ggn)
+    monkeypatch.setattr(dense, "timed", lambda call, _: (call() is None or float(len(asked)), None))
+    found = dense.beside(CONFIG, {})
+    assert found["tried"] == {"20": 2.0, "118": 3.0}  # after one call for nothing
+    assert found["columns"] == 20
+    assert asked[3:] == [20] * 7  # 1 + 5 times, and once for the comparison
+    assert found["error"] < ROUNDING
+    assert found["error_curvlinops"] < ROUNDING
+
+
+def test_memory_is_at_least_the_matrix():
+    found = dense.memory({**CONFIG, "sizes": [64, 40, 10]}, {})
+    assert found["output"] == 8 * found["parameters"] ** 2
+    assert found["peak"] >= 0.9 * found["output"]  # mapped anew, page by page
+
+
+def test_every_size_has_its_parts():
+    names = [part.name for part in dense.parts({**dense.CONFIG, **dense.QUICK})]
+    assert names == [
+        "alone/16-4-10",
+        "memory/16-4-10",
+        "alone/16-8-10",
+        "memory/16-8-10",
+        "beside/16-4-10",
+    ]
