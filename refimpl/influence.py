@@ -11,6 +11,9 @@ from refimpl.problem import Data, Measurement, Problem, index
 
 __all__ = ["influence", "scores_of", "self_influence", "token_influence"]
 
+# Numbers that the queries solved at once may have; they, their solutions and the residuals are held.
+SOLVED = 2**27
+
 
 def influence(
     problem: Problem,
@@ -45,8 +48,19 @@ def influence(
             other layers.
         NotConverged: A solve missed its tolerance.
     """
-    solved = _solved(problem, query_inputs, query_targets, curvature, damping, measurement)
-    return scores_of(problem, solved, candidates)
+    inputs, targets = problem.examples(query_inputs, query_targets)
+    step = max(1, SOLVED // problem.num_parameters)
+    groups = (slice(start, start + step) for start in range(0, targets.shape[0], step))
+    return torch.cat(
+        [
+            scores_of(
+                problem,
+                _solved(problem, index(inputs, q), targets[q], curvature, damping, measurement),
+                candidates,
+            )
+            for q in groups
+        ]
+    )
 
 
 def scores_of(

@@ -29,7 +29,7 @@ CONFIG: Config = {
     "damping": 1e-3,
     "tolerance": 1e-8,  # that of `bregman_response`
     "rates": [1e-2, 3e-3, 1e-3, 3e-4],
-    "steps": [3000, 10000],
+    "steps": [1000, 3000, 10000],
 }
 QUICK: Config = {
     "examples": 30, "sizes": [16, 4, 10], "responses": 4, "singles": 1, "damping": 1e-1,
