@@ -105,7 +105,7 @@ def _add_by_positions(
     Of a block with itself only o <= o'; with one position also only i <= i', since M and a a^T are
     then symmetric each by itself: a quarter of the work.
     """
-    g, h = rows.gradients[one.name], rows.gradients[other.name]
+    g, h = rows.gradients[one.name] / examples, rows.gradients[other.name]
     a = rows.inputs[one.name].permute(2, 0, 1)  # [I, N, R]
     b = rows.inputs[other.name].permute(2, 0, 1)
     same = one is other
@@ -118,7 +118,7 @@ def _add_by_positions(
     for o in tiles(one.outputs, side // other.outputs):
         M = _moments(g[..., o], h[..., o.start :] if same else h)
         M = [m[:, p if same else 0 :] for p, m in enumerate(M.unbind(1))]
-        left = torch.cat(M, dim=1).T / examples  # [(o, o'), N R R']
+        left = torch.cat(M, dim=1).T  # [(o, o'), N R R']
         for i in columns:
             lowest = i.start if halved else 0
             first, second = a[i, :, :, None], b[lowest:, :, None, :]
@@ -171,8 +171,9 @@ def _square(rows: int, columns: int, device: torch.device) -> Tensor:
 
 
 def tiles(length: int, size: int) -> list[slice]:
-    """0 .. length in slices of at most `size`."""
-    size = max(1, size)
+    """0 .. length in slices of about one size, at most `size`: a product of a few rows left over is slow."""
+    count = -(-length // max(1, size))
+    size = -(-length // count)
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
