@@ -171,8 +171,8 @@ def _square(rows: int, columns: int, device: torch.device) -> Tensor:
 
 
 def tiles(length: int, size: int) -> list[slice]:
-    """0 .. length in slices of about one size, at most `size`: a product of a few rows left over is slow."""
-    count = -(-length // max(1, size))
+    """0 .. length in slices of about one size, at most `size`: products of a few left over are slow."""
+    count = max(1, -(-length // max(1, size)))
     size = -(-length // count)
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 

@@ -91,3 +91,15 @@ def test_a_layer_of_one_position_costs_one_product_of_its_pairs(monkeypatch):
     )
     assembly.assemble(problem)
     assert seen == [(15, 6, 1, 1), (10, 6, 1, 1)]  # pairs i <= i' of 5 and of 4 inputs, 6 examples
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(65, 62), (64, 64), (1, 5), (7, 1), (10, 0), (100, 33)]
+)
+def test_tiles_cover_all_in_order_and_none_is_a_leftover(length, size):
+    found = assembly.tiles(length, size)
+    assert [i for tile in found for i in range(length)[tile]] == list(range(length))
+    lengths = [tile.stop - tile.start for tile in found]
+    assert max(lengths) <= max(1, size)
+    assert len(found) == -(-length // max(1, size))
+    assert max(lengths) - min(lengths) < len(found)  # 65 in two is 33 + 32, never 62 + 3
