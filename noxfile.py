@@ -87,7 +87,7 @@ def validate(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed and memory beside curvlinops and kronfluence: `nox -s bench`, or `-- dense` for one."""
     install(session, "validation")
-    session.install("-c", "constraints.txt", "curvlinops-for-pytorch==3.0.1", "kronfluence==1.0.1")
+    session.install("-c", "constraints.txt", "curvlinops-for-pytorch", "kronfluence")
     # They ask for torchvision, whose wheel does not fit the CPU's torch; neither library imports it.
     session.run("pip", "uninstall", "-y", "torchvision", "torchaudio")
     session.run("python", "-m", "validation", "bench", *session.posargs)
