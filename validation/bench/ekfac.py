@@ -10,7 +10,7 @@ from refimpl import fast
 from refimpl.curvature import Curvature
 from refimpl.influence import influence
 from validation.bench import peers
-from validation.bench.measure import peak_memory, side_by_side
+from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
 from validation.runner import Config, Earlier, Part, Study
 
@@ -23,12 +23,16 @@ CONFIG: Config = {
     "queries": 50,
     "sizes": [64, 256, 256, 10],
     "damping": 1e-3,
-    "batch_sizes": [
-        256,
-        1797,
-    ],  # of kronfluence: the one it was first measured with, and all at once
+    "product": 3000,
+    "batch_sizes": [256, 1797],  # of kronfluence: as first measured, and all at once
 }
-QUICK: Config = {"examples": 40, "queries": 4, "sizes": [16, 8, 10], "batch_sizes": [16, 40]}
+QUICK: Config = {
+    "examples": 40,
+    "queries": 4,
+    "sizes": [16, 8, 10],
+    "product": 64,
+    "batch_sizes": [16, 40],
+}
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -81,6 +85,7 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
         "parameters": bench.problem.num_parameters,
         "fit": fit,
         "solve": solve,
+        "solve_bound": solve_operations(bench) / _rate(config),
         "difference": float(((inverse @ columns).T[:, order] - x).norm() / x.norm()),
         "condition": _condition(ours, damping),
     }
@@ -115,11 +120,26 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         seconds = side_by_side({"refimpl": score, **contenders}, config)
         theirs = fitted[0].scores(damping).to(config["device"])
     found = score()
+    # Every pair of a query and an example multiplies P numbers; the solves come before.
+    pairs = 2.0 * found.numel() * bench.problem.num_parameters
     return {
         "seconds": seconds,
+        "seconds_bound": (solve_operations(bench) + pairs) / _rate(config),
         "difference": float((theirs + found).norm() / found.norm()),  # theirs have the other sign
         "condition": _condition(ours, damping),
     }
+
+
+def solve_operations(bench: Bench) -> float:
+    """Multiplications and additions of the solves: into the eigenbasis and back, block by block."""
+    each = sum(
+        4 * b.outputs * b.inputs * (b.outputs + b.inputs) for b in bench.problem.layout.blocks
+    )
+    return float(len(bench.split.query_inputs) * each)
+
+
+def _rate(config: Config) -> float:
+    return product_rate(config["product"], DTYPES[config["dtype"]], config)
 
 
 def memory(config: Config, _: Earlier) -> dict[str, Any]:
