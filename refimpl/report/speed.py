@@ -23,8 +23,8 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, name: str) -> str:
     left = min(values) / 3  # a logarithmic axis has no zero to start from
     count = sum(len(group) for group in groups.values()) + 0.6 * len(groups)
     with rc_context(RC):
-        height = 0.85 + 0.2 * count
-        figure, axes = _figure(6.2, height, (0.25, 0.45 / height, 0.64, 1 - 0.85 / height))
+        height = 0.9 + 0.2 * count
+        figure, axes = _figure(6.2, height, (0.25, 0.5 / height, 0.64, 1 - 0.9 / height))
         at, ticks = 0.0, []
         for seconds in groups.values():
             ticks.append(at - (len(seconds) - 1) / 2)
@@ -43,6 +43,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, name: str) -> str:
         axes.xaxis.set_major_locator(LogLocator())
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _seconds(v)))
+        axes.set_xlabel("logarithmic", labelpad=1)
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         figure.legend(frameon=False, loc="upper left", ncols=len(contenders), labelcolor=INK,
