@@ -110,7 +110,7 @@ def _config(study: Study, quick: bool) -> dict[str, Any]:
 
 def _code() -> str:
     """Of the benches' shared files: a part is measured again when they change."""
-    drawing = ("page.py", "tables.py", "command.py")
+    drawing = ("command.py", "drawings.py", "found.py", "page.py", "tables.py", "targets.py")
     return source_hash(HERE, [f for f in HERE.glob("*.py") if f.name not in drawing])[:12]
 
 

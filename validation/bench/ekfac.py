@@ -8,7 +8,8 @@ import torch
 
 from refimpl import fast
 from refimpl.curvature import Curvature
-from refimpl.influence import influence
+from refimpl.influence import influence, scores_of
+from refimpl.low_rank import low_rank, low_rank_scores
 from validation.bench import peers
 from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
@@ -24,6 +25,7 @@ CONFIG: Config = {
     "sizes": [64, 256, 256, 10],
     "damping": 1e-3,
     "product": 3000,
+    "ranks": [8, 16, 32],
     "batch_sizes": [256, 1797],  # of kronfluence: as first measured, and all at once
 }
 QUICK: Config = {
@@ -31,6 +33,7 @@ QUICK: Config = {
     "queries": 4,
     "sizes": [16, 8, 10],
     "product": 64,
+    "ranks": [1, 8],
     "batch_sizes": [16, 40],
 }
 
@@ -39,7 +42,10 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 def parts(config: Config) -> list[Part]:
     """Each in both precisions."""
-    works = {"exact": exact_fisher, "sampled": sampled_fisher, "scores": scores, "memory": memory}
+    works = {
+        "exact": exact_fisher, "sampled": sampled_fisher, "scores": scores,
+        "low-rank": batched, "memory": memory,
+    }  # fmt: skip
     return [
         Part(f"{name}/{dtype}", work, options={"dtype": dtype})
         for name, work in works.items()
@@ -127,6 +133,26 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         "seconds_bound": (solve_operations(bench) + pairs) / _rate(config),
         "difference": float((theirs + found).norm() / found.norm()),  # theirs have the other sign
         "condition": _condition(ours, damping),
+    }
+
+
+def batched(config: Config, _: Earlier) -> dict[str, Any]:
+    """Products of solved queries with all examples, whole and in low rank, and what that loses."""
+    bench = _bench(config)
+    problem = bench.problem
+    queries = problem.gradients(bench.split.query_inputs, bench.split.query_targets)
+    solved = fast.EKFAC(problem).solve(queries, config["damping"]).value
+    kept = {str(rank): low_rank(problem, solved, rank) for rank in config["ranks"]}
+    contenders = {rank: partial(low_rank_scores, problem, few) for rank, few in kept.items()}
+    truth = scores_of(problem, solved)
+    return {
+        "seconds": side_by_side(
+            {"refimpl": partial(scores_of, problem, solved), **contenders}, config
+        ),
+        "compression": side_by_side(
+            {rank: partial(low_rank, problem, solved, int(rank)) for rank in kept}, config
+        ),
+        "error": {r: float((c() - truth).norm() / truth.norm()) for r, c in contenders.items()},
     }
 
 

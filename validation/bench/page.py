@@ -8,7 +8,10 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.bench.tables import Found, drawings, tables, targets
+from validation.bench.drawings import drawings
+from validation.bench.found import Found
+from validation.bench.tables import tables
+from validation.bench.targets import targets
 
 __all__ = ["results", "write"]
 

@@ -68,9 +68,18 @@ def test_scores_are_compared_with_the_sign_turned(monkeypatch, sign):
     assert set(ekfac.sampled_fisher(CONFIG, {})["fit"]) == names
 
 
+def test_queries_in_low_rank_lose_nothing_at_full_rank():
+    found = ekfac.batched(CONFIG, {})
+    assert set(found["seconds"]) == {"refimpl", "1", "8"}  # the blocks have 8 and 10 rows
+    assert found["error"]["1"] > 1e-6
+    # Block 2 is 10 x 9: its last singular value is left out at rank 8.
+    whole = ekfac.batched({**CONFIG, "ranks": [9]}, {})
+    assert whole["error"]["9"] < 1e-13
+
+
 def test_every_part_comes_in_both_precisions():
     names = [part.name for part in ekfac.parts(CONFIG)]
-    assert len(names) == 8
+    assert len(names) == 10
     assert {n.split("/")[1] for n in names} == {"float32", "float64"}
     found = ekfac.memory({**CONFIG, "dtype": "float32"}, {})
     # 4 bytes: 4 x 40 scores; 4 vectors and Lambda of P = 226; factors and eigenvectors of both blocks

@@ -1,8 +1,11 @@
-"""What the numbers say: a target is met, missed or not measured, at its boundary and beyond."""
+"""What the numbers say, in targets, tables and drawings: met, missed or not measured, at the boundary."""
 
 import pytest
 
-from validation.bench.tables import drawings, duration, tables, targets, times
+from validation.bench.drawings import drawings
+from validation.bench.found import duration, times
+from validation.bench.tables import tables
+from validation.bench.targets import targets
 
 PROBE = [1.0, 2.0]
 
@@ -63,6 +66,10 @@ def found(**changed) -> dict:
             "exact/float64": {"fit": fit, "solve": solve, **alike},
             "sampled/float64": {"fit": slow},
             "scores/float64": {"seconds": slow, **alike},
+            "low-rank/float64": {
+                "seconds": {"refimpl": [1.0] * 5, "8": [0.25] * 5}, "compression": {"8": [2.0] * 5},
+                "error": {"8": 1e-3},
+            },
             "memory/float64": {"peak": 4e9, "output": 2e6},
         },
         "responses": {
@@ -133,6 +140,9 @@ def test_tables_and_drawings_show_the_numbers():
     shown = tables(found())
     assert [t["name"] for t in shown] == ["dense", "influences", "ekfac", "responses"]
     assert all(len(row) == len(t["head"]) for t in shown for row in t["rows"])
+    batched = next(row for row in shown[2]["rows"] if "loss" in row[0])
+    assert batched[0] == "products with all examples, loss 1.0 × 10⁻³"
+    assert batched[3:] == ["rank 8, made once in 2.0 s", "250 ms", "0.25×"]
     assert set(drawings(found())) == {"dense", "influences", "ekfac", "responses"}
     assert shown[0]["rows"][0][6] == "20.0 s (3 runs), 241 columns"
     apart = found(influences__primal_784={"probe": [1.0, 2.5]})

@@ -1,0 +1,61 @@
+"""The drawing of each bench."""
+
+import math
+
+from refimpl.report import speed
+from validation.bench.found import Found, per_solve, quickest, under
+from validation.bench.influences import growth
+from validation.bench.measure import median
+
+__all__ = ["drawings", "law"]
+
+
+def drawings(found: Found) -> dict[str, str]:
+    """The drawing of each bench as SVG, by the table that it goes with.
+
+    Args:
+        found: What each part of each bench measured.
+    """
+    drawn: dict[str, str] = {}
+    if beside := under(found, "dense", "beside"):
+        drawn["dense"] = speed.bars(
+            {
+                f"MLP {n}": {k: median(s) for k, s in v["seconds"].items()}
+                for n, v in beside.items()
+            },
+            name="seconds of the dense Gauss-Newton matrix",
+        )
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for route in ("primal", "dual", "iterative"):
+        values = sorted(under(found, "influences", route).values(), key=lambda v: v["parameters"])
+        if len(values) < 2:
+            continue
+        x = [float(v["parameters"]) for v in values]
+        y = [median(v["seconds"]) for v in values]
+        curves[f"{route}, {law(x, y)}"] = x, y
+    if curves:
+        drawn["influences"] = speed.curves(curves, name="seconds of exact influences over P")
+    groups: dict[str, dict[str, float]] = {}
+    for part, key, label in (
+        ("exact", "fit", "fit, exact"), ("sampled", "fit", "fit, sampled"),
+        ("exact", "solve", "solves"), ("scores", "seconds", "scores"),
+    ):  # fmt: skip
+        for dtype, v in under(found, "ekfac", part).items():
+            other = quickest({k: s for k, s in v[key].items() if "certificate" not in k})
+            groups[f"{label}, {dtype}"] = {
+                "refimpl": median(v[key]["refimpl"]),
+                other.split(",")[0]: median(v[key][other]),
+            }
+    if groups:
+        drawn["ekfac"] = speed.bars(groups, name="seconds of EK-FAC")
+    if v := found.get("responses", {}).get("beside"):
+        each = {name: per_solve(v, name) for name in ("refimpl", "Adam")}
+        drawn["responses"] = speed.bars({"one response": each}, name="seconds a response")
+    return drawn
+
+
+def law(x: list[float], y: list[float]) -> str:
+    """How seconds grow with P at the largest sizes: t ~ P^b."""
+    last = slice(-3, None)
+    power = growth(x[last], y[last])
+    return f"t ~ P^{power:.2f}" if math.isfinite(power) else ""
