@@ -241,15 +241,14 @@ def _measured(
 ) -> Measured:
     """BCa from the value, those of the resamples, and those without each example."""
     value, resampled, without = values[0], values[1 : RESAMPLES + 1], values[RESAMPLES + 1 :]
-    # Each statistic is a sum of at most N terms >= 0 that together are at most 1, and is off by N eps at
-    # most; a difference of two, between two resamples, by four times that: what is no spread at all.
-    if np.ptp(resampled) <= 4 * sum(map(len, kinds)) * np.finfo(float).eps:
+    if np.ptp(resampled) == 0:
         return Measured(float(value), Interval(float("nan"), float("nan"), level, "none"))
     # Ties count half, so that a statistic on a grid is not pushed to one side.
     below = ((resampled < value).mean() + (resampled <= value).mean()) / 2
     pieces = [without[kind].mean() - without[kind] for kind in kinds]
     influences = [(len(piece) - 1) * piece / len(piece) for piece in pieces]
     cubes, squares = (sum(float((i**power).sum()) for i in influences) for power in (3, 2))
+    # Two scores may differ between resamples though no single example makes a difference: no skewness.
     acceleration = cubes / (6 * squares**1.5) if squares > 0 else 0.0
     tail = (1 - level) / 2
     z = stats.norm.ppf(np.clip(below, 1e-9, 1 - 1e-9))
