@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from refimpl import report as pages
-from validation import provenance
+from validation import literature, provenance
 from validation.executors import NoExecutor, executor as open_executor
 from validation.progress import Progress
 from validation.runner import Busy, Config, InProcess, PartsFailed, Run, Study, run, saved_run
@@ -33,7 +33,9 @@ def report(
         list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the reports.")] = Path("reports"),
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds, separated by commas. Default: each study's own, 1 to 3.")
+    ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute everything anew.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small sizes, to try the machinery.")
@@ -58,7 +60,7 @@ def report(
     chosen = names or list(STUDIES)
     if unknown := [name for name in chosen if name not in STUDIES]:
         raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
-    wanted = _seeds(seeds)
+    wanted = _seeds(seeds) if seeds else None
     console = Console()
     folders = {"mnist": mnist, "text": texts}
     configs = {
@@ -71,10 +73,10 @@ def report(
     }
 
     def compute(study: Study, folder: Path) -> Run:
-        config = configs[study.name]
+        config, own = configs[study.name], wanted or study.seeds
         if from_saved:
-            return saved_run(study, folder, seeds=wanted, config=config)
-        options = {"seeds": wanted, "config": config, "fresh": fresh, "executor": running}
+            return saved_run(study, folder, seeds=own, config=config)
+        options = {"seeds": own, "config": config, "fresh": fresh, "executor": running}
         return run(study, folder, progress=Progress(console), **options)
 
     if executor and workers > 1:
@@ -94,6 +96,8 @@ def report(
             ]
     except NoExecutor as error:
         raise typer.BadParameter(str(error)) from None
+    if told := literature.write(out):
+        print(f"report: {told}")
     print(f"index: {pages.write_index(out)}")
     if failed:
         raise typer.Exit(1)

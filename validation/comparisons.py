@@ -17,10 +17,10 @@ from refimpl.ladder.rungs import FITS, TOP, TRUTH, Fit, Known, rungs
 from validation.runner import Config, Earlier, Part
 from validation.saved import plain
 
-__all__ = ["Make", "Setting", "parts", "results", "scores_of"]
+__all__ = ["Make", "Setting", "chosen", "matrix_of", "outcomes", "parts", "results", "scores_of"]
 
 Make = Callable[[Config, Earlier], Setting]
-KINDS = ("figures", "contrasts", "steps", "scatter", "responses", "solves", "traces")
+KINDS = ("figures", "contrasts", "steps", "gaps", "scatter", "responses", "solves", "traces")
 
 
 def parts(setting: Make, config: Config) -> list[Part]:
@@ -86,12 +86,12 @@ def fit(setting: Make, config: Config, earlier: Earlier) -> Any:
             torch.from_numpy(saved[f"scores/{name}"]),
             torch.from_numpy(saved[f"products/{name}"]),
             [],
-            operator=_operator(at, _matrix(earlier, name)),
+            operator=_operator(at, matrix_of(earlier, name)),
         )
         for name in (TRUTH, TOP)
         if f"scores/{name}" in saved
     }
-    matrix = _matrix(earlier)
+    matrix = matrix_of(earlier)
     known = Known(config["seed"], matrix)
     found, records = climb(
         FITS[config["group"]](at.problem, known), at, config["dampings"],
@@ -116,7 +116,13 @@ def _seeded(records: Mapping[str, list[Any]], config: Config) -> dict[str, list[
     }
 
 
-def _matrix(earlier: Earlier, name: str = TRUTH) -> Float[Tensor, "P P"] | None:
+def matrix_of(earlier: Earlier, name: str = TRUTH) -> Float[Tensor, "P P"] | None:
+    """The matrix that the part "exact" formed, if it did.
+
+    Args:
+        earlier: Results of parts.
+        name: TRUTH or TOP.
+    """
     matrix = earlier["exact"].arrays.get(f"matrix/{name}")
     return None if matrix is None else torch.from_numpy(matrix)
 
@@ -158,42 +164,52 @@ def _at(config: Config, reference: str) -> dict[str, Any]:
 
 def responses(setting: Make, config: Config, earlier: Earlier) -> Any:
     """The measured change of every query when each example gains the weight +-1/N."""
-    at = setting(config, earlier)
+    at, examples = setting(config, earlier), chosen(config)
     record, change = retrained(
         at,
-        chosen(config),
+        examples,
         reference=config["reference"],
         damping=config["damping"],
         trials=config["quasi_newton_trials"],
-        matrix=_matrix(earlier),
+        matrix=matrix_of(earlier),
     )
-    return _seeded({"responses": [record]}, config), {"change": change.numpy()}
+    weights = np.zeros((len(examples), config["train"]))
+    weights[range(len(examples)), examples.numpy()] = SIGNS[config["reference"]] / config["train"]
+    arrays = {"change": change.numpy(), "weights": weights}
+    return _seeded({"responses": [record]}, config), arrays
 
 
 def outcomes(config: Config, earlier: Earlier) -> Any:
     """Every rung's predicted changes against the measured ones of converged retrainings."""
-    measured = earlier[config["from"]]
+    measured, reference = earlier[config["from"]], config["reference"]
     kept = np.array(measured.values["responses"][0]["converged"])
     change = measured.arrays["change"][:, kept]
-    weight, columns = SIGNS[config["reference"]] / config["train"], chosen(config).numpy()[kept]
+    weights = measured.arrays["weights"][
+        kept
+    ]  # by how much each retraining changed every example's
     known = {name: part for name, part in earlier.items() if name != config["from"]}
     scores = {
-        name: weight * value[:, columns]
+        name: value @ weights.T
         for name, value in scores_of(known, config, config["damping"]).items()
     }
-    common = _at(config, config["reference"])
+    common = _at(config, reference)
     found = predicted(scores, change, config["top"], common)
-    if config["damping"] == config["headline"] and found["figures"]:
+    if "statistics" in config:
+        found["figures"] = [f for f in found["figures"] if f["statistic"] in config["statistics"]]
+    elif config["damping"] == config["headline"] and found["figures"] and reference in SIGNS:
         found["scatter"] = [common | scatter(scores, change, config["seed"])]
     return found
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(
+    config: Config, found: Mapping[int, Earlier], also: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The plain data of a study's page, but for its name, title, setting and provenance.
 
     Args:
         config: The study's configuration.
         found: Results by seed and part.
+        also: More "curvatures", "references" and "statistics" for what the study measures besides.
     """
     parts = [result.values for earlier in found.values() for result in earlier.values()]
     first = [result.values for result in next(iter(found.values())).values()]
@@ -211,6 +227,8 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         examples=config["train"],
         retrained=config["examples"],
     )
+    for kind, entries in (also or {}).items():
+        page[kind] = [*page[kind], *entries]
     page["top_examples"] = [t for values in parts for t in values.get("top_examples", [])]
     for values in first:
         page |= {name: values[name] for name in ("gallery", "passages", "claims") if name in values}

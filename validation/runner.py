@@ -43,7 +43,8 @@ ROOT = Path(__file__).parents[1]
 # What only draws, lists or runs does not count.
 SHARED = (
     *("data", "models.py", "training.py"),
-    *("comparisons.py", "classifier.py", "language.py"),
+    *("comparisons.py", "trained.py", "experiment.py", "classifier.py", "language.py"),
+    *("retraining.py", "mislabelled.py", "removal.py"),
     *("pictures.py", "passages.py", "selection.py", "claims.py"),
 )
 DRAWING = ("report", "oracle")
@@ -86,6 +87,7 @@ class Study:
         quick: What a quick run changes in it.
         parts: Config -> parts.
         results: (config, results by seed and part name) -> the plain data that the report draws.
+        seeds: Of a report that names none.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Study:
     quick: Config
     parts: Callable[[Config], Sequence[Part]]
     results: Callable[[Config, Mapping[int, Earlier]], dict[str, Any]]
+    seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def page(
         "agreement": figures,
         **{
             kind: measured.get(kind, [])
-            for kind in ("contrasts", "steps", "scatter", "responses", "solves", "traces")
+            for kind in ("contrasts", "steps", "gaps", "scatter", "responses", "solves", "traces")
         },
     }
 
@@ -120,7 +120,8 @@ def _references(
                 "title": f"{doing} an example (ε = {'+' if sign > 0 else '−'}1/N)",
                 "short": f"{doing} an example",
                 "kind": "outcome",
-                "caption": "For each query, predicted against measured changes of its measurement "
+                "caption": "The model responds: it moves to the minimiser of the proximal Bregman "
+                "objective. For each query, predicted against measured changes of its measurement "
                 f"over {retrained} training examples drawn at random. The error of the "
                 "change is ‖predicted − measured‖ / ‖measured‖: predicting no change at "
                 "all would give 1.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from refimpl.report import plots, text
 from refimpl.report.lookup import cell, dampings, find
-from refimpl.report.results import Reference, Results
+from refimpl.report.results import Reference, Responses, Results
 
 __all__ = [
     "Chart",
@@ -134,11 +134,20 @@ def certificate_charts(results: Results) -> list[Chart]:
     responses = results.get("responses", [])
     if not responses:
         return []
+    found: list[Chart] = []
+    tolerances = list(dict.fromkeys(r["tolerance"] for r in responses))
+    for tolerance in tolerances:
+        own = find(responses, tolerance=tolerance)
+        found += _certificates(own, tolerance, several=len(tolerances) > 1)
+    return found
+
+
+def _certificates(responses: list[Responses], tolerance: float, *, several: bool) -> list[Chart]:
     norms: list[plots.Strip] = []
     steps: list[plots.Strip] = []
     kinds = list(dict.fromkeys((r["reference"], r["damping"]) for r in responses))
-    for reference, damping in sorted(kinds, key=lambda k: (-k[1], k[0])):
-        name = f"{reference}, λ = {text.damping(damping)}"
+    for reference, damping in sorted(kinds, key=lambda k: (-(k[1] or 0.0), k[0])):
+        name = reference + text.at_damping(damping)
         found = find(responses, reference=reference, damping=damping)
         pairs = [
             (norm, count, ok)
@@ -159,14 +168,14 @@ def certificate_charts(results: Results) -> list[Chart]:
                 [float(c) for _, c, ok in pairs if not ok],
             )
         )
-    tolerance = responses[0]["tolerance"]
+    among = f", tolerance {text.power(tolerance)}" if several else ""
     return [
         Chart(
-            "Gradient norm where it ended, relative to the start",
+            "Gradient norm where it ended, relative to the start" + among,
             plots.strips(norms, label="relative gradient norm", tolerance=tolerance, log=True),
         ),
         Chart(
-            "Steps taken",
+            "Steps taken" + among,
             plots.strips(steps, label="accepted steps", tolerance=None, log=False),
         ),
     ]

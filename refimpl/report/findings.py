@@ -251,8 +251,15 @@ def _convergence(results: Results) -> list[Finding]:
         return []
     parts: list[str] = []
     if total and not missed:
-        parts.append(f"all {total:,} retrainings reached a relative gradient norm of "
-                     f"{text.power(responses[0]['tolerance'])}")  # fmt: skip
+        tolerances = {r["tolerance"] for r in responses}
+        parts.append(
+            f"all {total:,} retrainings "
+            + (
+                f"reached a relative gradient norm of {text.power(min(tolerances))}"
+                if len(tolerances) == 1
+                else "met their tolerances"
+            )
+        )
     elif total:
         parts.append(f"{missed} of {total:,} retrainings missed their tolerance and are left out")
     if all_solves:
@@ -263,7 +270,7 @@ def _convergence(results: Results) -> list[Finding]:
             else f"{bad_solves} of {all_solves:,} linear solves missed {whose}"
         )
     where = "; ".join(
-        f"{r['reference']}, λ = {text.damping(r['damping'])}: "
+        f"{r['reference']}{text.at_damping(r['damping'])}: "
         f"{sum(not ok for ok in r['converged'])} of {len(r['converged'])}"
         for r in responses
         if not all(r["converged"])

@@ -12,7 +12,13 @@ from refimpl.report import charts, images, passages, plots, text
 from refimpl.report.findings import findings
 from refimpl.report.lookup import dampings
 from refimpl.report.results import FORMAT, Reference, Responses, Results
-from refimpl.report.tables import agreement_table, claims_markdown, markdown, step_table
+from refimpl.report.tables import (
+    agreement_table,
+    claims_markdown,
+    gap_table,
+    markdown,
+    step_table,
+)
 
 __all__ = ["page", "read", "summary", "write", "write_index"]
 
@@ -73,6 +79,8 @@ def page(results: Results) -> str:
             findings=findings(results),
             references=[r for r in references if r["kind"] == "curvature"],
             outcomes=[r for r in references if r["kind"] == "outcome"],
+            uses=[r for r in references if r["kind"] == "use"],
+            gaps=[t for d in dampings(results) if (t := gap_table(results, d)).rows],
             agreement=lambda r: charts.agreement_charts(results, r),
             tables=lambda r: _tables(results, r),
             steps=[t for d in dampings(results) if (t := step_table(results, d)).rows],
@@ -115,6 +123,13 @@ def summary(results: Results) -> str:
             lines += [reference["caption"], "", markdown(table)]
     if here is not None and (table := step_table(results, here)).rows:
         lines += ["", f"## What each step down the ladder costs, λ = {text.damping(here)}", ""]
+        lines += [markdown(table)]
+    if here is not None and (table := gap_table(results, here)).rows:
+        lines += [
+            "",
+            f"## From leaving an example out to an estimate, λ = {text.damping(here)}",
+            "",
+        ]
         lines += [markdown(table)]
     lines += ["", "## How this was made", ""]
     for name, value in results["provenance"].items():

@@ -15,6 +15,7 @@ __all__ = [
     "Example",
     "Figure",
     "Gallery",
+    "Gap",
     "Passage",
     "PassageQuery",
     "Passages",
@@ -52,7 +53,9 @@ class Reference(TypedDict):
     title: str
     short: str  # as a sentence has it: "removing an example"
     caption: str
-    kind: str  # "curvature" (another way to the same scores) or "outcome" (what really happened)
+    # "curvature" (another way to the same scores), "outcome" (what really happened) or "use" (what
+    # people do with scores)
+    kind: str
     chance: NotRequired[dict[str, float]]  # by statistic: what unrelated scores would reach
 
 
@@ -107,6 +110,12 @@ class Step(TypedDict):
     undefined: NotRequired[int]
 
 
+class Gap(Step):
+    """What lies between two ways of finding the same changes, the lower one against the upper one."""
+
+    term: str  # "warm start", "linearisation", ...
+
+
 class Scatter(TypedDict):
     """Predicted against measured changes, a random part of all pairs."""
 
@@ -123,7 +132,7 @@ class Responses(TypedDict):
 
     seed: int
     reference: str
-    damping: float
+    damping: float | None  # None where no damping has a part in it
     tolerance: float
     examples: list[int]
     relative_gradient_norm: list[float | None]
@@ -287,6 +296,7 @@ class Results(TypedDict):
     statistics: NotRequired[list[Statistic]]
     contrasts: NotRequired[list[Contrast]]
     steps: NotRequired[list[Step]]
+    gaps: NotRequired[list[Gap]]
     scatter: NotRequired[list[Scatter]]
     responses: NotRequired[list[Responses]]
     solves: NotRequired[list[Solves]]

@@ -119,6 +119,25 @@ def step_table(results: Results, damping: float) -> Table:
     return Table("steps", damping, columns, rows)
 
 
+def gap_table(results: Results, damping: float) -> Table:
+    """What each term between retraining and an estimate costs at one damping.
+
+    Args:
+        results: The plain data.
+        damping: lambda.
+    """
+    here = find(results.get("gaps", []), damping=damping)
+    columns = [
+        s for s in results.get("statistics", []) if any(r["statistic"] == s["name"] for r in here)
+    ]
+    rows: list[Row] = []
+    for term, upper, lower in dict.fromkeys((r["term"], r["upper"], r["lower"]) for r in here):
+        own = find(here, term=term, upper=upper, lower=lower)
+        entries = [Entry(across_seeds(find(own, statistic=s["name"]))) for s in columns]
+        rows.append(Row(term, f"{upper} → {lower}", aside=False, entries=entries))
+    return Table("gaps", damping, columns, rows)
+
+
 def _marks(column: dict[str, Cell | None], better: str) -> dict[str, str]:
     known = {name: c for name, c in column.items() if c is not None}
     if len(known) < 2:

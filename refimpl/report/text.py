@@ -6,6 +6,7 @@ import re
 from refimpl.report.lookup import Cell
 
 __all__ = [
+    "at_damping",
     "damping",
     "figure",
     "interval",
@@ -46,6 +47,11 @@ def damping(value: float) -> str:
     if value > 0 and math.isclose(value, 10.0**exponent, rel_tol=1e-9):
         return f"10{str(exponent).translate(SUPERSCRIPT)}"
     return f"{value:g}"
+
+
+def at_damping(value: float | None) -> str:
+    """What follows a name: a comma and λ = 10⁻³; nothing where there is none."""
+    return "" if value is None else f", λ = {damping(value)}"
 
 
 def interval(cell: Cell, digits: int = 3) -> str:

@@ -170,7 +170,7 @@ def test_retrainings_that_did_not_converge_count_nowhere(
     kept = np.arange(12) != 4
     values = {"responses": [up.values["responses"][0] | {"converged": kept.tolist()}]}
     change = np.where(kept, up.arrays["change"], 1e9)
-    spoilt = Result(values, {"change": change})
+    spoilt = Result(values, up.arrays | {"change": change})
     found = done(comparisons.outcomes(UP, scores | {"responses": spoilt}))
     rows = comparisons.chosen(CONFIG).numpy()[kept]
     truth = comparisons.scores_of(scores, CONFIG, 1.0)[TRUTH][:, rows]

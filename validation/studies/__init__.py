@@ -1,9 +1,25 @@
 """The studies, by name. A new study is one new file here and one line below."""
 
 from validation.runner import Study
-from validation.studies import characters, digits, mnist, text
+from validation.studies import (
+    breast_cancer,
+    characters,
+    diabetes,
+    digits,
+    digits_cnn,
+    mnist,
+    text,
+)
 
 __all__ = ["STUDIES"]
 
-ALL = (digits.STUDY, mnist.STUDY, characters.STUDY, text.STUDY)
+ALL = (
+    digits.STUDY,
+    digits_cnn.STUDY,
+    diabetes.STUDY,
+    breast_cancer.STUDY,
+    mnist.STUDY,
+    characters.STUDY,
+    text.STUDY,
+)
 STUDIES: dict[str, Study] = {study.name: study for study in ALL}

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import refimpl as ri
 from refimpl.report.text import power
-from validation import classifier, comparisons, data
+from validation import classifier, data, experiment, trained
 from validation.runner import Config, Earlier, Study
+from validation.trained import Recipe
 
 __all__ = ["STUDY"]
 
@@ -19,12 +21,16 @@ CONFIG: Config = {
     "weight_decay": 1e-3,
     "iterations": 2000,
     "dampings": [1e-1, 1e-2, 1e-3, 1e-4],
-    "groups": ["Kronecker", "labels", "empirical", "diagonal", "identity"],
+    "groups": ["Kronecker", "labels", "empirical", "LiSSA", "diagonal", "identity"],
     "retrained": {"+": [1e-1, 1e-2, 1e-3, 1e-4], "-": [1e-1, 1e-2, 1e-3, 1e-4]},
     "examples": 200,  # retrained, at each of these dampings and signs
     # L-BFGS alone: where it does not converge (at the smallest damping, examples being removed) Newton
-    # steps cost twice the time of as many more of these, and five minutes are to be enough.
+    # steps cost twice the time of as many more of these, and minutes are to be enough.
     "quasi_newton_trials": 400,
+    "scratch": {"examples": 16, "seeds": 3, "trials": 400},
+    "halves": {"models": 48, "seeds": 2, "trials": 250},
+    "mislabelled": {"share": 0.1, "classes": 10},
+    "removal": {"queries": 12, "sizes": [1, 5, 20], "trials": 200},
     "headline": 1e-3,  # the damping of scatter plots, pictures and findings
     "top": 10,
     "notable": 0.01,  # a change of a query's loss by this, its probability by one per cent
@@ -37,6 +43,9 @@ QUICK: Config = {
     "dampings": [1e-1, 1e-3],
     "retrained": {"+": [1e-1, 1e-3], "-": [1e-1, 1e-3]},
     "examples": 8,
+    "scratch": {"examples": 4, "seeds": 2, "trials": 200},
+    "halves": {"models": 8, "seeds": 2, "trials": 100},
+    "removal": {"queries": 4, "sizes": [1, 5], "trials": 200},
     "top": 3,
 }
 
@@ -46,24 +55,34 @@ def load(config: Config) -> data.Split:
     return data.digits(config["train"], config["queries"], config["seed"])
 
 
+RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
+
+
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    seed, first = next(iter(found.items()))
-    trained = first["train"].values
-    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
+    first = next(iter(found.values()))
     hidden = "-".join(map(str, config["sizes"]))
-    return comparisons.results(config, found) | {
+    return experiment.results(config, found) | {
         "name": "digits",
         "title": f"How far can an influence estimate be trusted? Handwritten digits, MLP {hidden}",
         "setting": (
             f"scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; a softmax MLP {hidden} with "
             f"tanh units, trained on {config['train']:,} images by full-batch L-BFGS with weight "
-            f"decay {config['weight_decay']:g}{many}. The measurement is each query's loss."
+            f"decay {config['weight_decay']:g}, {trained.seeds(found)}. The measurement is each "
+            "query's loss."
         ),
-        "facts": classifier.facts(config, first, power(trained["gradient_norm"])),
+        "facts": trained.facts(
+            config, first, power(first["train"].values["gradient_norm"]), what="accuracy"
+        ),
     }
 
 
 STUDY = Study(
-    "digits", sys.modules[__name__], CONFIG, QUICK, partial(classifier.parts, load), results
+    "digits",
+    sys.modules[__name__],
+    CONFIG,
+    QUICK,
+    partial(classifier.parts, RECIPE),
+    results,
+    seeds=(0, 1, 2),
 )

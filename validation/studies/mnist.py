@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import refimpl as ri
 from refimpl.report.text import power
-from validation import classifier, comparisons, data
+from validation import classifier, data, experiment, trained
 from validation.runner import Config, Earlier, Study
+from validation.trained import Recipe
 
 __all__ = ["STUDY"]
 
@@ -47,11 +49,12 @@ def load(config: Config) -> data.Split:
     return data.upsampled_digits(*sizes)
 
 
+RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
+
+
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    seed, first = next(iter(found.items()))
-    trained = first["train"].values
-    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
+    first = next(iter(found.values()))["train"].values
     hidden = "-".join(map(str, config["sizes"]))
     real = bool(config["folder"])
     images = (
@@ -60,20 +63,23 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         else "No MNIST was given (--mnist FOLDER), so these are scikit-learn's 8 × 8 digits, drawn at "
         "MNIST's 28 × 28 by bilinear interpolation: coarser and easier than MNIST"
     )
-    return comparisons.results(config, found) | {
+    return experiment.results(config, found) | {
         "name": "mnist",
         "title": f"The walk-through's MNIST experiment, MLP {hidden}"
         + ("" if real else ", on digits drawn larger"),
         "setting": (
             f"{images}. A softmax MLP {hidden} with ReLU units, trained on {config['train']:,} images "
-            f"by full-batch L-BFGS with weight decay {config['weight_decay']:g}{many}. The exact GNH of "
-            f"its {trained['parameters']:,} parameters is solved through the kernel of pairs of "
-            "examples and never formed. The measurement is each query's loss."
+            f"by full-batch L-BFGS with weight decay {config['weight_decay']:g}, "
+            f"{trained.seeds(found)}. The exact GNH of its {first['parameters']:,} parameters is "
+            "solved through the kernel of pairs of examples and never formed. The measurement "
+            "is each query's loss."
         ),
-        "facts": classifier.facts(config, first, power(trained["gradient_norm"])),
+        "facts": trained.facts(
+            config, next(iter(found.values())), power(first["gradient_norm"]), what="accuracy"
+        ),
     }
 
 
 STUDY = Study(
-    "mnist", sys.modules[__name__], CONFIG, QUICK, partial(classifier.parts, load), results
+    "mnist", sys.modules[__name__], CONFIG, QUICK, partial(classifier.parts, RECIPE), results
 )

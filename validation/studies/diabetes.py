@@ -1,0 +1,82 @@
+"""Diabetes, a regression: squared error, few inputs, much noise."""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import refimpl as ri
+from refimpl.report.text import power
+from validation import data, experiment, trained
+from validation.runner import Config, Earlier, Study
+from validation.trained import Recipe
+
+__all__ = ["STUDY"]
+
+CONFIG: Config = {
+    "train": 342,
+    "queries": 100,
+    "sizes": [10, 16, 1],
+    "activation": "tanh",
+    "weight_decay": 1e-2,
+    "iterations": 2000,
+    "dampings": [1e-1, 1e-2, 1e-3, 1e-4],
+    "groups": ["Kronecker", "labels", "empirical", "LiSSA", "diagonal", "identity"],
+    "retrained": {"+": [1e-1, 1e-2, 1e-3, 1e-4], "-": [1e-1, 1e-2, 1e-3, 1e-4]},
+    "examples": 100,
+    "quasi_newton_trials": 400,
+    "scratch": {"examples": 30, "seeds": 3, "trials": 1000},
+    "halves": {"models": 100, "seeds": 2, "trials": 500},
+    "headline": 1e-3,
+    "top": 10,
+}
+QUICK: Config = {
+    "train": 120,
+    "queries": 24,
+    "sizes": [10, 4, 1],
+    "iterations": 300,
+    "dampings": [1e-1, 1e-3],
+    "retrained": {"+": [1e-1, 1e-3], "-": [1e-1, 1e-3]},
+    "examples": 10,
+    "scratch": {"examples": 5, "seeds": 2, "trials": 200},
+    "halves": {"models": 10, "seeds": 2, "trials": 150},
+    "top": 3,
+}
+
+
+def load(config: Config) -> data.Split:
+    """The patients, in the order of the seed."""
+    return data.diabetes(config["train"], config["queries"], config["seed"])
+
+
+RECIPE = Recipe(load, ri.losses.SquaredError(), trained.mlp)
+
+
+def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+    """The plain data of the page."""
+    first = next(iter(found.values()))
+    hidden = "-".join(map(str, config["sizes"]))
+    return experiment.results(config, found) | {
+        "name": "diabetes",
+        "title": f"A regression with much noise: diabetes, MLP {hidden}",
+        "setting": (
+            "scikit-learn's diabetes data (Efron et al. 2004), inputs and target standardised; an MLP "
+            f"{hidden} with tanh units and squared error, trained on {config['train']:,} patients by "
+            f"full-batch L-BFGS with weight decay {config['weight_decay']:g}, {trained.seeds(found)}. "
+            "The measurement is each query's loss."
+        ),
+        "facts": trained.facts(
+            config, first, power(first["train"].values["gradient_norm"]), what="R²"
+        ),
+    }
+
+
+STUDY = Study(
+    "diabetes",
+    sys.modules[__name__],
+    CONFIG,
+    QUICK,
+    partial(experiment.parts, RECIPE),
+    results,
+    seeds=(0, 1, 2),
+)
