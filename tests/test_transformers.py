@@ -54,7 +54,7 @@ def test_batches_are_only_a_split(problem, batch_size):
 
 
 @given(sequences(), st.integers(0, 100))
-def test_what_stands_in_the_padding_changes_nothing(problem, seed):
+def test_21_what_stands_in_the_padding_changes_nothing(problem, seed):
     ids, mask = problem.inputs
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randint(int(ids.max()) + 1, ids.shape, generator=generator)
