@@ -137,14 +137,13 @@ def trust(
 ) -> None:
     """Draw the trust report of a test run; fails when a level is not green."""
     from validation.proved import proved_records, worst  # it needs python-flint
-    from validation.trust import read, summarise, write
+    from validation.trust import missing, read, write
     from validation.trust.page import ratio, results
 
-    levels = summarise(read(evidence))
     proved = list(worst(proved_records()).values())
     score = json.loads(mutants.read_text(encoding="utf-8")) if mutants.exists() else None
     profile = os.environ.get("REFIMPL_PROFILE", "quick")
-    found = results(levels, proved, score, profile)
+    found = results(read(evidence), proved, score, profile)
     console = Console()
     table = Table("level", "tests", "random examples", "largest deviation / bound", "where")
     for level in found["levels"]:
@@ -160,8 +159,10 @@ def trust(
             style=style,
         )
     console.print(table)
+    shown = [r for r in found["identities"] if r["green"]]
+    print(f"identities shown: {len(shown)} of {len(found['identities'])}")
     print(f"report: {write(found, out)}")
-    if not all(level["green"] for level in found["levels"]):
+    if missing(found["identities"]) or not all(level["green"] for level in found["levels"]):
         raise typer.Exit(1)
 
 
