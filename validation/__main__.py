@@ -41,7 +41,7 @@ def report(
         Path | None, typer.Option(help="Folder of MNIST's four IDX files, gzipped or not.")
     ] = None,
     texts: Annotated[
-        Path | None, typer.Option(help="Folder of .txt files for the study `text`.")
+        Path | None, typer.Option(help="Folder of .txt files for the studies of text.")
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the parts; 1: this one alone.")
@@ -59,7 +59,7 @@ def report(
         raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
     wanted = _seeds(seeds)
     console = Console()
-    folders = {"mnist": mnist, "text": texts}
+    folders = {"mnist": mnist, "text": texts, "text_wide": texts}
     configs = {
         name: {
             **STUDIES[name].config,

@@ -1,9 +1,9 @@
 """The studies, by name. A new study is one new file here and one line below."""
 
 from validation.runner import Study
-from validation.studies import characters, digits, mnist, text
+from validation.studies import characters, digits, mnist, text, text_wide
 
 __all__ = ["STUDIES"]
 
-ALL = (digits.STUDY, mnist.STUDY, characters.STUDY, text.STUDY)
+ALL = (digits.STUDY, mnist.STUDY, characters.STUDY, text.STUDY, text_wide.STUDY)
 STUDIES: dict[str, Study] = {study.name: study for study in ALL}
