@@ -247,6 +247,18 @@ TYPE_ERRORS = {
         lambda: solve(vectors=[1.0] * P),
         r"must be a tensor \[..., P\], got list",
     ),
+    "candidates of floats": (
+        lambda: query(candidates=torch.tensor([0.0])),
+        "candidates must be a tensor of indices",
+    ),
+    "candidates with two axes": (
+        lambda: query(candidates=torch.tensor([[0]])),
+        "candidates must be a tensor of indices",
+    ),
+    "candidates a list": (
+        lambda: query(candidates=[0]),
+        "candidates must be a tensor of indices",
+    ),
     "candidates a mask": (
         lambda: query(candidates=Y == 1),
         "candidates must be a tensor of indices",

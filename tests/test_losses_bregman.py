@@ -3,6 +3,7 @@
 import mpmath
 import pytest
 import torch
+from evidence import within
 from hypothesis import assume, given, strategies as st
 from loss_cases import U, cases, roundoff
 from torch import Tensor
@@ -116,3 +117,16 @@ def test_gradient_of_the_divergence_keeps_its_digits_near_the_reference(step):
 def test_squared_divergence_is_half_the_squared_distance():
     f, s = torch.tensor([[1.0, -2.0], [1e-9, 0.0]]).double(), torch.zeros(2, 2).double()
     assert SquaredError().bregman(f, s, f).tolist() == [2.5, pytest.approx(5e-19, rel=4 * U)]
+
+
+@given(cases(), st.floats(0.01, 3.0), st.integers(0, 100))
+def test_divergences_of_many_examples_are_those_of_each(case, step, seed):
+    loss, f, y = case
+    s = f + step * torch.randn(f.shape, generator=torch.Generator().manual_seed(seed)).double()
+    together = loss.bregman(f, s, y)
+    apart = torch.cat(
+        [loss.bregman(f[n : n + 1], s[n : n + 1], y[n : n + 1]) for n in range(len(f))]
+    )
+    # The same operations on other shapes, which may be vectorised otherwise.
+    assert together.shape == (len(f),)
+    within((together - apart).abs(), roundoff(f) * (together + U) + U * roundoff(s))

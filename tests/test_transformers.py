@@ -8,7 +8,9 @@ from strategies import problems
 from torch import Tensor
 
 import refimpl as ri
+from refimpl.capture import sweeps
 from refimpl.fast.ekfac import corrected_eigenvalues
+from validation.models import transformer
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -54,7 +56,7 @@ def test_batches_are_only_a_split(problem, batch_size):
 
 
 @given(sequences(), st.integers(0, 100))
-def test_what_stands_in_the_padding_changes_nothing(problem, seed):
+def test_21_what_stands_in_the_padding_changes_nothing(problem, seed):
     ids, mask = problem.inputs
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randint(int(ids.max()) + 1, ids.shape, generator=generator)
@@ -150,6 +152,71 @@ def test_the_product_of_the_factors_has_the_scale_of_the_block(problem):
         within(trace - float(ratios.max()) * product, slack, "too small")
 
 
+@given(sequences())
+def test_the_product_of_the_factors_has_the_scale_of_the_positions_prompts_and_padding_or_not(
+    problem,
+):
+    # Every position apart from the others, sum_r E|g_r|^2 |a_r|^2 lies between the least and the
+    # greatest |a|^2 of the positions with a gradient, times tr S; tr A is the mean |a|^2 of those that
+    # count. Ignored positions that others attend to are in S and not in A, a mean: the scale stands.
+    factors = ri.fast.KFAC(problem).factors
+    for block in problem.layout.blocks:
+        A, S = factors[block.name]
+        apart, live = torch.zeros(()).double(), []
+        for sweep in sweeps(problem):
+            squares = (sweep.inputs[block.name] ** 2).sum(dim=-1)
+            g = (sweep.gradients[block.name] ** 2).sum(dim=-1).sum(dim=0)
+            apart = apart + (g * squares).sum() / problem.num_examples
+            live.append(squares[g > 0])
+        squares = torch.cat(live)
+        if not len(squares):  # nothing counts
+            assert not S.any()
+            continue
+        slack = 1e3 * U * scale_of(problem)
+        within(squares.min() * S.trace() - apart, slack, "a position's share")
+        within(apart - squares.max() * S.trace(), slack, "a position's share")
+        spread = squares / A.trace()
+        product = A.trace() * S.trace()
+        within(spread.min() * product - apart, slack, "too large")
+        within(apart - spread.max() * product, slack, "too small")
+
+
+def test_leaving_a_prompts_positions_out_of_A_is_nearer_to_the_block_than_counting_them():
+    # A convention, and this is why: the completion's positions carry the gradients, so that their
+    # inputs stand better for those the gradients meet. Mean relative error over networks, by layer.
+    found: dict[str, dict[str, list[float]]] = {}
+    for seed in range(12):
+        problem, mask = _with_prompts(seed)
+        G, factors = ri.exact.gauss_newton_matrix(problem), ri.fast.KFAC(problem).factors
+        run = ri.capture.forward_pass(problem, problem.inputs)
+        for b in problem.layout.blocks:
+            truth, (A, S) = G[b.slice, b.slice], factors[b.name]
+            rows = run.inputs[b.name][mask]
+            for what, rival in (("left out", A), ("counted", rows.T @ rows / len(rows))):
+                error = (torch.kron(S, rival) - truth).norm() / truth.norm()
+                found.setdefault(b.name, {}).setdefault(what, []).append(float(error))
+    assert len(found) == 4
+    for name, errors in found.items():
+        assert sum(errors["left out"]) < sum(errors["counted"]), name
+
+
+def _with_prompts(seed: int) -> tuple[ri.Problem, Tensor]:
+    """A Transformer of two blocks on sequences with a prompt and padding; which tokens are real."""
+    generator = torch.Generator().manual_seed(seed)
+    model = transformer(5, 8, 2, 2, 8, 8, generator)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.2 * noise)
+    ids, labels = torch.randint(5, (2, 12, 8), generator=generator)
+    place = torch.arange(8)
+    mask = place < torch.randint(5, 9, (12, 1), generator=generator)
+    prompt = place < torch.randint(2, 5, (12, 1), generator=generator)
+    labels = torch.where(mask & ~prompt, labels, -100)
+    layers = ["blocks.*.mlp.*"]
+    return ri.Problem(model, ri.losses.CrossEntropy(), (ids, mask), labels, layers), mask
+
+
 def test_what_is_not_tracked_is_listed():
     problem = _small()
     tracked = [layer.name for layer in problem.layout.layers]
@@ -161,8 +228,6 @@ def test_what_is_not_tracked_is_listed():
 
 
 def _small() -> ri.Problem:
-    from validation.models import transformer
-
     model = transformer(3, 4, 2, 1, 5, 4, torch.Generator().manual_seed(0))
     ids: Tensor = torch.tensor([[0, 1, 2, 0], [2, 2, 1, 0]])
     return ri.Problem(model, ri.losses.CrossEntropy(), ids, ids.roll(-1, 1), ["blocks.*.mlp.*"])

@@ -44,7 +44,7 @@ def report(
         Path | None, typer.Option(help="Folder of MNIST's four IDX files, gzipped or not.")
     ] = None,
     texts: Annotated[
-        Path | None, typer.Option(help="Folder of .txt files for the study `text`.")
+        Path | None, typer.Option(help="Folder of .txt files for the studies of text.")
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the parts; 1: this one alone.")
@@ -62,7 +62,7 @@ def report(
         raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
     wanted = _seeds(seeds) if seeds else None
     console = Console()
-    folders = {"mnist": mnist, "text": texts}
+    folders = {"mnist": mnist, "text": texts, "text_wide": texts}
     configs = {
         name: {
             **STUDIES[name].config,
@@ -142,14 +142,13 @@ def trust(
 ) -> None:
     """Draw the trust report of a test run; fails when a level is not green."""
     from validation.proved import proved_records, worst  # it needs python-flint
-    from validation.trust import read, summarise, write
+    from validation.trust import missing, read, write
     from validation.trust.page import ratio, results
 
-    levels = summarise(read(evidence))
     proved = list(worst(proved_records()).values())
     score = json.loads(mutants.read_text(encoding="utf-8")) if mutants.exists() else None
     profile = os.environ.get("REFIMPL_PROFILE", "quick")
-    found = results(levels, proved, score, profile)
+    found = results(read(evidence), proved, score, profile)
     console = Console()
     table = Table("level", "tests", "random examples", "largest deviation / bound", "where")
     for level in found["levels"]:
@@ -165,8 +164,10 @@ def trust(
             style=style,
         )
     console.print(table)
+    shown = [r for r in found["identities"] if r["green"]]
+    print(f"identities shown: {len(shown)} of {len(found['identities'])}")
     print(f"report: {write(found, out)}")
-    if not all(level["green"] for level in found["levels"]):
+    if missing(found["identities"]) or not all(level["green"] for level in found["levels"]):
         raise typer.Exit(1)
 
 

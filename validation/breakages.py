@@ -72,15 +72,15 @@ BREAKAGES = (
     Breakage(
         "tokens squared before they are summed",
         "refimpl/fast/ekfac.py",
-        "return (matrices(g, a) ** 2).sum(dim=(0, 1))",
-        'return torch.einsum("knro,nri->oi", g**2, a**2)',
+        "    for u in pieces_of_matrices(g, a):\n        total += (u**2).sum(dim=(0, 1))\n",
+        '    total += torch.einsum("knro,nri->oi", g**2, a**2)\n',
         "tests/fast",
     ),
     Breakage(
         "sign of the influence flipped",
         "refimpl/influence.py",
-        "-solution.value @ problem.gradients",
-        "solution.value @ problem.gradients",
+        "return -gradient_products(",
+        "return gradient_products(",
         "tests/test_influence.py",
     ),
     Breakage(
@@ -142,6 +142,21 @@ BREAKAGES = (
 )
 
 
+def broken(breakage: Breakage) -> str:
+    """The file with the mistake made in it.
+
+    Args:
+        breakage: The edit.
+
+    Raises:
+        ValueError: The code no longer has what the edit replaces.
+    """
+    text = (ROOT / breakage.file).read_text(encoding="utf-8")
+    if text.count(breakage.right) != 1:
+        raise ValueError(f"{breakage.file} does not have {breakage.right!r} exactly once")
+    return text.replace(breakage.right, breakage.wrong)
+
+
 def catch(breakage: Breakage) -> str:
     """The first test that turns red under an edit.
 
@@ -149,7 +164,6 @@ def catch(breakage: Breakage) -> str:
         breakage: The edit.
 
     Raises:
-        ValueError: The code no longer has what the edit replaces.
         RuntimeError: No test notices.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -157,10 +171,7 @@ def catch(breakage: Breakage) -> str:
         ignored = shutil.ignore_patterns(".*", "reports", "*.egg-info")
         shutil.copytree(ROOT, copy, ignore=ignored)
         target = copy / breakage.file
-        text = target.read_text(encoding="utf-8")
-        if text.count(breakage.right) != 1:
-            raise ValueError(f"{breakage.file} does not have {breakage.right!r} exactly once")
-        target.write_text(text.replace(breakage.right, breakage.wrong), encoding="utf-8")
+        target.write_text(broken(breakage), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--tb=no"]
         run = subprocess.run(
             [*command, "-p", "no:cacheprovider", breakage.tests],

@@ -69,7 +69,9 @@ def sequence_claims(config: Config, earlier: Earlier) -> Any:
                 above=0.0,
             )
         )
-    return {"claims": [*claims, _almost_no_influence(earlier["passages"].values["passages"])]}
+    if "passages" in earlier:
+        claims.append(_almost_no_influence(earlier["passages"].values["passages"]))
+    return {"claims": claims}
 
 
 def _almost_no_influence(shown: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def chosen(config: Config) -> Int[Tensor, " K"]:
 def exact(setting: Make, config: Config, earlier: Earlier) -> Any:
     """What the exact GNH gives at every damping, and its matrix if it was formed; the full Hessian's."""
     at = setting(config, earlier)
-    curvature = ri.exact.GaussNewton(at.problem)
+    curvature = ri.exact.GaussNewton(at.problem, **config.get("route", {}))
     matrices, fits = {}, [Fit(TRUTH, curvature, at.problem)]
     if curvature.method == "primal":
         hessian = ri.exact.hessian(at.problem)

@@ -51,17 +51,17 @@ def parts(load: Load, config: Config) -> list[Part]:
 
     Args:
         load: Makes the corpus from the configuration.
-        config: With "model", "training" and what comparisons and passages need.
+        config: With "model", "training" and what comparisons and passages need; without passages where
+            "passages" is false.
     """
     make = partial(setting, load)
     read = ("train", "exact", "fits/Kronecker")
     headline = f"influences/{config['headline']:g}"
-    return [
-        Part("train", partial(train, load)),
-        *comparisons.parts(make, config),
-        Part("passages", partial(_passages, load), read),
-        Part("claims", sequence_claims, (headline, "passages")),
-    ]
+    listed = [Part("train", partial(train, load)), *comparisons.parts(make, config)]
+    if not config.get("passages", True):
+        return [*listed, Part("claims", sequence_claims, (headline,))]
+    listed.append(Part("passages", partial(_passages, load), read))
+    return [*listed, Part("claims", sequence_claims, (headline, "passages"))]
 
 
 def _model(

@@ -26,23 +26,6 @@ def test_eigenvalues_are_the_diagonal_of_the_block_in_the_kronecker_basis(
         within((diagonal - eigenvalues).abs().max(), 30 * U * size * _scale(problem))
 
 
-@given(problems())
-def test_eigenvalues_sum_to_the_trace_and_are_the_best_diagonal(problem):
-    ekfac, kfac = ri.fast.EKFAC(problem), ri.fast.KFAC(problem)
-    G = ri.exact.gauss_newton_matrix(problem)
-    dense_e, dense_k = ekfac.dense(), kfac.dense()
-    for block in problem.layout.blocks:
-        truth = G[block.slice, block.slice]
-        e = dense_e[block.slice, block.slice]
-        k = dense_k[block.slice, block.slice]
-        slack = 1e-12 * _scale(problem)  # the bound on the trace
-        within(abs(ekfac.eigen[block.name][2].sum() - truth.trace()), slack)
-        within((truth - e).norm() - (truth - k).norm(), slack)
-        # Orthogonal projection: ||G - E||^2 = ||G||^2 - ||E||^2 (George et al. 2018)
-        pythagoras = (truth - e).norm() ** 2 - truth.norm() ** 2 + e.norm() ** 2
-        within(abs(pythagoras), 1e-11 * _scale(problem) ** 2)
-
-
 @given(problems(), st.integers(1, 5), st.sampled_from(["exact", "sampled", "empirical"]))
 def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     whole = ri.fast.EKFAC(problem, fisher=fisher, samples=2)

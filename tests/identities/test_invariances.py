@@ -1,11 +1,11 @@
-"""What a change of coordinates, of order or of precision may not change (identities 17 and 20)."""
+"""What a change of coordinates, of order or of precision may not change (identity 17)."""
 
 import copy
 
 import torch
 from evidence import within
 from hypothesis import assume, given, strategies as st
-from strategies import problems, scale_of, vectors
+from strategies import problems, scale_of
 from torch import Tensor, nn
 
 import refimpl as ri
@@ -21,40 +21,76 @@ def with_matrices(problem: ri.Problem, matrices: dict[str, Tensor]) -> nn.Module
     return model
 
 
-@given(problems(depth=(2, 3), width=(2, 4), examples=(8, 16), tokens=(0, 0), losses=("squared_error",),
-                activations=("tanh",), bias=True, classes=(1, 3)), st.integers(0, 1000))  # fmt: skip
-def test_17_the_undamped_kfac_step_does_not_see_a_linear_map_of_the_outputs(problem, seed):
-    generator = torch.Generator().manual_seed(seed)
-    first = problem.layout.blocks[0]
-    size = first.outputs
-    T = torch.eye(size).double()
-    T += 0.3 * torch.randn(size, size, generator=generator, dtype=torch.float64)
-    assume(float(torch.linalg.cond(T)) < 100)
-    # [W | b] -> T [W | b], and a frozen T^-1 behind it: the same function.
-    theta = dict(problem.layout.matrices(problem.parameters))
-    model = with_matrices(problem, theta | {first.name: T @ theta[first.name]})
-    back = nn.Linear(size, size, bias=False).double()
-    with torch.no_grad():
-        back.weight.copy_(torch.linalg.inv(T))
-    head, *rest = model
-    moved = ri.Problem(
-        nn.Sequential(head, back, *rest),
-        problem.loss,
-        problem.inputs,
-        problem.targets,
-        layers=["0"],
+# Few units to many examples, so that the layer's factors may have full rank; where they have not
+# (a softmax's last layer), the step has no inverse to be made of.
+WELL = problems(depth=(2, 3), width=(2, 3), examples=(10, 16), tokens=(0, 0), bias=True,
+                activations=("tanh", "softplus"), classes=(2, 3), ignored=False)  # fmt: skip
+
+
+def undamped_step(problem: ri.Problem, layer: str) -> tuple[Tensor, float]:
+    """S^-1 (mean gradient) A^-1 of a layer, and how far its roundings may reach."""
+    A, S = ri.fast.KFAC(problem).factors[layer]
+    conditions = float(torch.linalg.cond(A)), float(torch.linalg.cond(S))
+    assume(all(c < 1e6 for c in conditions))  # NaN is that of a zero matrix
+    gradients = problem.layout.matrices(problem.gradients())[layer]
+    step = torch.linalg.solve(S, gradients.mean(dim=0)) @ torch.linalg.inv(A)
+    # Relative errors of S, A and the gradient, each of some dozens of u, through both inverses.
+    size = gradients.norm(dim=(1, 2)).mean() / (
+        torch.linalg.eigvalsh(S)[0] * torch.linalg.eigvalsh(A)[0]
     )
-    steps, condition = [], 1.0
-    for one in (problem, moved):
-        A, S = ri.fast.KFAC(one).factors["0"]
-        conditions = float(torch.linalg.cond(A)), float(torch.linalg.cond(S))
-        assume(max(conditions) < 1e6)
-        condition = max(condition, *conditions)
-        g = one.layout.matrices(one.gradients().mean(dim=0))["0"]
-        steps.append(torch.linalg.solve(S, g) @ torch.linalg.inv(A))
-    # A step in the moved coordinates is T times the step. Two solves, each with the condition number.
-    within((torch.linalg.inv(T) @ steps[1] - steps[0]).norm(),
-           1e3 * U * condition**2 * steps[0].norm() + 1e-12)  # fmt: skip
+    return step, 1e3 * U * (sum(conditions) * float(step.norm()) + float(size))
+
+
+def affine(size: int, generator: torch.Generator) -> Tensor:
+    """An invertible affine map in homogeneous coordinates, [size + 1, size + 1]."""
+    T = torch.eye(size + 1).double()
+    T[:-1] += 0.3 * torch.randn(size, size + 1, generator=generator, dtype=torch.float64)
+    assume(float(torch.linalg.cond(T)) < 100)
+    return T
+
+
+def frozen(T: Tensor) -> nn.Linear:
+    """The affine map as a layer."""
+    layer = nn.utils.skip_init(nn.Linear, len(T) - 1, len(T) - 1, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(T[:-1, :-1])
+        layer.bias.copy_(T[:-1, -1])
+    return layer
+
+
+@given(WELL, st.integers(0, 2), st.booleans(), st.integers(0, 1000))
+def test_17_the_undamped_kfac_step_does_not_see_an_affine_map_of_inputs_or_outputs(
+    problem, chosen, of_inputs, seed
+):
+    block = problem.layout.blocks[min(chosen, len(problem.layout.blocks) - 1)]
+    generator = torch.Generator().manual_seed(seed)
+    theta = problem.layout.matrices(problem.parameters)[block.name]
+    at = int(block.name)
+    before, own, after = problem.model[:at], problem.model[at], problem.model[at + 1 :]
+    own = copy.deepcopy(own)
+    if of_inputs:  # a -> T a before the layer, which then is [W | b] T^-1: the same function
+        T = affine(block.inputs - 1, generator)
+        moved, layers = theta @ torch.linalg.inv(T), (*before, frozen(T), own, *after)
+    else:  # [W | b] -> T [W | b], shifted, and T^-1 behind it
+        T = affine(block.outputs, generator)
+        moved, layers = T[:-1, :-1] @ theta, (*before, own, frozen(torch.linalg.inv(T)), *after)
+        moved[:, -1] += T[:-1, -1]
+    with torch.no_grad():
+        own.weight.copy_(moved[:, :-1])
+        own.bias.copy_(moved[:, -1])
+    name = str(at + of_inputs)
+    other = ri.Problem(
+        nn.Sequential(*layers), problem.loss, problem.inputs, problem.targets, layers=[name]
+    )
+    assert other.layout.blocks[0].name == name
+    scale = problem.outputs().abs().max() + 1
+    within((other.outputs() - problem.outputs()).abs().max(), 1e5 * U * scale, "same function")
+    step, slack = undamped_step(problem, block.name)
+    turned, slack_turned = undamped_step(other, name)
+    # A step in the moved coordinates is the step times T^-1, or T times the step.
+    back = turned @ T if of_inputs else torch.linalg.inv(T[:-1, :-1]) @ turned
+    reach = float(torch.linalg.cond(T)) * float(torch.linalg.matrix_norm(T, 2))
+    within((back - step).norm(), slack + reach * slack_turned)
 
 
 def permuted(problem: ri.Problem, rng) -> tuple[ri.Problem, Tensor]:
@@ -106,17 +142,6 @@ def test_permuting_hidden_units_leaves_the_scores_of_ekfac(problem, rng):
     within((scores - again).norm(), 10 * U / gap * kappa * size + U, "EK-FAC scores")
 
 
-@given(problems(examples=(1, 8)), st.sampled_from([1e-3, 0.1, 10.0]))
-def test_20_scores_of_the_training_examples_among_themselves_are_symmetric(problem, damping):
-    data = problem.inputs, problem.targets
-    size = problem.gradients().norm() ** 2 / damping
-    kappa = 1 + scale_of(problem) / damping
-    for kind in (ri.exact.GaussNewton, ri.fast.KFAC, ri.fast.EKFAC):
-        scores = ri.influence(problem, *data, curvature=kind(problem), damping=damping)
-        within((scores - scores.T).norm(), 1e3 * U * kappa * size + U, kind.__name__)
-        within(scores.diagonal(), 1e3 * U * kappa * size + U, "self-influence above zero")
-
-
 @given(problems(depth=(1, 3), width=(1, 6), examples=(1, 8), tokens=(0, 3)))
 def test_float32_gives_what_float64_gives_to_its_own_rounding(problem):
     # The same numbers in both: those that float32 can hold.
@@ -138,14 +163,3 @@ def test_float32_gives_what_float64_gives_to_its_own_rounding(problem):
         for p in (wide, narrow)
     ]
     within(abs(traces[0] - traces[1]), slack, "trace of Λ")
-
-
-@given(problems(examples=(1, 8)), st.floats(-3, 3))
-def test_solves_are_linear_in_the_right_hand_side(problem, factor):
-    b, c = vectors(problem, 2)
-    kappa = 1 + scale_of(problem) / 0.1
-    for kind in (ri.exact.GaussNewton, ri.fast.KFAC, ri.fast.EKFAC, ri.fast.BlockDiagonal):
-        solve = kind(problem).solve(torch.stack([b, c, b + factor * c]), 0.1)
-        x, y, both = solve.value
-        size = (b.norm() + abs(factor) * c.norm()) / 0.1
-        within((x + factor * y - both).norm(), 1e3 * U * kappa * size, kind.__name__)

@@ -1,4 +1,4 @@
-"""When K-FAC and EK-FAC equal the Gauss-Newton block (docs/trust.md, identities 1-8, 24-28)."""
+"""When K-FAC and EK-FAC equal the Gauss-Newton block (identities 1-5, 8, 24, 25, 27, 28)."""
 
 import torch
 from evidence import within
@@ -50,38 +50,40 @@ def assert_blocks_equal(problem: ri.Problem, curvature: ri.Curvature) -> None:
 
 
 @given(problems(tokens=(0, 0), examples=(1, 1)))
-def test_1_one_example(problem):
+def test_1_and_8_one_example(problem):
     assert_blocks_equal(problem, ri.fast.KFAC(problem))
     assert_blocks_equal(problem, ri.fast.EKFAC(problem))
 
 
 @given(problems(tokens=(0, 0), activations=("identity",), losses=("squared_error",)))
-def test_2_deep_linear_network(problem):
+def test_2_and_8_deep_linear_network(problem):
     assert_blocks_equal(problem, ri.fast.KFAC(problem))
     assert_blocks_equal(problem, ri.fast.EKFAC(problem))
 
 
 @given(problems(tokens=(1, 6), activations=("identity",), losses=("squared_error",), mixing=False))
-def test_3_expand_on_tokens(problem):
+def test_3_and_8_expand_on_tokens(problem):
     assert_blocks_equal(problem, ri.fast.KFAC(problem, weight_sharing="expand"))
     # EK-FAC, which squares sums over tokens, is at least as near: here it equals the block, too.
     assert_blocks_equal(problem, ri.fast.EKFAC(problem, weight_sharing="expand"))
 
 
 @given(pooled_linear())
-def test_4_reduce_on_pooled_tokens(problem):
+def test_4_and_8_reduce_on_pooled_tokens(problem):
     assert_blocks_equal(problem, ri.fast.KFAC(problem, weight_sharing="reduce"))
     assert_blocks_equal(problem, ri.fast.EKFAC(problem, weight_sharing="reduce"))
 
 
 @given(problems(tokens=(0, 0), losses=("squared_error",)))
-def test_5_last_layer_under_squared_error(problem):
+def test_5_and_8_last_layer_under_squared_error(problem):
     last = problem.layout.blocks[-1]
     A, S = ri.fast.KFAC(problem).factors[last.name]
     G = ri.exact.gauss_newton_matrix(problem)[last.slice, last.slice]
     eye = torch.eye(len(S)).double()
     within((S - eye).abs().max(), 4 * U * problem.num_examples)
     within((torch.kron(eye, A) - G).norm(), 100 * U * problem.num_examples * G.norm())
+    E = ri.fast.EKFAC(problem).dense()[last.slice, last.slice]
+    within((E - G).norm(), 100 * U * problem.num_examples * len(G) ** 0.5 * G.norm(), "EK-FAC")
 
 
 @given(problems(tokens=(0, 0), examples=(1, 1), ignored=False), st.integers(2, 6))

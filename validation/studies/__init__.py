@@ -9,6 +9,7 @@ from validation.studies import (
     digits_cnn,
     mnist,
     text,
+    text_wide,
 )
 
 __all__ = ["STUDIES"]
@@ -21,5 +22,6 @@ ALL = (
     mnist.STUDY,
     characters.STUDY,
     text.STUDY,
+    text_wide.STUDY,
 )
 STUDIES: dict[str, Study] = {study.name: study for study in ALL}

@@ -18,7 +18,8 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 import refimpl
 from refimpl.report import text
 from validation.proved.records import ProvedRecord
-from validation.trust.levels import Summary
+from validation.trust.identities import table
+from validation.trust.levels import Summary, Test, summarise
 
 __all__ = ["results", "write"]
 
@@ -26,7 +27,7 @@ SHOWN = 8  # tests listed per level
 
 
 def results(
-    levels: Sequence[Summary],
+    tests: Sequence[Test],
     proved: Sequence[ProvedRecord],
     mutants: Mapping[str, Any] | None,
     profile: str,
@@ -34,14 +35,15 @@ def results(
     """The report as plain data.
 
     Args:
-        levels: What each level's tests measured.
+        tests: What the tests measured.
         proved: The worst record of each quantity of the proved problems.
         mutants: What `nox -s mutants` wrote; None: it has not been run.
         profile: hypothesis's profile.
     """
     return {
         "format": 1,
-        "levels": [_level(summary) for summary in levels],
+        "levels": [_level(summary) for summary in summarise(tests)],
+        "identities": [row | {"ratio": _number(row["ratio"])} for row in table(tests)],
         "proved": [asdict(record) for record in proved],
         "mutants": mutants,
         "provenance": {
@@ -130,6 +132,18 @@ def _markdown(found: Mapping[str, Any]) -> str:
             f"| {level['name']} | {passed} of {level['tests']} | {level['examples']:,} "
             f"| {level['comparisons']:,} | {ratio(level['ratio'])} |"
         )
+    lines += [
+        "",
+        "## Identities",
+        "",
+        "| # | identity | holds | random examples | largest deviation / bound |",
+        "| ---: | --- | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['number']} | {row['statement']} | {row['assumptions']} | {row['examples']:,} "
+        f"| {ratio(row['ratio']) if row['green'] else 'not shown'} |"
+        for row in found["identities"]
+    ]
     lines += [
         "",
         "## Proved, worst of all problems",

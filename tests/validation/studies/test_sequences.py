@@ -8,20 +8,23 @@ from typer.testing import CliRunner, Result
 from refimpl import report
 from refimpl.ladder.rungs import APART
 from validation.__main__ import app
-from validation.studies import text
+from validation.studies import text, text_wide
 
 
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["report", *arguments])
 
 
+def finished(name: str, out: Path):
+    """A finished quick run."""
+    found = invoke(name, "--quick", "--out", str(out))
+    assert found.exit_code == 0, found.output
+    return report.read(out / name)
+
+
 @pytest.fixture(scope="module", params=["characters", "text"])
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """A finished quick run."""
-    out = tmp_path_factory.mktemp("reports")
-    found = invoke(request.param, "--quick", "--out", str(out))
-    assert found.exit_code == 0, found.output
-    return report.read(out / request.param)
+    return finished(request.param, tmp_path_factory.mktemp("reports"))
 
 
 def test_tokens_squared_apart_are_compared(results) -> None:
@@ -78,6 +81,23 @@ def test_a_folder_without_texts_fails_with_its_name(tmp_path: Path) -> None:
     assert str(tmp_path) in found.output
 
 
+def test_the_wider_model_is_compared_without_its_matrix(tmp_path: Path) -> None:
+    results = finished("text_wide", tmp_path)
+    against = [f for f in results["agreement"] if f["reference"] == "exact GNH"]
+    assert {f["curvature"] for f in against} >= {"EK-FAC", "K-FAC", APART, "identity"}
+    assert {f["statistic"] for f in against} >= {"pearson", "ihvp_error"}
+    assert not any(f["statistic"].startswith("operator") for f in results["agreement"])
+    exact = [s for s in results["solves"] if s["curvature"] == "exact GNH"]
+    assert len(exact) == 2
+    assert all(s["missed"] == 0 and s["backward_error"] <= s["tolerance"] for s in exact)
+    assert [c["claim"].split(":")[0] for c in results["claims"]] == [
+        "Correlations between tokens matter"
+    ]
+    assert "passages" not in results
+
+
 def test_the_full_study_has_the_sizes_that_it_promises() -> None:
+    assert text_wide.CONFIG["length"] >= 64
+    assert text_wide.CONFIG["model"]["width"] > text.CONFIG["model"]["width"]
     assert text.CONFIG["length"] >= 64
     assert text.CONFIG["examples"] >= 50

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from validation.__main__ import app
 from validation.proved.records import ProvedRecord
-from validation.trust import LEVELS, Test, summarise, write
+from validation.trust import IDENTITIES, LEVELS, Test, write
 from validation.trust.page import results
 
 PROVED = [ProvedRecord("tanh", "A", 1e-17, 1e-16, 0.1)]
@@ -39,7 +39,7 @@ def everything(**changed):
         for level in LEVELS
     ]
     tests[0] = Test("tests/proved/t.py::red", **{"outcome": "passed", "seconds": 1.0} | changed)
-    return summarise(tests)
+    return tests
 
 
 @pytest.mark.parametrize("ratio", [math.nan, math.inf])
@@ -63,13 +63,16 @@ def test_mutants_not_yet_measured_are_named_as_such(tmp_path):
     assert "Not measured: run `nox -s mutants`." in page
 
 
-def test_the_command_fails_when_a_level_is_red(tmp_path, monkeypatch):
+def test_the_command_fails_when_a_level_is_red_or_an_identity_is_not_shown(tmp_path, monkeypatch):
     monkeypatch.setattr("validation.proved.proved_records", lambda: PROVED)
-    for outcome, code in (("passed", 0), ("failed", 1)):
-        lines = [
-            {"test": f"{level.tests[0]}t.py::t", "outcome": outcome, "seconds": 1.0}
-            for level in LEVELS
-        ]
+    numbered = [f"tests/identities/t.py::test_{i.number}_x" for i in IDENTITIES]
+    named = [f"{level.tests[0]}t.py::t" for level in LEVELS]
+    for outcome, names, code in (
+        ("passed", [*named, *numbered], 0),
+        ("failed", [*named, *numbered], 1),
+        ("passed", [*named, *numbered[:-1]], 1),  # an identity that nothing shows
+    ):
+        lines = [{"test": name, "outcome": outcome, "seconds": 1.0} for name in names]
         evidence = tmp_path / "evidence.jsonl"
         evidence.write_text("\n".join(map(json.dumps, lines)))
         args = ["trust", "--evidence", str(evidence), "--out", str(tmp_path / "out")]

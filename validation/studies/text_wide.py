@@ -1,0 +1,51 @@
+"""English prose again, a wider Transformer: the exact Gauss-Newton solves without the matrix."""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from validation import comparisons, language
+from validation.runner import Config, Earlier, Study
+from validation.studies import text
+
+__all__ = ["STUDY"]
+
+CONFIG: Config = {
+    **text.CONFIG,
+    "train": 24,
+    "queries": 12,
+    "model": {"width": 32, "heads": 4, "layers": 2, "mlp_width": 64},
+    "route": {"method": "iterative"},
+    "dampings": [1.0, 1e-1],
+    "groups": ["Kronecker", "diagonal", "identity"],
+    "retrained": {},
+    "examples": 0,
+    "top": 5,
+    "passages": False,  # `text` shows them; each would take the solves once more
+}
+QUICK: Config = {**text.QUICK, "examples": 0, "model": text.QUICK["model"] | {"mlp_width": 6}}
+
+
+def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+    """The plain data of the page."""
+    seed, first = next(iter(found.items()))
+    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
+    trained = first["train"].values
+    return comparisons.results(config, found) | {
+        "name": "text_wide",
+        "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
+        "setting": (
+            f"The study `text` with a model of {trained['parameters']:,} tracked parameters{many} "
+            f"(text {trained['fingerprint']}). The exact Gauss-Newton Hessian is not formed: its "
+            "solves are conjugate gradients on products by differentiation, each certified by its "
+            f"residual. Influence is asked of {config['train']} windows of {config['length']} "
+            "characters, over which the curvature is a mean."
+        ),
+        "facts": language.facts(config, first),
+    }
+
+
+STUDY = Study(
+    "text_wide", sys.modules[__name__], CONFIG, QUICK, partial(language.parts, text.load), results
+)
