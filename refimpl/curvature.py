@@ -254,7 +254,7 @@ class Dense(Curvature):
         solved: list[Tensor] = []
         for v, (factor, pivots) in zip(parts, self._factors[1], strict=True):
             if pivots is None:
-                solved.append(torch.cholesky_solve(v.mT, factor).mT)
+                solved.append(cholesky_solve(factor, v.mT).mT)
             else:
                 solved.append(torch.linalg.lu_solve(factor, pivots, v.mT).mT)
         return torch.cat(solved, dim=-1)
@@ -276,14 +276,35 @@ class Dense(Curvature):
 
 def _factor(block: Float[Tensor, "B B"], damping: float) -> tuple[Tensor, Tensor | None]:
     """Cholesky factor of block + damping I, or LU factors with pivots where that is indefinite."""
-    damped = block.clone()
-    damped.diagonal().add_(damping)
-    info = torch.empty((), dtype=torch.int32, device=block.device)
-    torch.linalg.cholesky_ex(damped, out=(damped, info))  # in place
-    if int(info) == 0:
-        return damped, None
+    factor = cholesky(block, damping)
+    if factor is not None:
+        return factor, None
     lu, pivots = torch.linalg.lu_factor(block + damping * torch.eye(len(block)).to(block))
     return lu, pivots
+
+
+def cholesky(matrix: Float[Tensor, "B B"], damping: float) -> Float[Tensor, "B B"] | None:
+    """Cholesky's lower factor of a symmetric matrix + damping I, or None where that is not positive.
+
+    It holds one matrix besides the one given: LAPACK works on columns, and would copy rows.
+    """
+    damped = matrix.clone(memory_format=torch.contiguous_format)
+    damped.diagonal().add_(damping)
+    columns = damped.mT  # the same matrix, since it is symmetric
+    info = torch.empty((), dtype=torch.int32, device=matrix.device)
+    torch.linalg.cholesky_ex(columns, out=(columns, info))
+    return columns if int(info) == 0 else None
+
+
+def cholesky_solve(factor: Float[Tensor, "B B"], b: Float[Tensor, "B k"]) -> Float[Tensor, "B k"]:
+    """(L L^T)^-1 b; torch.cholesky_solve gives the same digits, and copies the factor.
+
+    Args:
+        factor: L, from `cholesky`.
+        b: Columns b.
+    """
+    y = torch.linalg.solve_triangular(factor, b, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, y, upper=True)
 
 
 def largest_eigenvalue(block: Float[Tensor, "B B"]) -> float:

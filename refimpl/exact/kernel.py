@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl.capture import captured, matrices, sizes
-from refimpl.curvature import Curvature, largest_eigenvalue
+from refimpl.curvature import Curvature, cholesky, cholesky_solve, largest_eigenvalue
 from refimpl.exact.assembly import mirror, tiles
 from refimpl.problem import Problem
 
@@ -123,7 +123,7 @@ class Kernel(Curvature):
         factor = self._factored(damping)
         found = torch.empty_like(vectors)
         for b, out in zip(self._few(vectors), self._few(found), strict=True):
-            y = torch.cholesky_solve(self._times(b).T, factor).T
+            y = cholesky_solve(factor, self._times(b).T).T
             self._transposed(y, out).neg_().add_(b).div_(damping)
         return found
 
@@ -131,11 +131,8 @@ class Kernel(Curvature):
         """Cholesky's factor of U U^T + lambda I: symmetric, and positive where it is to rounding."""
         if self._factor is None or self._factor[0] != damping:
             self._factor = None  # before its successor is made: each is as large as the kernel
-            damped = self.kernel.clone()
-            damped.diagonal().add_(damping)
-            info = torch.empty((), dtype=torch.int32, device=damped.device)
-            factor, info = torch.linalg.cholesky_ex(damped, out=(damped, info))  # in place
-            if int(info) != 0:
+            factor = cholesky(self.kernel, damping)
+            if factor is None:
                 raise ValueError(
                     f"the damping {damping:.1e} is lost in the roundings of a kernel of norm "
                     f"{self.spectrum()[1]:.1e}: use a larger damping, dtype=torch.float64 or "

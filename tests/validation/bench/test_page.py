@@ -1,6 +1,7 @@
 """The page: targets and tables in three forms, text escaped, drawings inline."""
 
 import json
+from pathlib import Path
 
 from validation.bench import page
 
@@ -36,3 +37,11 @@ def test_a_page_has_targets_tables_and_drawings(tmp_path):
     saved = json.loads((tmp_path / "bench.json").read_text())
     assert saved["measured"] == FOUND
     assert {t["verdict"] for t in saved["targets"]} == {"met", "not measured"}
+
+
+def test_the_committed_page_is_what_its_numbers_give():
+    folder = Path(__file__).parents[3] / "reports" / "baseline" / "bench"
+    saved = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    again = page.results(saved["measured"], saved["provenance"])
+    assert json.loads(json.dumps(again)) == saved
+    assert page._markdown(again) == (folder / "bench.md").read_text(encoding="utf-8")
