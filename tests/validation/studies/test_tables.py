@@ -45,7 +45,7 @@ def test_a_quick_run_measures_every_rung_every_outcome_and_every_use(
     assert any("Frobenius" in c["claim"] for c in literature["claims"])
 
 
-@pytest.mark.parametrize("name", ["digits", "diabetes", "breast_cancer", "digits_cnn"])
+@pytest.mark.parametrize("name", ["digits", "diabetes", "breast_cancer", "digits_cnn", "text"])
 def test_conclusions_rest_on_three_seeds_and_four_dampings(name: str) -> None:
     study = STUDIES[name]
     assert len(set(study.seeds)) >= 3
