@@ -36,7 +36,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "name": "text_wide",
         "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
         "setting": (
-            f"The study `text` with a model of {trained['parameters']:,} tracked parameters{many} "
+            f"The study “text” with a model of {trained['parameters']:,} tracked parameters{many} "
             f"(text {trained['fingerprint']}). The exact Gauss-Newton Hessian is not formed: its "
             "solves are conjugate gradients on products by differentiation, each certified by its "
             f"residual. Influence is asked of {config['train']} windows of {config['length']} "

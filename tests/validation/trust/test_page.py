@@ -60,7 +60,8 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
 
 def test_mutants_not_yet_measured_are_named_as_such(tmp_path):
     page = write(results(everything(), [], None, "ci"), tmp_path).read_text()
-    assert "Not measured: run `nox -s mutants`." in page
+    assert "Not measured: run <code>nox -s mutants</code>." in page
+    assert "Not measured: run `nox -s mutants`." in (tmp_path / "trust.md").read_text()
 
 
 def test_the_command_fails_when_a_level_is_red_or_an_identity_is_not_shown(tmp_path, monkeypatch):
