@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from refimpl.oracle.adapter import Declaration, State, Unsupported
 from refimpl.oracle.answers import BadAnswer, checked
@@ -30,6 +30,7 @@ class Described:
     stages: tuple[str, ...]
 
 
+@runtime_checkable
 class Session(Protocol):
     """Where answers come from: an adapter in this process, or a program beside it."""
 

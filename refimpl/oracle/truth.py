@@ -2,7 +2,8 @@
 
 Everything comes from refimpl in float64. Where a convention only scales the loss (token means, the
 whole squared distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
-refimpl's and A is the same; where it asks for another matrix, refimpl computes that one.
+refimpl's and A is the same (S and Lambda of the empirical Fisher are c^2 times); where it asks for
+another matrix, refimpl computes that one.
 
 Scales. An implementation that is backward stable computes the exact answer to a problem whose
 weights, inputs and intermediate results differ from the given ones by a modest multiple of u,
@@ -111,6 +112,11 @@ class Truth:
             c /= self._tokens()
         return c
 
+    @property
+    def _second_moment_scale(self) -> float:
+        """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
+        return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
+
     def _tokens(self) -> int:
         kind = self.case.loss.kind
         mask = self.case.mask
@@ -154,7 +160,7 @@ class Truth:
         found: dict[str, tuple[Array, Array]] = {}
         for block in self.case.blocks:
             A, S = (f.numpy() for f in kfac.factors[block.name])
-            S = self.loss_scale * S
+            S = self._second_moment_scale * S
             if block.bias and self.conventions.bias != "last_column":
                 found[block.name] = A[:-1, :-1], S
                 if self.conventions.bias == "separate":
@@ -192,7 +198,8 @@ class Truth:
         found: dict[str, tuple[Array, Array]] = {}
         for name, block in blocks.items():
             a = A[name].numpy() / max(rows[name], 1) ** 0.5
-            s = self.loss_scale * S[name].numpy() / self.case.num_examples * columns[name] ** 0.5
+            s = self._second_moment_scale * S[name].numpy() / self.case.num_examples
+            s = s * columns[name] ** 0.5
             separate = block.bias and self.conventions.bias != "last_column"
             found[name] = (a[:-1, :-1] if separate else a), s
             if separate and self.conventions.bias == "separate":
@@ -228,7 +235,7 @@ class Truth:
                 Q_A[-1, -1] = 1.0
             whole[block.name] = torch.from_numpy(Q_A), torch.from_numpy(Q_S)
         found = corrected_eigenvalues(self.problem, whole, fisher=self._fisher)
-        matrices = {n: self.loss_scale * m.numpy() for n, m in found.items()}
+        matrices = {n: self._second_moment_scale * m.numpy() for n, m in found.items()}
         return {
             n: self._jitter("eigenvalues" + n, m)
             for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
@@ -268,6 +275,8 @@ class Truth:
         """
         if self.curvature == "gauss_newton":
             damped = self.matrix + self.case.damping * np.eye(len(self.matrix))
+            if self.noise is not None:  # what rounding does to a matrix respects no structure
+                damped = self.noise.symmetric("damped", damped)
             return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)
         matrices = unflatten(vectors, self.case, self.conventions)
         return self._jitter(
@@ -318,6 +327,8 @@ class Truth:
         """
         if self.conventions.bias == "none":
             raise Undecided("biases are not tracked: the retrained model is another one")
+        if epsilon == 0:
+            return self.problem.parameters.numpy()[self._order]
         # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
         found = exact.bregman_response(
             self.problem, [example], epsilon=epsilon,
