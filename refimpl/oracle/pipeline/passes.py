@@ -86,7 +86,8 @@ class Passes(LossMath):
 
         def hook(layer: str, module: nn.Module, a: Tensor, s: Tensor) -> None:
             names = self.names(module, layer)
-            rows = self.with_bias(module, self.input_rows(module, a.detach()))
+            a = self.layer_input(a.detach(), s.detach())
+            rows = self.with_bias(module, self.input_rows(module, a))
             mask = self.counted_rows(case, module, a, y, rows.shape[2])
             run.calls.append((names, module, s))
             for i, name in enumerate(names):
@@ -101,6 +102,13 @@ class Passes(LossMath):
             handle.remove()
         run.f = run.graph.detach()
         return run
+
+    def layer_input(
+        self, a: Float[Tensor, "n ..."], s: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Of a layer's input a and output s, what its weight multiplies: a."""
+        del s
+        return a
 
     def record(
         self, run: Run, name: str, rows: Float[Tensor, "n R I"], mask: Float[Tensor, "n R"]

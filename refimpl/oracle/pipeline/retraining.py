@@ -10,7 +10,7 @@ from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import as_tokens
 from refimpl.oracle.pipeline.passes import Passes
 
-__all__ = ["Retraining"]
+__all__ = ["Retraining", "derivatives"]
 
 
 class Retraining(Passes):
@@ -69,14 +69,15 @@ class Retraining(Passes):
         value = self.objective(case, model, example, epsilon)
         first = 0.0
         for step in range(self.steps):
-            now, g, H = _derivatives(value(), parameters)
+            now, g, H = derivatives(value(), parameters)
             first = float(g.norm()) if step == 0 else first
             if float(g.norm()) <= self.tolerance * first:
                 break
             _search(value, parameters, self.newton_step(g, H), float(now))
-        return self._matrices(case, model)
+        return self.current(case, model)
 
-    def _matrices(self, case: Case, model: nn.Module) -> dict[str, Tensor]:
+    def current(self, case: Case, model: nn.Module) -> dict[str, Tensor]:
+        """The matrix [W | b] of every block of a model."""
         found: dict[str, Tensor] = {}
         for layer in case.tracked:
             module = model.get_submodule(layer)
@@ -87,10 +88,15 @@ class Retraining(Passes):
         return found
 
 
-def _derivatives(
+def derivatives(
     value: Float[Tensor, ""], parameters: list[nn.Parameter]
 ) -> tuple[Tensor, Float[Tensor, " P"], Float[Tensor, "P P"]]:
-    """Value, gradient and Hessian in the parameters."""
+    """Value, gradient and Hessian in the parameters.
+
+    Args:
+        value: With its graph.
+        parameters: The parameters, in the order of the flat vector [P].
+    """
     g = torch.cat([d.flatten() for d in torch.autograd.grad(value, parameters, create_graph=True)])
     rows = torch.autograd.grad(
         g, parameters, torch.eye(len(g)).to(g), is_grads_batched=True, materialize_grads=True

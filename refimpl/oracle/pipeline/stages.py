@@ -215,10 +215,16 @@ class Pipeline(Retraining):
         parts: list[Tensor] = []
         for _, x, y in self.batches(case):
             run = self.forward(case, model, x, y)
-            g = self.backward(run, self.directions(case, run.f, y))
+            g = self.backward(run, self.gauss_newton_directions(case, run.f, y))
             u = self.in_layers(case, {n: self.matrices(g[n], run.a[n]) for n in g})
             parts.append(self.flat(case, u).flatten(0, 1))
         return torch.cat(parts)
+
+    def gauss_newton_directions(
+        self, case: Case, f: Float[Tensor, "n T C"], y: Shaped[Tensor, "n ..."]
+    ) -> Float[Tensor, "K n T C"]:
+        """A root of the output Hessian, whatever labels the Fisher has."""
+        return self.directions(case, f, y)
 
     def gauss_newton(self, case: Case, vectors: Array) -> Array:
         """See `Adapter`."""
@@ -230,9 +236,8 @@ class Pipeline(Retraining):
         """See `Adapter`."""
         case = state.case
         if self.declaration.curvature == "gauss_newton":
-            eye = np.eye(vectors.shape[1])
-            G = self.gauss_newton(case, eye)
-            return self.invert(G + damping * eye, vectors)
+            G = self.gauss_newton(case, np.eye(vectors.shape[1]))
+            return self.invert_damped(G, vectors, damping)
         assert state.basis is not None
         sizes = {n: (len(w_S), len(w_A)) for n, (w_A, _, w_S, _) in state.basis.items()}
         V = self.unflat(case, torch.tensor(vectors), sizes)
@@ -241,6 +246,10 @@ class Pipeline(Retraining):
             D = self.damped(case, w_A, w_S, own, damping)
             V[name] = self.precondition(V[name], *map(torch.tensor, (Q_A, Q_S, D)))
         return self.flat(case, V).numpy()
+
+    def invert_damped(self, G: Array, vectors: Array, damping: float) -> Array:
+        """(G + damping I)^-1 times each row."""
+        return self.invert(G + damping * np.eye(len(G)), vectors)
 
     def invert(self, matrix: Array, vectors: Array) -> Array:
         """The inverse of a dense symmetric matrix times each row."""
