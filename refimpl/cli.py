@@ -27,12 +27,14 @@ def _add_oracle() -> None:
     except ImportError as error:
         missing = f"needs `pip install 'refimpl[oracle]'` ({error})"
 
-        @app.command("check")
         def refuse() -> None:
             raise typer.BadParameter(missing)
 
+        for name in ("check", "smoke", "explain"):
+            app.command(name)(refuse)
         return
-    app.command()(commands.check)
+    for command in (commands.check, commands.smoke, commands.explain):
+        app.command()(command)
 
 
 _add_oracle()

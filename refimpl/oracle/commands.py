@@ -2,10 +2,10 @@
 
 import multiprocessing
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +16,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from refimpl.loading import NotLoaded
-from refimpl.oracle import deviations as declared
+from refimpl.oracle import deviations as declared, page
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases as all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
+from refimpl.oracle.explain import explained, listed
+from refimpl.oracle.opening import opened
 from refimpl.oracle.outcomes import Selection
-from refimpl.oracle.program import NotStarted, Program, python
+from refimpl.oracle.program import NotStarted, Program
 from refimpl.oracle.runner import run
-from refimpl.oracle.serve import adapter_named
 from refimpl.oracle.session import InProcess
+from refimpl.oracle.smoke import smoke as look
 from refimpl.oracle.terminal import show
 from refimpl.oracle.verdicts import Outcome
 
-__all__ = ["check"]
+__all__ = ["check", "explain", "smoke"]
 
 Adapter = Annotated[str | None, typer.Argument(metavar="MODULE:CLASS", show_default=False)]
 Exec = Annotated[
@@ -40,36 +42,13 @@ Direct = Annotated[
 ]
 
 
-def session_of(
+def _opened(
     adapter: str | None, program: str | None, timeout: float, in_process: bool
 ) -> Program | InProcess:
-    """The session that the command line asks for, started.
-
-    Args:
-        adapter: "module:Class".
-        program: The program and its arguments instead.
-        timeout: Seconds that one call may take.
-        in_process: Whether to call the adapter in this process.
-
-    Raises:
-        BadParameter: There is none.
-    """
-    if (adapter is None) == (program is None):
-        raise typer.BadParameter("give MODULE:CLASS, or --exec PROGRAM")
-    if in_process and adapter is None:
-        raise typer.BadParameter("--in-process is for Python adapters")
     try:
-        if program is not None:
-            found = Program(tuple(shlex.split(program)), f"--exec {shlex.quote(program)}", timeout)
-        elif adapter is not None and in_process:
-            return InProcess(adapter_named(adapter), adapter)
-        else:
-            assert adapter is not None
-            found = python(adapter, timeout)
-        assert found.described
-    except (NotLoaded, NotStarted) as error:
+        return opened(adapter, program, timeout, in_process)
+    except (NotLoaded, NotStarted, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    return found
 
 
 def selected(quick: bool, case: str, stage: str, check: str) -> tuple[dict[str, Case], list[Check]]:
@@ -98,7 +77,7 @@ def selected(quick: bool, case: str, stage: str, check: str) -> tuple[dict[str, 
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Executor | None]:
+def workers(count: int) -> Generator[Executor | None]:
     """Fresh processes, or none for one.
 
     Args:
@@ -125,6 +104,19 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stale and expired deviations are errors.")
     ] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the report as JSON lines.", show_default=False)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report as one page.", show_default=False)
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the report as JUnit XML.", show_default=False)
+    ] = None,
+    badge: Annotated[
+        Path | None,
+        typer.Option(help="Write a badge: .svg, or .json for shields.io.", show_default=False),
+    ] = None,
     timeout: Timeout = 30.0,
     in_process: Direct = False,
     jobs: Annotated[
@@ -136,7 +128,7 @@ def check(
     cases, checks = selected(quick, case, stage, check)
     everything = (case, stage, check) == ("*", "*", "*")
     selection: Selection = "part" if not everything else "quick" if quick else "all"
-    session = session_of(adapter, program, timeout, in_process)
+    session = _opened(adapter, program, timeout, in_process)
     count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases))
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -152,6 +144,11 @@ def check(
         )  # fmt: skip
     session.close()
     show(report, Console())
+    writers = (page.write_lines, json), (page.write_html, html), (page.write_junit, junit)
+    for write, path in (*writers, (page.write_badge, badge)):
+        if path is not None:
+            write(report, path)
+            print(f"written: {path}")
     raise typer.Exit(report.exit_code(strict=strict))
 
 
@@ -162,3 +159,50 @@ def _deviations(path: Path | None) -> tuple[declared.Deviation, ...]:
         return declared.read(path)
     except declared.BadDeviations as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def smoke(
+    adapter: Adapter = None,
+    program: Exec = None,
+    timeout: Timeout = 30.0,
+    in_process: Direct = False,
+) -> None:
+    """Is the adapter itself written right? One small case, every stage, and what to do."""
+    session = _opened(adapter, program, timeout, in_process)
+    declaration = session.described.declaration
+    console = Console()
+    console.print(
+        f"{declaration.name} {declaration.version}, {declaration.curvature}", style="bold"
+    )
+    marks = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]–[/]"}
+    wrong = 0
+    for said in look(session, next(iter(quick_cases().values()))):
+        wrong += said.ok is False
+        console.print(f"{marks[said.ok]} {said.stage:13}", end="")
+        console.print(said.text.replace("\n", "\n" + 15 * " "), markup=False, soft_wrap=True)
+    session.close()
+    if not session.described.stages:
+        console.print("The adapter overrides no stage: the smallest useful one has `scores`.")
+        raise typer.Exit(1)
+    if wrong == 0:
+        console.print(f"The adapter is written right. Now: refimpl check {session.subject}")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def explain(
+    check: Annotated[
+        str | None, typer.Argument(metavar="[CHECK]", help="A slug; none: lists all.")
+    ] = None,
+) -> None:
+    """What a check claims, where that comes from, and what it lets pass."""
+    console = Console()
+    if check is None:
+        console.print(listed())
+        return
+    found = next((c for c in CHECKS if c.slug == check), None)
+    if found is None:
+        near = get_close_matches(check, [c.slug for c in CHECKS], n=3, cutoff=0.3)
+        raise typer.BadParameter(
+            f"there is no check {check!r}" + (f"; near it: {', '.join(near)}" if near else "")
+        )
+    console.print(explained(found))

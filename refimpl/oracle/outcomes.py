@@ -147,4 +147,4 @@ class Report:
         Args:
             outcome: The outcome.
         """
-        return f"refimpl check {self.subject} --case '{outcome.case}' --check '{outcome.check}'"
+        return f"refimpl check {self.subject} --case {outcome.case} --check {outcome.check}"

@@ -35,7 +35,7 @@ from refimpl.oracle.exchange import (
 )
 from refimpl.oracle.trial import Described, Failed
 
-__all__ = ["NotStarted", "Program", "program", "python"]
+__all__ = ["NotStarted", "Program", "program"]
 
 STARTUP = 120.0  # seconds: importing a framework takes long, on a busy machine longer
 CRASHES = 2  # a stage that ended the program this often is not asked again; one that hung never
@@ -280,14 +280,3 @@ def program(command: tuple[str, ...], subject: str, timeout: float) -> Program:
         timeout: Likewise.
     """
     return Program(command, subject, timeout)
-
-
-def python(name: str, timeout: float = 30.0) -> Program:
-    """A session with an adapter class in a Python process of its own.
-
-    Args:
-        name: "module:Class" or "file.py:Class".
-        timeout: Seconds that one call may take.
-    """
-    command = (sys.executable, "-m", "refimpl.oracle.serve", name)
-    return Program(command, name, timeout)

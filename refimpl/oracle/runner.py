@@ -22,7 +22,7 @@ from refimpl.oracle.outcomes import Report, Selection
 from refimpl.oracle.trial import Mode, Session, Trial
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["Progress", "run"]
+__all__ = ["Progress", "ask", "explanation", "run"]
 
 # (questions answered so far, of how many, the outcomes that are new)
 Progress = Callable[[int, int, Sequence[Outcome]], None]
@@ -75,7 +75,7 @@ def run(
         if progress is not None:
             progress(len(found) * each, len(cases) * each, answer.outcomes)
     outcomes = [o for name in cases for o in found[name].outcomes]
-    if diagnose and importlib.util.find_spec("refimpl.oracle.diagnosis"):
+    if diagnose:
         outcomes = _explained(session, cases, checks, outcomes, executor)
     provenance = {
         "refimpl": refimpl.__version__, "python": platform.python_version(),
@@ -130,13 +130,20 @@ def _judged(session: Session, case: Case, questions: Questions) -> _Asked:
     trial = Trial(session, case)
     outcomes: list[Outcome] = []
     for check, mode in sorted(questions, key=lambda q: STAGES.index(q[0].stage)):
-        outcome = _asked(trial, check, mode)
+        outcome = ask(trial, check, mode)
         if outcome is not None:
             outcomes.append(outcome)
     return _Asked(tuple(outcomes), len(questions) - len(outcomes))
 
 
-def _asked(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
+def ask(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
+    """The outcome of a check; None where it does not apply.
+
+    Args:
+        trial: The implementation on a case.
+        check: The check.
+        mode: One of its modes.
+    """
     try:
         return judge(trial, check, mode) if check.applies(trial) else None
     except Exception as error:  # an answer so odd that the check itself broke: no reason to end
@@ -175,14 +182,26 @@ def _explained(
 
 
 def _diagnosed(session: Session, case: Case, questions: Questions) -> dict[str, tuple[str, ...]]:
+    trial = Trial(session, case)
+    return {
+        f"{case.id}::{check.stage}::{check.slug}::{mode}": explanation(trial, check, mode)
+        for check, mode in questions
+    }
+
+
+def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
+    """What would explain a fail, likeliest first.
+
+    Args:
+        trial: The implementation on the case.
+        check: The check that failed.
+        mode: In which mode.
+    """
+    if importlib.util.find_spec("refimpl.oracle.diagnosis") is None:
+        return ()
     from refimpl.oracle.diagnosis import diagnose
 
-    trial = Trial(session, case)
-    found: dict[str, tuple[str, ...]] = {}
-    for check, mode in questions:
-        identity = f"{case.id}::{check.stage}::{check.slug}::{mode}"
-        found[identity] = diagnose(trial, check, mode)
-    return found
+    return diagnose(trial, check, mode)
 
 
 def _notices(deviations: Sequence[Deviation], outcomes: Sequence[Outcome]) -> tuple[str, ...]:

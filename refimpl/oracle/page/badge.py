@@ -8,7 +8,7 @@ from refimpl.oracle.adapter import STAGES
 from refimpl.oracle.outcomes import Report, Status
 from refimpl.oracle.verdicts import Verdict
 
-__all__ = ["badge", "write"]
+__all__ = ["badge", "write_badge"]
 
 LABEL = "influence functions"
 # As shields.io names colours, and as they are drawn here: white text keeps a contrast of 4.5 on them.
@@ -37,10 +37,14 @@ def badge(report: Report) -> tuple[str, str]:
 
 
 def _words(stages: list[str]) -> str:
-    return "all stages" if len(stages) == len(STAGES) else ", ".join(s.replace("_", "-") for s in stages)
+    return (
+        "all stages"
+        if len(stages) == len(STAGES)
+        else ", ".join(s.replace("_", "-") for s in stages)
+    )
 
 
-def write(report: Report, path: Path) -> None:
+def write_badge(report: Report, path: Path) -> None:
     """Write a badge: SVG, or for a name that ends in .json what shields.io's endpoint badges read.
 
     Args:

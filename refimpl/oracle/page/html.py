@@ -1,15 +1,16 @@
 """A report as one static page: what is wrong first, then stages by families; nothing is fetched."""
 
+from importlib import resources
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refimpl.oracle.adapter import STAGES
 from refimpl.oracle.outcomes import STATUS_MEANING, Report, Status
 from refimpl.oracle.terminal import cell, figure, grouped
 from refimpl.oracle.verdicts import MEANING, Verdict
 
-__all__ = ["page", "write"]
+__all__ = ["page", "write_html"]
 
 # Told without colour as well.
 MARKS = {
@@ -28,9 +29,12 @@ def page(report: Report) -> str:
     Args:
         report: The report.
     """
+    here = resources.files("refimpl")
     environment = Environment(
         # The style is that of refimpl's other pages.
-        loader=ChoiceLoader([PackageLoader("refimpl.oracle.page"), PackageLoader("refimpl.report")]),
+        loader=FileSystemLoader(
+            [str(here / "oracle/page/templates"), str(here / "report/templates")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -38,7 +42,11 @@ def page(report: Report) -> str:
     )
     families = list(dict.fromkeys(o.family for o in report.outcomes))
     rows = [
-        (stage, report.status(stage), [cell([o for o in report.of(stage) if o.family == f]) for f in families])
+        (
+            stage,
+            report.status(stage),
+            [cell([o for o in report.of(stage) if o.family == f]) for f in families],
+        )
         for stage in STAGES
     ]
     cases = list(dict.fromkeys(o.case for o in report.outcomes))
@@ -47,11 +55,18 @@ def page(report: Report) -> str:
         footer=report.footer,
         families=families,
         rows=rows,
-        cases=[(c, [cell([o for o in report.of(s) if o.case == c]) for s in report.stages]) for c in cases],
+        cases=[
+            (c, [cell([o for o in report.of(s) if o.case == c]) for s in report.stages])
+            for c in cases
+        ],
         wrong=grouped(report.bad),
         deviating=grouped([o for o in report.outcomes if o.verdict is Verdict.DEVIATES]),
         undecided=grouped(
-            [o for o in report.outcomes if o.verdict in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED)]
+            [
+                o
+                for o in report.outcomes
+                if o.verdict in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
+            ]
         ),
         figure=figure,
         marks=MARKS,
@@ -61,7 +76,7 @@ def page(report: Report) -> str:
     )
 
 
-def write(report: Report, path: Path) -> None:
+def write_html(report: Report, path: Path) -> None:
     """Write the page.
 
     Args:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 from refimpl.oracle.outcomes import Report
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["write"]
+__all__ = ["write_junit"]
 
 _TAGS = {
     Verdict.FAIL: "failure",
@@ -18,14 +18,16 @@ _TAGS = {
 }
 
 
-def write(report: Report, path: Path) -> None:
+def write_junit(report: Report, path: Path) -> None:
     """Write a test suite for each stage.
 
     Args:
         report: The report.
         path: Where.
     """
-    root = ET.Element("testsuites", name=f"refimpl check {report.subject}", **_counts(report.outcomes))
+    root = ET.Element(
+        "testsuites", name=f"refimpl check {report.subject}", **_counts(report.outcomes)
+    )
     for stage in report.stages:
         own = report.of(stage)
         suite = ET.SubElement(root, "testsuite", name=stage, **_counts(own))
@@ -62,6 +64,4 @@ def _testcase(suite: ET.Element, report: Report, outcome: Outcome) -> None:
     said = ET.SubElement(item, tag, message=f"{outcome.verdict}: {outcome.detail}")
     if tag != "skipped":
         said.set("type", str(outcome.verdict))
-        said.text = "\n".join(
-            [outcome.detail, *outcome.diagnosis, report.reproduction(outcome)]
-        )
+        said.text = "\n".join([outcome.detail, *outcome.diagnosis, report.reproduction(outcome)])

@@ -18,7 +18,7 @@ from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.outcomes import Footer, Report
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["FORMAT", "InvalidReport", "read", "schema", "write"]
+__all__ = ["FORMAT", "InvalidReport", "read", "schema", "write_lines"]
 
 FORMAT = 1
 
@@ -34,7 +34,7 @@ def schema() -> Mapping[str, Any]:
     return json.loads(text)
 
 
-def write(report: Report, path: Path) -> None:
+def write_lines(report: Report, path: Path) -> None:
     """Write a report.
 
     Args:
