@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from refimpl.oracle.adapter import Declaration, State, Unsupported
 from refimpl.oracle.answers import BadAnswer, checked
+from refimpl.oracle.blocks import shapes
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.parts import Basis
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.truth import Truth, truth_of
 
 __all__ = ["Described", "Failed", "Mode", "Session", "Trial"]
 
@@ -73,18 +76,29 @@ class Trial:
     @cached_property
     def truth(self) -> Truth:
         """The right answers."""
-        return Truth(self.case, self.declaration.curvature)
+        return truth_of(self.case, self.declaration.curvature)
 
     @property
     def unit(self) -> float:
         """Unit roundoff of what the implementation computes in."""
         return self.conventions.unit
 
+    @cached_property
+    def vectors(self) -> Array:
+        """Four fixed random vectors [4, P], the same for every implementation."""
+        size = sum(o * i for o, i in shapes(self.case, self.conventions).values())
+        return np.random.default_rng(size).standard_normal((4, size))
+
+    @property
+    def labels_known(self) -> bool:
+        """Whether its pseudo-gradients are a function of the case, and not drawn."""
+        return self.conventions.fisher != "sampled"
+
     def on(self, case: Case) -> "Trial":
         """The same implementation on another case, for checks that compare its own answers.
 
         Args:
-            case: The other case.
+            case: The other case; with the same one every question is asked anew.
         """
         return Trial(self.session, case)
 

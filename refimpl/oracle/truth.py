@@ -13,9 +13,12 @@ divided by DELTA (Kenney & Laub 1994, small-sample condition estimation). `Noise
 perturbed how. An error is then `ratio` times u times the scale, and a ratio below 30 passes.
 """
 
+import hashlib
+import json
 import zlib
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +33,7 @@ from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
 
-__all__ = ["DELTA", "DRAWS", "Noise", "Truth", "Undecided"]
+__all__ = ["DELTA", "DRAWS", "Noise", "Truth", "Undecided", "truth_of"]
 
 DELTA = 1e-7  # truncation errors are of this size, roundings of size u / DELTA = 1e-9
 DRAWS = 8
@@ -98,6 +101,7 @@ class Truth:
                 parameters={k: noise.jitter(k, v) for k, v in case.parameters.items()},
                 inputs=noise.jitter("inputs", case.inputs),
                 query_inputs=noise.jitter("query_inputs", case.query_inputs),
+                **_moved_targets(case, noise),
             )
         self.case = case
         self.problem = case.problem
@@ -134,6 +138,14 @@ class Truth:
         if self.conventions.loss_reduction == "example_mean":
             c /= self.case.num_examples
         return self._matrices("gradients", c * self.problem.gradients())
+
+    @cached_property
+    def flat_gradients(self) -> Array:
+        """Gradients of the training examples' losses [N, P], never divided by N."""
+        g = flatten(self.gradients, self.conventions)
+        if self.conventions.loss_reduction == "example_mean":
+            g = g * self.case.num_examples
+        return g
 
     @cached_property
     def query_gradients(self) -> dict[str, Array]:
@@ -233,6 +245,10 @@ class Truth:
                 # The weight's basis and the bias's own direction are a basis of [W | b] as well.
                 Q_A = np.pad(Q_A, (0, 1))
                 Q_A[-1, -1] = 1.0
+            Q_A, Q_S = (
+                self._jitter(f"Q_A {block.name}", Q_A),
+                self._jitter(f"Q_S {block.name}", Q_S),
+            )
             whole[block.name] = torch.from_numpy(Q_A), torch.from_numpy(Q_S)
         found = corrected_eigenvalues(self.problem, whole, fisher=self._fisher)
         matrices = {n: self._second_moment_scale * m.numpy() for n, m in found.items()}
@@ -286,11 +302,8 @@ class Truth:
     @cached_property
     def scores(self) -> Array:
         """Influences [Q, N]."""
-        g = flatten(self.gradients, self.conventions)
-        if self.conventions.loss_reduction == "example_mean":
-            g = g * self.case.num_examples
         q = flatten(self.query_gradients, self.conventions)
-        scores = -self.solve(q) @ g.T
+        scores = -self.solve(q) @ self.flat_gradients.T
         if self.conventions.sign == "product":
             scores = -scores
         return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)
@@ -348,6 +361,41 @@ class Truth:
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(O, I) of every layer."""
         return shapes(self.case, self.conventions)
+
+
+def _moved_targets(case: Case, noise: Noise) -> dict[str, Array]:
+    """The values of a squared error, perturbed; labels are exact in every dtype."""
+    if case.loss.kind != "squared_error":
+        return {}
+    return {n: noise.jitter(n, getattr(case, n)) for n in ("labels", "query_labels")}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which truth: cases are the same when their contents are."""
+
+    fingerprint: str
+    curvature: str
+    case: Case = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _shared(asked: _Asked) -> Truth:
+    return Truth(asked.case, asked.curvature)
+
+
+def truth_of(case: Case, curvature: str) -> Truth:
+    """The truth of a case, shared by all who ask for it in this process.
+
+    Args:
+        case: The case.
+        curvature: As for `Truth`.
+    """
+    content = hashlib.sha256(json.dumps(case.to_json(), sort_keys=True, default=str).encode())
+    for name, array in sorted({**case.parameters, **case.arrays}.items()):
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return _shared(_Asked(content.hexdigest(), curvature, case))
 
 
 def _rms(moved: list[Any], plain: Any) -> Any:

@@ -1,8 +1,13 @@
 """Every check, in the order of the report."""
 
-from refimpl.oracle.checks import stages
+from refimpl.oracle.checks import factors, operators, scores, spectra
 from refimpl.oracle.checks.check import Check
 
 __all__ = ["CHECKS", "Check"]
 
-CHECKS: tuple[Check, ...] = (*stages.CHECKS,)
+CHECKS: tuple[Check, ...] = (
+    *factors.CHECKS,
+    *spectra.CHECKS,
+    *operators.CHECKS,
+    *scores.CHECKS,
+)

@@ -9,7 +9,7 @@ import numpy as np
 from refimpl.oracle.case import Array
 from refimpl.oracle.trial import Mode, Trial
 
-__all__ = ["THRESHOLD", "Check", "Family", "worst"]
+__all__ = ["THRESHOLD", "Check", "Family", "labels_known", "relative", "worst"]
 
 THRESHOLD = 30.0
 Family = Literal["stages", "metamorphic", "statistical", "outcomes"]
@@ -59,3 +59,20 @@ def worst(error: Array, scale: Array, unit: float) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(error == 0, 0.0, error / (unit * scale))
     return float(ratio.max()) if ratio.size else 0.0
+
+
+def relative(error: Array, size: Array | float, unit: float) -> float:
+    """Max over rows of ||error||_2 / (u size), 0/0 being 0; NaN stays NaN.
+
+    Args:
+        error: Rows [k, n], or one vector [n].
+        size: Of each row, or of all.
+        unit: u.
+    """
+    norms = np.linalg.norm(np.atleast_2d(error).astype(np.float64), axis=-1)
+    return worst(norms, np.broadcast_to(size, norms.shape), unit)
+
+
+def labels_known(trial: Trial) -> bool:
+    """Whether the pseudo-gradients are a function of the case: not for sampled labels."""
+    return trial.labels_known
