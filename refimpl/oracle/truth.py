@@ -16,7 +16,7 @@ perturbed how. An error is then `ratio` times u times the scale, and a ratio bel
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from refimpl import exact, fast
-from refimpl.capture import sweeps
+from refimpl import exact
+from refimpl.capture import Sweep, sweeps_kept
 from refimpl.fast.ekfac import corrected_eigenvalues
-from refimpl.fast.kfac import mean_row
+from refimpl.fast.kfac import kronecker_factors, mean_row
 from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
@@ -96,6 +96,7 @@ class Truth:
         self.curvature = curvature
         self.conventions: Conventions = case.conventions
         self.noise = noise
+        self._known: dict[bytes, dict[str, Array]] = {}
         if noise is not None:
             case = case.but(
                 parameters={k: noise.jitter(k, v) for k, v in case.parameters.items()},
@@ -166,12 +167,11 @@ class Truth:
     @cached_property
     def factors(self) -> dict[str, tuple[Array, Array]]:
         """(A, S); for sampled labels what they are on average."""
-        kfac = fast.KFAC(
-            self.problem, fisher=self._fisher, weight_sharing=self.conventions.weight_sharing
-        )
+        sharing = self.conventions.weight_sharing
+        plain = kronecker_factors(self.problem, self._passes(), weight_sharing=sharing)
         found: dict[str, tuple[Array, Array]] = {}
         for block in self.case.blocks:
-            A, S = (f.numpy() for f in kfac.factors[block.name])
+            A, S = (f.numpy() for f in plain[block.name])
             S = self._second_moment_scale * S
             if block.bias and self.conventions.bias != "last_column":
                 found[block.name] = A[:-1, :-1], S
@@ -194,7 +194,7 @@ class Truth:
         A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}
         S = {n: new(b.outputs, b.outputs) for n, b in blocks.items()}
         rows, columns = dict.fromkeys(blocks, 0), dict.fromkeys(blocks, 0)
-        for sweep in sweeps(self.problem, fisher=self._fisher):
+        for sweep in self._passes():
             for name, g in sweep.gradients.items():
                 a, g = sweep.inputs[name].abs(), g.abs()
                 counted = sweep.counted[name]
@@ -218,9 +218,11 @@ class Truth:
                 found[f"{name}.bias"] = a[-1:, -1:], s
         return found
 
-    @property
-    def _fisher(self) -> Any:
-        return "empirical" if self.conventions.fisher == "empirical" else "exact"
+    @cached_property
+    def _passes(self) -> Callable[[], Iterator[Sweep]]:
+        """The pseudo-gradients; those of sampled labels are replaced by their expectation."""
+        empirical = self.conventions.fisher == "empirical"
+        return sweeps_kept(self.problem, fisher="empirical" if empirical else "exact")
 
     @cached_property
     def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
@@ -238,6 +240,12 @@ class Truth:
         Args:
             basis: (w_A, Q_A, w_S, Q_S) by layer.
         """
+        key = b"".join(np.asarray(b).tobytes() for part in basis.values() for b in part)
+        if key not in self._known:
+            self._known[key] = self._eigenvalues_in(basis)
+        return self._known[key]
+
+    def _eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
         whole: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for block in self.case.blocks:
             _, Q_A, _, Q_S = (np.asarray(b, dtype=np.float64) for b in basis[block.name])
@@ -250,7 +258,7 @@ class Truth:
                 self._jitter(f"Q_S {block.name}", Q_S),
             )
             whole[block.name] = torch.from_numpy(Q_A), torch.from_numpy(Q_S)
-        found = corrected_eigenvalues(self.problem, whole, fisher=self._fisher)
+        found = corrected_eigenvalues(self.problem, whole, passes=self._passes)
         matrices = {n: self._second_moment_scale * m.numpy() for n, m in found.items()}
         return {
             n: self._jitter("eigenvalues" + n, m)

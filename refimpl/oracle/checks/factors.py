@@ -39,8 +39,6 @@ def _bias_column(trial: Trial, mode: Mode) -> float:
 
 def _with_bias(trial: Trial) -> list[str]:
     """Layers whose last column is a bias's, or is one."""
-    if trial.conventions.bias == "none":
-        raise Undecided("biases are not tracked")
     end = ".bias" if trial.conventions.bias == "separate" else ""
     names = [b.name + end for b in trial.case.blocks if b.bias]
     if not names:
@@ -205,6 +203,10 @@ def _each(trial: Trial) -> bool:
     return trial.conventions.factor_scale == "each"
 
 
+def _biases(trial: Trial) -> bool:
+    return trial.conventions.bias != "none"
+
+
 def _each_known(trial: Trial) -> bool:
     return trial.labels_known and _each(trial)
 
@@ -225,6 +227,7 @@ CHECKS = (
         "Martens & Grosse 2015, section 2.1",
         MOVED,
         _bias_column,
+        applies=_biases,
     ),
     Check(
         "factor-a-equal", "stages", "factors",
@@ -277,6 +280,7 @@ CHECKS = (
         "Martens & Grosse 2015, section 2.1",
         SUMS,
         _constant,
+        applies=_biases,
     ),
     Check(
         "factor-symmetric", "stages", "factors",

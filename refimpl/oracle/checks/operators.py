@@ -186,8 +186,6 @@ def _solve_between(trial: Trial, mode: Mode) -> float:
 
 def _solve_large_damping(trial: Trial, mode: Mode) -> float:
     """With lambda = ||H|| / sqrt(u) two terms of the series are exact to u."""
-    if trial.conventions.damping != "absolute":
-        raise Undecided("the damping is not absolute: lambda I is not what it adds")
     if trial.declaration.curvature == "gauss_newton":
         norm = float(np.linalg.norm(trial.truth.matrix, 2))
     else:
@@ -288,6 +286,7 @@ CHECKS = (
         "lambda x = b - H b / lambda + O((||H|| / lambda)^2), at lambda = ||H|| / sqrt(u)",
         "Neumann series",
         "u (O + I) ||b||: the orthogonality of the eigenvectors; the neglected term is u ||b||",
-        _solve_large_damping, modes=BOTH,
+        _solve_large_damping,
+        applies=lambda trial: trial.conventions.damping == "absolute", modes=BOTH,
     ),
 )  # fmt: skip
