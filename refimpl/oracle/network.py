@@ -142,12 +142,17 @@ def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
     groups = layer.get("groups", 1)
     made = nn.utils.skip_init(
         nn.Conv2d, weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]),
-        stride=layer.get("stride", 1), padding=layer.get("padding", 0),
-        padding_mode=layer.get("padding_mode", "zeros"), dilation=layer.get("dilation", 1),
+        stride=_pair(layer, "stride", 1), padding=_pair(layer, "padding", 0),
+        padding_mode=layer.get("padding_mode", "zeros"), dilation=_pair(layer, "dilation", 1),
         groups=groups, bias=layer["bias"],
     )  # fmt: skip
     _fill(made, layer, given)
     return made
+
+
+def _pair(layer: LayerSpec, option: str, default: int) -> Any:
+    value = layer.get(option, default)
+    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
 
 
 def _fill(module: nn.Linear | nn.Conv2d, layer: LayerSpec, given: Mapping[str, Tensor]) -> None:
