@@ -274,11 +274,11 @@ class Truth:
     def matrix(self) -> Array:
         """The undamped Gauss-Newton Hessian [P, P], in flat order."""
         G = self.loss_scale * exact.GaussNewton(self.problem, method="primal").dense().numpy()
-        order = self._order
+        order = self.order
         return G[np.ix_(order, order)]
 
     @cached_property
-    def _order(self) -> Array:
+    def order(self) -> Array:
         """Where each entry of a flat vector stands in refimpl's own."""
         plain = torch.arange(self.problem.num_parameters, dtype=torch.float64)
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(plain).items()}
@@ -349,14 +349,14 @@ class Truth:
         if self.conventions.bias == "none":
             raise Undecided("biases are not tracked: the retrained model is another one")
         if epsilon == 0:
-            return self.problem.parameters.numpy()[self._order]
+            return self.problem.parameters.numpy()[self.order]
         # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
         found = exact.bregman_response(
             self.problem, [example], epsilon=epsilon,
             damping=self.case.damping / self.loss_scale, tolerance=1e-10,
         )  # fmt: skip
         found.certificate.require()
-        return found.parameters[0].numpy()[self._order]
+        return found.parameters[0].numpy()[self.order]
 
     def gaps(self) -> dict[str, float]:
         """Smallest distance of two eigenvalues of A or S outside the null space, over the norm.

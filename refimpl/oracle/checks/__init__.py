@@ -1,6 +1,6 @@
 """Every check, in the order of the report."""
 
-from refimpl.oracle.checks import factors, operators, scores, spectra
+from refimpl.oracle.checks import factors, operators, outcomes, scores, spectra, statistical
 from refimpl.oracle.checks.check import Check
 
 __all__ = ["CHECKS", "Check"]
@@ -10,4 +10,6 @@ CHECKS: tuple[Check, ...] = (
     *spectra.CHECKS,
     *operators.CHECKS,
     *scores.CHECKS,
+    *statistical.CHECKS,
+    *outcomes.CHECKS,
 )
