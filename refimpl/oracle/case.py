@@ -118,7 +118,10 @@ class Case:
     @cached_property
     def mask(self) -> Array:
         """Which labels count [N, *tokens]."""
-        return self.problem.loss.counted(torch.from_numpy(np.array(self.labels))).numpy()
+        counted = self.problem.loss.counted(_torch(self.labels))
+        if counted is None:  # values of outputs: every token counts
+            return np.ones(self.labels.shape[: max(1, self.labels.ndim - 1)], dtype=bool)
+        return counted.numpy()
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

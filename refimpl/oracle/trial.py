@@ -63,14 +63,17 @@ class Trial:
     Args:
         session: Where the answers come from.
         case: The case; the declaration's conventions are put into it.
+        dtype: What is computed in, if not what is declared.
     """
 
-    def __init__(self, session: Session, case: Case) -> None:
+    def __init__(self, session: Session, case: Case, dtype: str | None = None) -> None:
         self.session = session
         self.declaration = session.described.declaration
-        self.conventions: Conventions = self.declaration.chosen
+        chosen = self.declaration.chosen
+        self.conventions: Conventions = chosen if dtype is None else chosen.but(dtype=dtype)
         self.case = case.but(conventions=self.conventions)
         self.seconds = 0.0
+        self.notes: dict[Any, Any] = {}  # what checks have computed and others may use
         self._answers: dict[Any, Any] = {}
 
     @cached_property
@@ -94,13 +97,14 @@ class Trial:
         """Whether its pseudo-gradients are a function of the case, and not drawn."""
         return self.conventions.fisher != "sampled"
 
-    def on(self, case: Case) -> "Trial":
+    def on(self, case: Case, dtype: str | None = None) -> "Trial":
         """The same implementation on another case, for checks that compare its own answers.
 
         Args:
             case: The other case; with the same one every question is asked anew.
+            dtype: What is computed in; default: as in this trial.
         """
-        return Trial(self.session, case)
+        return Trial(self.session, case, dtype or self.conventions.dtype)
 
     def gradients(self) -> dict[str, Array]:
         """Its gradients [N, O, I] by layer."""
@@ -114,10 +118,12 @@ class Trial:
         """Its eigendecompositions of the factors that the mode feeds it."""
         return self._ask("eigenbasis", mode, {"factors": self.factors_for(mode)})
 
-    def eigenvalues(self, mode: Mode, seed: int = 0) -> dict[str, Array]:
-        """Its Lambda [O, I] in the basis that the mode feeds it."""
-        arguments = {"basis": self.basis_for(mode), "seed": seed}
-        return self._ask("eigenvalues", (mode, seed), arguments)
+    def eigenvalues(
+        self, mode: Mode, seed: int = 0, basis: Basis | None = None
+    ) -> dict[str, Array]:
+        """Its Lambda [O, I] in the basis that the mode feeds it, or in a given one."""
+        arguments = {"basis": self.basis_for(mode) if basis is None else basis, "seed": seed}
+        return self._ask("eigenvalues", (mode, seed, id(basis)), arguments)
 
     def gauss_newton(self, vectors: Array) -> Array:
         """Its products with the Gauss-Newton Hessian [k, P]."""

@@ -134,8 +134,8 @@ def test_an_error_much_smaller_than_stated_is_not_seen():
 
 def test_the_numbers_of_draws_are_those_of_the_document():
     deltas = (1, 0.5, 0.25, 0.1, 0.05, 0.02)
-    plain = [draws_needed(d, 1.0, None, 1e-6) for d in deltas]
-    ours = [draws_needed(d, 1.0, 10.0, 1e-6) for d in deltas]
+    plain = [draws_needed(float(d), 1.0, None, 1e-6) for d in deltas]
+    ours = [draws_needed(float(d), 1.0, 10.0, 1e-6) for d in deltas]
     assert plain == [64, 255, 1020, 6372, 25485, 159276]
     assert ours == [176, 492, 1551, 8170, 30696, 184504]
 

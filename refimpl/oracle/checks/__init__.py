@@ -1,6 +1,14 @@
 """Every check, in the order of the report."""
 
-from refimpl.oracle.checks import factors, operators, outcomes, scores, spectra, statistical
+from refimpl.oracle.checks import (
+    factors,
+    metamorphic,
+    operators,
+    outcomes,
+    scores,
+    spectra,
+    statistical,
+)
 from refimpl.oracle.checks.check import Check
 
 __all__ = ["CHECKS", "Check"]
@@ -10,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     *spectra.CHECKS,
     *operators.CHECKS,
     *scores.CHECKS,
+    *metamorphic.CHECKS,
     *statistical.CHECKS,
     *outcomes.CHECKS,
 )

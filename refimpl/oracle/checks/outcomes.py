@@ -131,7 +131,7 @@ def _tracked(trial: Trial) -> bool:
     return trial.conventions.bias != "none"
 
 
-MAY_REMAIN = "1 % of the response, which is what a minimiser may miss, and 30 u (||theta_s|| + ||grad|| / lambda)"
+MAY_REMAIN = "1 % of the response, and 30 u (||theta_s|| + ||grad|| / lambda)"
 CHECKS = (
     Check(
         "response-zero", "outcomes", "response",

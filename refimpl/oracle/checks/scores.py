@@ -10,14 +10,17 @@ from refimpl.oracle.parts import damped_inverse
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Undecided
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "score_scale"]
 
 SEPARATED = 1e-2  # of the norm; VERIFICATION.md, section 2.4: what certifies an end-to-end EK-FAC
 DECIDED = 1e-2  # a tolerance beyond this part of the answer decides nothing
 
 
-def _scale(trial: Trial) -> Array:
+def score_scale(trial: Trial) -> Array:
     """The scale of every score [Q, N], where it decides anything.
+
+    Args:
+        trial: The trial.
 
     Raises:
         Undecided: Eigenvalues repeat, or rounding may change more than DECIDED of the answer.
@@ -44,13 +47,13 @@ def _scale(trial: Trial) -> Array:
 
 
 def _equal(trial: Trial, mode: Mode) -> float:
-    scale = _scale(trial)
+    scale = score_scale(trial)
     return worst(trial.scores() - trial.truth.scores, scale, trial.unit)
 
 
 def _ranking(trial: Trial, mode: Mode) -> float:
     """0 where every certified pair stands right, else how far the worst stands wrong."""
-    right, scale, found = trial.truth.scores, _scale(trial), trial.scores()
+    right, scale, found = trial.truth.scores, score_scale(trial), trial.scores()
     reach = THRESHOLD * trial.unit * scale
     apart = right[:, :, None] - right[:, None, :]
     own = found[:, :, None] - found[:, None, :]

@@ -188,7 +188,7 @@ def _seed(trial: Trial, mode: Mode) -> float:
     return 0.0 if (drawn != drawn[0]).any() else np.inf
 
 
-TWO_STAGES = "; in two stages whose false alarms are ALPHA = 1e-6 for all statistical checks of a run together"
+TWO_STAGES = "; in two stages, with 1e-6 false alarms for all statistical checks of a run"
 CHECKS = (
     Check(
         "factors-sampled-mean", "statistical", "factors",
