@@ -272,7 +272,12 @@ class Truth:
 
     @cached_property
     def matrix(self) -> Array:
-        """The undamped Gauss-Newton Hessian [P, P], in flat order."""
+        """The undamped Gauss-Newton Hessian [P, P], in flat order; or the whole empirical Fisher."""
+        if self.conventions.fisher == "empirical":
+            g = flatten(self.gradients, self.conventions)
+            if self.conventions.loss_reduction == "example_mean":
+                g = g * self.case.num_examples
+            return g.T @ g / self.case.num_examples
         G = self.loss_scale * exact.GaussNewton(self.problem, method="primal").dense().numpy()
         order = self.order
         return G[np.ix_(order, order)]
