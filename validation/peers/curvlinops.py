@@ -333,4 +333,14 @@ def _copy(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array))
 
 
-ADAPTERS = (Ggn, Cg, Kfac, KfacReduce, KfacSeparate, KfacFactored, KfacSampled, KfacEmpirical, Ekfac)
+ADAPTERS = (
+    Ggn,
+    Cg,
+    Kfac,
+    KfacReduce,
+    KfacSeparate,
+    KfacFactored,
+    KfacSampled,
+    KfacEmpirical,
+    Ekfac,
+)

@@ -27,7 +27,7 @@ from dattri.algorithm.influence_function import (
     IFAttributorEKFAC,
     IFAttributorExplicit,
 )
-from dattri.func.fisher import estimate_eigenvector
+from dattri.func import fisher
 from dattri.task import AttributionTask
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -53,11 +53,8 @@ def _task(case: Case) -> AttributionTask:
 
     def mean(params: Any, data: Any) -> Tensor:
         inputs, labels = data
-        # One example comes without its axis, from inside a vmap.
-        single = inputs.ndim < case.inputs.ndim
-        x, y = (inputs[None], labels[None]) if single else (inputs, labels)
-        outputs = torch.func.functional_call(model, params, (x,))
-        return loss.value(outputs, y).mean()
+        outputs = torch.func.functional_call(model, params, (inputs,))
+        return loss.value(outputs, labels).mean()
 
     return AttributionTask(loss_func=mean, model=model, checkpoints=model.state_dict())
 
@@ -132,18 +129,14 @@ class Explicit(Adapter):
         """`cache` with all data in one batch, then `attribute`."""
         if not linear_in_parameters(case):
             raise Unsupported("it inverts the Hessian, which is another matrix here")
-        attributor = self.made(
-            _task(case), layer_name=names(case), regularization=case.damping
-        )
+        attributor = self.made(_task(case), layer_name=names(case), regularization=case.damping)
         return _attribute(attributor, case, len(case.inputs))
 
 
 class Cg(Explicit):
     """`IFAttributorCG` as it comes."""
 
-    declaration = Declaration(
-        "dattri CG", VERSION, {"sign": "product"}, curvature="gauss_newton"
-    )
+    declaration = Declaration("dattri CG", VERSION, {"sign": "product"}, curvature="gauss_newton")
     made = IFAttributorCG
 
 
@@ -159,26 +152,23 @@ def _attribute(attributor: Any, case: Case, batch_size: int) -> Array:
 
 @contextmanager
 def _caught(name: str, answer: Any = None) -> Iterator[list[Any]]:
-    """What `cache` hands to one of the three functions of dattri.func.fisher that it imports."""
-    import dattri.func.fisher as module
-
+    """What `cache` hands to one of the functions of dattri.func.fisher, which it imports when called."""
     kept: list[Any] = []
-    own = getattr(module, name)
+    own = getattr(fisher, name)
 
     def instead(given: Any) -> Any:
         kept.append(given)
         return own(given) if answer is None else answer
 
-    setattr(module, name, instead)
+    setattr(fisher, name, instead)
     try:
         yield kept
     finally:
-        setattr(module, name, own)
+        setattr(fisher, name, own)
 
 
 def _copy(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array))
 
 
-assert estimate_eigenvector  # imported where `_caught` looks for it
 ADAPTERS = (Ekfac, Explicit, Cg)

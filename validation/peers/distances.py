@@ -54,9 +54,7 @@ MEASURES: dict[str, Callable[[Trial], float]] = {
     "eigenvalues": lambda t: _largest(
         t.eigenvalues("isolated"), t.truth.eigenvalues_in(t.truth.basis)
     ),
-    "gauss_newton": lambda t: _relative(
-        t.gauss_newton(_vectors(t)), _vectors(t) @ t.truth.matrix
-    ),
+    "gauss_newton": lambda t: _relative(t.gauss_newton(_vectors(t)), _vectors(t) @ t.truth.matrix),
     "solve": lambda t: _relative(t.solve("isolated", _vectors(t)), t.truth.solve(_vectors(t))),
     "scores": lambda t: _relative(t.scores(), t.truth.scores),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = ["Finding", "read", "verdicts"]
 
+FINDINGS = Path(__file__).with_name("findings.toml")
 STAGE_VERDICTS = {
     "conforms": "checks passed on every case that it claims, and none failed",
     "deviates": "some failed, and a reproduction without refimpl shows why",
@@ -47,7 +48,7 @@ class Finding:
         return any(fnmatchcase(f"{adapter}::{case}::{stage}", glob) for glob in self.outcomes)
 
 
-def read(path: Path = Path(__file__).with_name("findings.toml")) -> tuple[Finding, ...]:
+def read(path: Path = FINDINGS) -> tuple[Finding, ...]:
     """The entries of the file.
 
     Args:
@@ -103,7 +104,9 @@ def _stage(adapter: Mapping[str, Any], stage: str, shown: Sequence[Finding]) -> 
         "verdict": verdict,
         "counts": counts,
         "findings": sorted({slug for slugs in causes.values() for slug in slugs}),
-        "unexplained": [f"{o['case']}::{o['check']}::{o['mode']}: {o['detail']}" for o in unexplained],
+        "unexplained": [
+            f"{o['case']}::{o['check']}::{o['mode']}: {o['detail']}" for o in unexplained
+        ],
         "right": _worst({c: v for c, v in numbers.items() if c not in causes}),
         "wrong": _worst({c: v for c, v in numbers.items() if c in causes}),
     }

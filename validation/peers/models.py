@@ -12,7 +12,17 @@ from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.network import LayerSpec
 
-__all__ = ["calls", "from_parameters", "gradients", "grouped", "linear_in_parameters", "names", "tied", "to_parameters", "walk"]
+__all__ = [
+    "calls",
+    "from_parameters",
+    "gradients",
+    "grouped",
+    "linear_in_parameters",
+    "names",
+    "tied",
+    "to_parameters",
+    "walk",
+]
 
 
 def walk(layers: Sequence[LayerSpec]) -> Iterator[LayerSpec]:

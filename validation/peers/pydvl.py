@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydvl.influence.torch import CgInfluence, DirectInfluence, EkfacInfluence
-from pydvl.influence.torch.base import TorchBatch
+from pydvl.influence.torch.base import TorchBatch, TorchGradientProvider
 from pydvl.influence.torch.util import EkfacRepresentation, SecondOrderMode
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -187,8 +187,6 @@ class _Composed(Adapter):
         model, loss = _model(case, torch.float64), case.loss.build()
         influence = self.made(model, lambda f, y: loss.value(f, y).mean(), regularization=1.0)
         params = {n: p for n, p in influence.model.named_parameters() if p.requires_grad}
-        from pydvl.influence.torch.base import TorchGradientProvider
-
         provider = TorchGradientProvider(model, influence.loss, params)
         found = provider.grads(TorchBatch(*case.dataset().tensors))
         return from_parameters(case, found, self.declaration.chosen)

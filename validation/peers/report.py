@@ -1,9 +1,7 @@
 """reports/peers: per library and stage a verdict, and for each deviation its reproduction.
 
-    python -m validation.peers.report reports/peers
-
-reads what sessions wrote there (one JSON a library), and writes peers.html, peers.json, peers.md and
-the reproductions themselves.
+`python -m validation.peers.report reports/peers` reads what sessions wrote there (sessions/, one JSON a
+library), and writes peers.html, peers.json, peers.md and the reproductions themselves.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Judge one library in the environment that it is installed in: outcomes and reproductions as JSON.
 
-    python -m validation.peers.session kronfluence OUT.json [--quick]
+python -m validation.peers.session kronfluence OUT.json [--quick]
 """
 
 import argparse
@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from refimpl.oracle.case import Case
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.runner import run
 from refimpl.oracle.session import InProcess
@@ -110,12 +110,9 @@ def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
     Args:
         library: A key of LIBRARIES.
         module: Its adapters' module.
-        quick: Whether the first cases of every family are enough.
+        quick: Whether the quick cases are enough.
     """
-    chosen = cases()
-    if quick:
-        first = {case.family: case for case in reversed(chosen.values())}
-        chosen = {case.id: case for case in first.values()}
+    chosen = quick_cases() if quick else cases()
     return {
         "format": 1,
         "library": library,

@@ -33,7 +33,9 @@ class Twice(Reference):
         raise Unsupported("not today")
 
     def eigenvalues(self, case, basis, seed):
-        return {n: np.full_like(m, np.nan) for n, m in super().eigenvalues(case, basis, seed).items()}
+        return {
+            n: np.full_like(m, np.nan) for n, m in super().eigenvalues(case, basis, seed).items()
+        }
 
 
 def test_what_is_off_says_by_how_much_and_what_gave_no_number_says_why():

@@ -1,13 +1,15 @@
 """Sessions: adapters judged as plain data, reproductions run as processes of their own."""
 
+import ast
 import json
 import types
+from pathlib import Path
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import cases, quick
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.reference import Reference
 from validation.peers import session
-from validation.peers.session import judged, reproduced, whole
+from validation.peers.session import LIBRARIES, judged, reproduced, whole
 
 CASE = next(iter(cases().values()))
 ONE = {CASE.id: CASE}
@@ -36,7 +38,9 @@ def test_a_reproduction_deviates_agrees_or_is_broken(tmp_path):
         ("b", "raise SystemExit(True)"),
         ("c", "assert 1 == 2"),
     ):
-        (tmp_path / f"{name}.py").write_text(f'"""What {name} shows.\n\nWhy.\n"""\nprint(7)\n{code}\n')
+        (tmp_path / f"{name}.py").write_text(
+            f'"""What {name} shows.\n\nWhy.\n"""\nprint(7)\n{code}\n'
+        )
     found = reproduced(tmp_path)
     assert [r["deviates"] for r in found] == [True, False, None]
     assert [r["output"] for r in found] == ["7"] * 3
@@ -54,10 +58,20 @@ def test_a_reproduction_runs_without_the_path_that_holds_refimpl(tmp_path, monke
 def test_a_session_says_what_the_library_documents(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "HERE", tmp_path)
     monkeypatch.setattr(session, "judged", lambda adapters, chosen: [sorted(chosen)])
-    module = types.SimpleNamespace(__doc__=" Its words. ", ADAPTERS=())
+    module = types.ModuleType("dattri", " Its words. ")
+    module.ADAPTERS = ()
     found = whole("dattri", module, quick=True)
     assert found["documented"] == "Its words."
     assert found["requirement"] == "dattri"
-    families = [name.partition("/")[0] for name in found["adapters"][0]]
-    assert len(families) == len(set(families))
+    assert found["adapters"] == [sorted(quick())]
     assert whole("dattri", module, quick=False)["adapters"] == [sorted(cases())]
+
+
+def test_nox_installs_what_a_session_judges():
+    noxfile = Path(session.__file__).parents[2] / "noxfile.py"
+    installed = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(noxfile.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PEERS"
+    ]
+    assert installed == [LIBRARIES]

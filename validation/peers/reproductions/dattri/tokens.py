@@ -4,6 +4,7 @@
 a later one three, it goes on with the layer before: silently, if the widths fit.
 """
 
+import dattri.func.fisher as fisher
 import torch
 from dattri.algorithm.influence_function import IFAttributorEKFAC
 from dattri.task import AttributionTask
@@ -39,8 +40,6 @@ except Exception as error:
     raised = f"{type(error).__name__}: {error}"
 print(f"inputs [4, 3, 2] raise {raised}")
 
-import dattri.func.fisher as fisher
-
 kept, own = {}, fisher.estimate_eigenvector
 fisher.estimate_eigenvector = lambda covariances: kept.update(covariances) or own(covariances)
 model = Broadcast()
@@ -53,5 +52,7 @@ except Exception as error:
 # By hand: tokens x and 2 x, so that the mean over the two examples of sum_t a a^T is 5 mean x x^T.
 right = 5 * x.T @ x / 2
 found = kept["second"][0] if "second" in kept else torch.full((2, 2), torch.nan)
-print(f"A of the second layer, times its 2 tokens: {(2 * found).tolist()}, by hand {right.tolist()}")
+print(
+    f"A of the second layer, times its 2 tokens: {(2 * found).tolist()}, by hand {right.tolist()}"
+)
 raise SystemExit(raised == "nothing" and torch.allclose(2 * found, right))

@@ -43,7 +43,9 @@ with tempfile.TemporaryDirectory() as folder:
     analyzer = Analyzer("a", model, task, cpu=True, disable_tqdm=True, output_dir=folder)
     arguments = FactorArguments(strategy="identity", has_shared_parameters=True)
     analyzer.fit_all_factors("f", TensorDataset(x), 1, factor_args=arguments)
-    analyzer.compute_pairwise_scores("s", "f", TensorDataset(torch.tensor([[q]])), TensorDataset(x), 1)
+    analyzer.compute_pairwise_scores(
+        "s", "f", TensorDataset(torch.tensor([[q]])), TensorDataset(x), 1
+    )
     found = analyzer.load_pairwise_scores("s")["all_modules"].item()
 right = (2 * w * q) * (2 * w * t)
 print(f"kronfluence {found:g}, by hand {right:g}: {found / right:g} of it")

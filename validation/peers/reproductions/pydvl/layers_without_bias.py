@@ -16,5 +16,7 @@ influence.ekfac_representation = EkfacRepresentation(
 )
 found = influence._solve_hvp(torch.ones(1, 4))[0]
 right = torch.tensor([1.0, 0.01, 1.0, 0.01])
-print(f"pyDVL {[round(v, 3) for v in found.tolist()]}, by hand {[round(v, 3) for v in right.tolist()]}")
+print(
+    f"pyDVL {[round(v, 3) for v in found.tolist()]}, by hand {[round(v, 3) for v in right.tolist()]}"
+)
 raise SystemExit((found - right).abs().max().item() < 1e-3)

@@ -27,5 +27,6 @@ for logits in (torch.zeros(3), torch.tensor([1.0, 0.0, -1.0])):
     assert torch.allclose(right, enumerated, atol=1e-7)  # the formula and the sum over labels
     found = factor(logits)
     error = ((found - right).norm() / right.norm()).item()
-    print(f"logits {logits.tolist()}: trace of S {found.trace():.3g}, by hand {right.trace():.3g}; off by {error:.2g}")
+    traces = f"{found.trace():.3g}, by hand {right.trace():.3g}"
+    print(f"logits {logits.tolist()}: trace of S {traces}; S off by {error:.2g}")
 raise SystemExit(error < 1e-3)

@@ -1,9 +1,9 @@
 """EK-FAC of a layer that acts on T tokens: squares are taken token by token, and A is summed over them.
 
-One layer f = (w1, w2) x of a scalar x, on two tokens whose outputs are averaged, softmax, w = (1, 0). By hand, with one
-example of tokens x = 1 and x = -1, the averaged output is zero whatever w: the Fisher of w is zero. The
-gradient of the example is the sum over tokens of g a = (g/2)(1) + (g/2)(-1) = 0, and Lambda, its second
-moment, is zero as well (George et al. 2018, eq. 6).
+One layer f = (w1, w2) x of a scalar x, on two tokens whose outputs are averaged, softmax. By hand, with
+one example of tokens x = 1 and x = -1, the averaged output is zero whatever w: the Fisher of w is zero.
+The gradient of the example is the sum over tokens of g a = (g/2)(1) + (g/2)(-1) = 0, and Lambda, its
+second moment, is zero as well (George et al. 2018).
 """
 
 import torch
