@@ -131,9 +131,10 @@ class Ggn(_Operators):
         damped = G + (len(case.inputs) * damping) * identity
         if not self.converged:
             return CGInverseLinearOperator(damped)
-        steps = 2 * sum(p.numel() for p in params)  # in exact arithmetic half of them suffice
+        # In exact arithmetic P steps suffice; with rounding, badly conditioned problems take more.
+        steps = 10 * sum(p.numel() for p in params)
         return CGInverseLinearOperator(
-            damped, tolerance=1e-15, stop_updating_after=1e-16, max_iter=steps, eps=1e-300
+            damped, tolerance=1e-15, stop_updating_after=1e-15, max_iter=steps, eps=1e-300
         )
 
 
@@ -240,6 +241,13 @@ class KfacFactored(Kfac):
     )
     damping = "use_heuristic_damping"
     factors = Adapter.factors  # those of K-FAC
+
+    def solve(self, state: State, vectors: Array, damping: float) -> Array:
+        """As for K-FAC, where pi is defined."""
+        assert state.factors is not None
+        if not all(A.trace() > 0 and S.trace() > 0 for A, S in state.factors.values()):
+            raise Unsupported("pi is not defined where a factor vanishes")
+        return super().solve(state, vectors, damping)
 
 
 class KfacSampled(Kfac):
