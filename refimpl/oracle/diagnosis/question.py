@@ -104,7 +104,9 @@ class Question:
             raw: The stage's answer.
         """
         if self.stage == "factors":
-            return {f"{k} of {n}": m for n, pair in raw.items() for k, m in zip("AS", pair, strict=True)}
+            return {
+                f"{k} of {n}": m for n, pair in raw.items() for k, m in zip("AS", pair, strict=True)
+            }
         if self.stage == "eigenbasis":
             found: Arrays = {}
             for n, (w_A, Q_A, w_S, Q_S) in raw.items():
@@ -152,7 +154,7 @@ class Question:
         if ask is None:  # what is computed from given matrices alone: n u, or kappa u
             n = float(len(self.vectors)) if self.stage != "eigenbasis" else 100.0
             kappa = self._kappa() if self.stage == "solve" else 1.0
-            return {name: 30 * self.trial.unit * n * kappa for name in sizes}
+            return dict.fromkeys(sizes, 30 * self.trial.unit * n * kappa)
         scales = self.named(truth.scale(ask))
         summed = float(self.case.num_examples) ** 0.5
         return {

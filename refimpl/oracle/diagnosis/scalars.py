@@ -62,7 +62,10 @@ def _expressions(case: Case) -> list[tuple[str, float]]:
             (f"2/{name}{note}", 2 / v),
         ]  # fmt: skip
         if v > 1 and v == int(v):
-            found += [(f"{name}/({name}-1){note}", v / (v - 1)), (f"({name}-1)/{name}{note}", 1 - 1 / v)]
+            found += [
+                (f"{name}/({name}-1){note}", v / (v - 1)),
+                (f"({name}-1)/{name}{note}", 1 - 1 / v),
+            ]
     for (a, v), (b, w) in combinations(known.items(), 2):
         note = f" ({a} = {v:g}, {b} = {w:g})"
         found += [

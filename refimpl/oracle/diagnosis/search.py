@@ -4,7 +4,6 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,15 @@ INHERITS = {
     "eigenvalues": ("eigenvalues", "factors", "gradients"),
     "gauss_newton": ("gauss_newton", "factors", "gradients"),
     "solve": ("solve",),
-    "scores": ("scores", "solve", "eigenvalues", "eigenbasis", "factors", "gauss_newton", "gradients"),
+    "scores": (
+        "scores",
+        "solve",
+        "eigenvalues",
+        "eigenbasis",
+        "factors",
+        "gauss_newton",
+        "gradients",
+    ),
     "response": ("response", "gradients", "factors"),
 }
 LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
@@ -70,7 +77,8 @@ class Hypothesis:
     def sentence(self) -> str:
         """What is supposed."""
         said = [
-            f"{SAID[c]} (another convention than declared: {c[0]}={c[1]!r})" for c in self.conventions
+            f"{SAID[c]} (another convention than declared: {c[0]}={c[1]!r})"
+            for c in self.conventions
         ]
         said += [f"the matrix inverted is {self.curvature}'s"] if self.curvature else []
         return "; and ".join([*said, *(f.sentence for f in self.faults)])
@@ -96,7 +104,9 @@ class Hypothesis:
         given = question.trial.declaration
         both = {**given.conventions, **dict(self.conventions)}
         declaration = Declaration(
-            given.name, conventions=both, curvature=self.curvature or given.curvature  # type: ignore[arg-type]
+            given.name,
+            conventions=both,
+            curvature=self.curvature or given.curvature,  # type: ignore[arg-type]
         )
         pipeline = edited(Pipeline, *self.faults)(declaration)
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -192,24 +202,23 @@ def search(question: Question, suspects: Iterable[str], seconds: float) -> list[
     deadline = time.perf_counter() + seconds
     right = compared(question, question.right)
     assert right is not None
+    scaled: list[Finding] = []
     if len(right.factors) == len(question.answer):
-        if any(s != 1.0 for s in right.factors.values()):
-            return [_finding(question, Hypothesis(), right, right)]
-        return []
+        if all(s == 1.0 for s in right.factors.values()):
+            return []
+        scaled.append(_finding(question, Hypothesis(), right, right))
     suspects = tuple(suspects)
     singles = list(conventions_tried(question))
-    singles += [
-        Hypothesis((f,)) for stage in suspects for f in FAULTS if f.stage == stage
-    ]
+    singles += [Hypothesis((f,)) for stage in suspects for f in FAULTS if f.stage == stage]
     found, near = _tried(question, singles, right, deadline + 2 * seconds)
-    if not any(f.whole for f in found):
+    if not found and not scaled:
         near.sort(key=lambda pair: pair[0])
         likely = [h for _, h in near[:LIKELY]]
         others = likely + [h for h in singles if h.conventions or h.curvature]
         pairs = [a.joined(b) for i, a in enumerate(likely) for b in others[i + 1 :] if a != b]
         pairs += [b.joined(a) for i, a in enumerate(likely) for b in likely[i + 1 :]]
         found += _tried(question, pairs, right, deadline)[0]
-    return sorted(found, key=lambda f: (not f.whole, f.size))
+    return sorted(found + scaled, key=lambda f: f.size)
 
 
 def _tried(
@@ -257,12 +266,16 @@ def _finding(question: Question, h: Hypothesis, match: _Match, right: _Match) ->
     what = "answer" if len(mine) == len(names) else ", ".join(mine[:4])
     what += f" and {len(mine) - 4} more" if what != "answer" and len(mine) > 4 else ""
     if h.size:
-        parts.append(f"{h.sentence}: that reproduces your {what} to {max(match.error, 1e-17):.0e}")
+        parts.append(f"{h.sentence}: that reproduces your {what} {_digits(match.error)}")
     for factor, owners in _by_value(scaled, question).items():
         where = "" if len(owners) == len(names) else f" in {', '.join(owners[:4])}"
         parts.append(f"a factor of {factor}{where}")
     text = f"{question.stage}: " + "; besides, ".join(parts)
     return Finding(text, h if h.size else None, h.size + bool(scaled), True)
+
+
+def _digits(error: float) -> str:
+    return f"to {error:.0e}" if error else "bit for bit"
 
 
 def _by_value(scaled: dict[str, float], question: Question) -> dict[str, list[str]]:
@@ -271,12 +284,3 @@ def _by_value(scaled: dict[str, float], question: Question) -> dict[str, list[st
         text = named(factor, question.case, question.tolerances[name])
         found.setdefault(text, []).append(name)
     return found
-
-
-def declared(question: Question) -> dict[str, Any]:
-    """The conventions that the implementation declares.
-
-    Args:
-        question: The question.
-    """
-    return dict(question.trial.declaration.conventions)
