@@ -35,7 +35,7 @@ from validation.peers.models import (
     to_parameters,
 )
 
-__all__ = ["ADAPTERS", "Cg", "Direct", "DirectGaussNewton", "Ekfac", "Kfac"]
+__all__ = ["ADAPTERS", "Cg", "CgHessian", "Direct", "DirectGaussNewton", "Ekfac", "Kfac"]
 
 VERSION = version("pyDVL")
 
@@ -219,8 +219,18 @@ class DirectGaussNewton(_Composed):
     gradients = Adapter.gradients
 
 
+class CgHessian(_Composed):
+    """`CgInfluence` as it comes."""
+
+    declaration = Declaration(
+        "pyDVL CG, Hessian", VERSION, {"sign": "product"}, curvature="gauss_newton"
+    )
+    made = CgInfluence
+    gradients = Adapter.gradients
+
+
 class Cg(_Composed):
-    """`CgInfluence(second_order_mode=GAUSS_NEWTON)` as it comes."""
+    """`CgInfluence(second_order_mode=GAUSS_NEWTON)`."""
 
     declaration = Declaration(
         "pyDVL CG, Gauss-Newton",
@@ -237,4 +247,4 @@ def _single(array: Array) -> Tensor:
     return copy.deepcopy(torch.from_numpy(np.array(array))).float()
 
 
-ADAPTERS = (Kfac, Ekfac, Direct, DirectGaussNewton, Cg)
+ADAPTERS = (Kfac, Ekfac, Direct, DirectGaussNewton, CgHessian, Cg)
