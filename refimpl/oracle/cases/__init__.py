@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import (
@@ -16,7 +17,10 @@ from refimpl.oracle.cases import (
 )
 from refimpl.oracle.cases.draw import Draw
 
-__all__ = ["QUICK", "RECIPES", "cases", "quick"]
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+__all__ = ["QUICK", "RECIPES", "cases", "drawn", "quick"]
 
 RECIPES = {
     **mlps.CASES,
@@ -53,3 +57,14 @@ def cases() -> dict[str, Case]:
 def quick() -> dict[str, Case]:
     """The most telling ones."""
     return {id: cases()[id] for id in QUICK}
+
+
+def drawn(*, smooth: bool = False) -> "SearchStrategy[Case]":
+    """A hypothesis strategy of cases; hypothesis is needed here alone.
+
+    Args:
+        smooth: Whether activations must be differentiable everywhere.
+    """
+    from refimpl.oracle.cases.drawn import drawn as strategy
+
+    return strategy(smooth=smooth)

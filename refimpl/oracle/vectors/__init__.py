@@ -12,6 +12,7 @@ from refimpl.oracle.vectors.files import (
     BadVector as BadVector,
     Vector as Vector,
     export as export,
+    paths as paths,
     read as read,
     released as released,
     write as write,
