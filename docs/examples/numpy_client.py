@@ -175,9 +175,18 @@ def softmax(f: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True)
 
 
+def others(p: np.ndarray) -> np.ndarray:
+    """1 - p, summed from the other classes: for p close to 1 the difference would lose its digits."""
+    return p @ (1 - np.eye(p.shape[1]))
+
+
 def gradients(case: dict, f: np.ndarray, a: dict, B: dict, y: np.ndarray) -> dict:
     """Gradient of every example's loss, [N, O, I] by layer; p - e_y, or f - y, times the Jacobian."""
-    r = f - y if case["loss"]["kind"] == "squared_error" else softmax(f) - np.eye(f.shape[1])[y]
+    if case["loss"]["kind"] == "squared_error":
+        r = f - y
+    else:
+        p, own = softmax(f), np.eye(f.shape[1])[y]
+        r = p * (1 - own) - others(p) * own
     return {k: np.einsum("nc,nco,ni->noi", r, B[k], a[k]) for k in a}
 
 
@@ -187,7 +196,7 @@ def hessian(case: dict, f: np.ndarray) -> np.ndarray:
     if case["loss"]["kind"] == "squared_error":
         return np.broadcast_to(eye, (len(f), *eye.shape))
     p = softmax(f)
-    return p[:, :, None] * (eye - p[:, None, :])
+    return p[:, :, None] * (eye * others(p)[:, :, None] - (1 - eye) * p[:, None, :])
 
 
 def corrected(
