@@ -15,6 +15,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -96,12 +97,12 @@ def _turned(w: Array, Q: Array, random: np.random.RandomState) -> Array:
     return Q @ block_diag(*turns)
 
 
-def recorded() -> dict[str, dict[str, float]]:
+def recorded() -> dict[str, dict[str, Any]]:
     """Seed and smallest gap of every case, as `spectra.json` has them."""
     return json.loads(SPECTRA.read_text())
 
 
-def search(id: str, recipe: Recipe) -> dict[str, float]:
+def search(id: str, recipe: Recipe) -> dict[str, Any]:
     """The first seed with the gaps wanted, or that with the widest, and the smallest of them.
 
     Args:
@@ -143,13 +144,13 @@ def write(recipes: Mapping[str, Recipe]) -> None:
             SPECTRA.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def _still(case: Case, entry: Mapping[str, float]) -> bool:
+def _still(case: Case, entry: Mapping[str, Any]) -> bool:
     """Whether a case is certified, with the gap that was recorded."""
     gap = certified(case)
     return gap >= required_gap(case) and _plain({"seed": 0, "gap": gap})["gap"] == entry["gap"]
 
 
-def _plain(entry: Mapping[str, float]) -> dict[str, float | None]:
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Three digits of the gap; none where there is one eigenvalue at most."""
     gap = entry["gap"]
     return {"seed": entry["seed"], "gap": float(f"{gap:.2e}") if np.isfinite(gap) else None}
