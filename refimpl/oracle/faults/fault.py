@@ -1,5 +1,6 @@
 """Fault: a mistake that people make, as the edit of one method of the pipeline."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,9 +69,11 @@ def edited(base: type[Pipeline], *faults: Fault) -> type[Pipeline]:
 
 def _replaced(base: type[Pipeline], fault: Fault) -> Callable[..., Any]:
     right = getattr(base, fault.method)
+    signature = inspect.signature(getattr(Pipeline, fault.method))
 
-    def method(self: Pipeline, *args: Any) -> Any:
-        return fault.edit(partial(right, self), self, *args)
+    def method(self: Pipeline, *args: Any, **named: Any) -> Any:
+        _, *places = signature.bind(self, *args, **named).args
+        return fault.edit(partial(right, self), self, *places)
 
     return method
 
