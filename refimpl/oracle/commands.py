@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from refimpl.loading import NotLoaded
-from refimpl.oracle import deviations as declared, page
+from refimpl.oracle import cases as known_cases, deviations as declared, page
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases as all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.explain import explained, listed
 from refimpl.oracle.opening import opened
-from refimpl.oracle.outcomes import Selection
+from refimpl.oracle.outcomes import DRAWN, DRAWS, QUICK_DRAWS, Selection
 from refimpl.oracle.program import NotStarted, Program
 from refimpl.oracle.runner import run
 from refimpl.oracle.session import InProcess
@@ -31,6 +31,7 @@ from refimpl.oracle.terminal import show
 from refimpl.oracle.verdicts import Outcome
 
 __all__ = ["check", "explain", "smoke"]
+
 
 Adapter = Annotated[str | None, typer.Argument(metavar="MODULE:CLASS", show_default=False)]
 Exec = Annotated[
@@ -67,7 +68,7 @@ def selected(quick: bool, case: str, stage: str, check: str) -> tuple[dict[str, 
         n: c for n, c in (quick_cases if quick else all_cases)().items() if fnmatchcase(n, case)
     }
     checks = [c for c in CHECKS if fnmatchcase(c.stage, stage) and fnmatchcase(c.slug, check)]
-    if not cases:
+    if not cases and not fnmatchcase(DRAWN, case):
         raise typer.BadParameter(f"no case matches {case!r}; there are {', '.join(all_cases())}")
     if not checks:
         raise typer.BadParameter(
@@ -98,6 +99,10 @@ def check(
     case: Annotated[str, typer.Option(metavar="GLOB", help="Only these cases.")] = "*",
     stage: Annotated[str, typer.Option(metavar="GLOB", help="Only these stages.")] = "*",
     check: Annotated[str, typer.Option("--check", metavar="GLOB", help="Only these.")] = "*",
+    draws: Annotated[
+        int | None,
+        typer.Option(min=0, help="Cases that hypothesis draws besides.", show_default=False),
+    ] = None,
     deviations: Annotated[
         Path | None, typer.Option(help="What is declared to deviate.", show_default=False)
     ] = None,
@@ -126,10 +131,18 @@ def check(
     """Is this implementation right? Ends with 0 if nothing is wrong, 1 if something is."""
     known = _deviations(deviations)
     cases, checks = selected(quick, case, stage, check)
-    everything = (case, stage, check) == ("*", "*", "*")
+    if draws is None or not hasattr(known_cases, "drawn"):
+        draws = (
+            0
+            if not hasattr(known_cases, "drawn")
+            else (QUICK_DRAWS if quick else DRAWS)
+            if fnmatchcase(DRAWN, case)
+            else 0
+        )
+    everything = (case, stage, check) == ("*", "*", "*") and draws > 0
     selection: Selection = "part" if not everything else "quick" if quick else "all"
     session = _opened(adapter, program, timeout, in_process)
-    count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases))
+    count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases) + bool(draws))
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with workers(count) as pool, Progress(*columns, console=console, transient=True) as bar:
@@ -140,7 +153,7 @@ def check(
 
         report = run(
             session, cases, checks, deviations=known, progress=advance, executor=pool,
-            selection=selection,
+            selection=selection, draws=draws,
         )  # fmt: skip
     session.close()
     show(report, Console())

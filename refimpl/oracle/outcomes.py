@@ -9,10 +9,12 @@ from typing import Any, Literal
 from refimpl.oracle.adapter import STAGES, Declaration
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["Footer", "Report", "Selection", "Status"]
+__all__ = ["DRAWN", "DRAWS", "QUICK_DRAWS", "Footer", "Report", "Selection", "Status"]
 
 # "all": every case and check; "quick": the quick cases; "part": what the command line picked.
 Selection = Literal["all", "quick", "part"]
+DRAWN = "drawn"  # what stands for the id of drawn cases, all together
+DRAWS, QUICK_DRAWS = 20, 5  # how many they are
 BAD = (Verdict.FAIL, Verdict.ERROR, Verdict.STALE)
 
 

@@ -1,18 +1,21 @@
 """Checks as pytest items, for pytest_refimpl: `case::stage::check::mode`, judged by the same runner."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from refimpl.oracle import cases as known_cases
+from refimpl.oracle.asking import Questions, ask, explanation
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases, quick
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.deviations import BadDeviations, Deviation, find, read
+from refimpl.oracle.deviations import BadDeviations, find, read
 from refimpl.oracle.opening import opened
+from refimpl.oracle.outcomes import DRAWN, DRAWS, QUICK_DRAWS
 from refimpl.oracle.program import NotStarted, Program
-from refimpl.oracle.runner import ask, explanation
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Mode, Session, Trial
 from refimpl.oracle.verdicts import Outcome, Verdict
@@ -61,12 +64,32 @@ class Items:
         self.session.close()
 
     def _items(self, session: pytest.Session) -> Iterator[pytest.Item]:
+        own = tuple((c, m) for c in CHECKS if c.stage in self.stages for m in c.modes)
         for case in (quick if self.quick else cases)().values():
             shared = _OneCase(self.session, case)
-            for check in CHECKS:
-                if check.stage in self.stages:
-                    for mode in check.modes:
-                        yield _item(session, shared, check, mode, self.deviations)
+            yield from (self._item(session, case.id, shared, c, m) for c, m in own)
+        if hasattr(known_cases, "drawn"):
+            own = tuple((c, m) for c, m in own if c.family == "stages")
+            drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, own)
+            yield from (self._item(session, DRAWN, drawn, c, m) for c, m in own)
+
+    def _item(
+        self,
+        session: pytest.Session,
+        case: str,
+        shared: "_OneCase | _Drawn",
+        check: Check,
+        mode: Mode,
+    ) -> pytest.Item:
+        name = f"{case}::{check.stage}::{check.slug}::{mode}"
+        item: CheckItem = CheckItem.from_parent(session, name=name, nodeid=name)
+        item.shared, item.check, item.mode = shared, check, mode
+        deviation = find(name, self.deviations)
+        if deviation is not None:
+            kind = Wrong if deviation.verdict == "fail" else NoAnswer
+            reason = f"{deviation.reason} ({deviation.link})"
+            item.add_marker(pytest.mark.xfail(reason=reason, raises=kind, strict=True))
+        return item
 
 
 class _OneCase:
@@ -78,31 +101,54 @@ class _OneCase:
         self.session, self.case = session, case
         self.trial: Trial | None = None
 
-    def started(self) -> Trial:
+    def outcome(self, check: Check, mode: Mode) -> Outcome | None:
         if _OneCase.latest is not None and _OneCase.latest is not self:
             _OneCase.latest.trial = None  # its answers and truths are no longer needed
         _OneCase.latest = self
         if self.trial is None:
             self.trial = Trial(self.session, self.case)
-        return self.trial
+        return ask(self.trial, check, mode)
+
+    def explanation(self, check: Check, mode: Mode) -> tuple[str, ...]:
+        assert self.trial is not None
+        return explanation(self.trial, check, mode)
+
+
+class _Drawn:
+    """The search that the items of drawn cases share; made when the first of them runs."""
+
+    def __init__(self, session: Session, draws: int, questions: Questions) -> None:
+        self.session, self.draws, self.questions = session, draws, questions
+
+    @cached_property
+    def outcomes(self) -> dict[tuple[str, str], Outcome]:
+        from refimpl.oracle.drawn import differential
+
+        found = differential(self.session, self.draws, self.questions)
+        return {(o.check, o.mode): o for o in found}
+
+    def outcome(self, check: Check, mode: Mode) -> Outcome | None:
+        return self.outcomes.get((check.slug, mode))
+
+    def explanation(self, check: Check, mode: Mode) -> tuple[str, ...]:
+        return ()
 
 
 class CheckItem(pytest.Item):
-    """One check on one case."""
+    """One check on one case, or on all drawn ones."""
 
-    shared: _OneCase
+    shared: _OneCase | _Drawn
     check: Check
     mode: Mode
 
     def runtest(self) -> None:
         """Ask, and record the ratio as a property."""
-        trial = self.shared.started()
-        outcome = ask(trial, self.check, self.mode)
+        outcome = self.shared.outcome(self.check, self.mode)
         if outcome is None:
             pytest.skip("does not apply to this case or these conventions")
         self.user_properties += [("verdict", str(outcome.verdict)), ("ratio", outcome.ratio)]
         if outcome.verdict is Verdict.FAIL:
-            raise Wrong(self._told(outcome, explanation(trial, self.check, self.mode)))
+            raise Wrong(self._told(outcome, self.shared.explanation(self.check, self.mode)))
         if outcome.verdict is Verdict.ERROR:
             raise NoAnswer(self._told(outcome, ()))
         if outcome.verdict is not Verdict.PASS:
@@ -122,18 +168,3 @@ class CheckItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where it stands in pytest's output."""
         return self.path, None, self.name
-
-
-def _item(
-    session: pytest.Session, shared: _OneCase, check: Check, mode: Mode,
-    deviations: tuple[Deviation, ...],
-) -> CheckItem:  # fmt: skip
-    name = f"{shared.case.id}::{check.stage}::{check.slug}::{mode}"
-    item: CheckItem = CheckItem.from_parent(session, name=name, nodeid=name)
-    item.shared, item.check, item.mode = shared, check, mode
-    deviation = find(name, deviations)
-    if deviation is not None:
-        kind = Wrong if deviation.verdict == "fail" else NoAnswer
-        reason = f"{deviation.reason} ({deviation.link})"
-        item.add_marker(pytest.mark.xfail(reason=reason, raises=kind, strict=True))
-    return item

@@ -1,28 +1,27 @@
 """Every check on every case, in this process or in several, as a Report."""
 
-import importlib.util
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 import refimpl
 from refimpl.oracle.adapter import STAGES
+from refimpl.oracle.asking import Questions, asked, explanation
 from refimpl.oracle.case import Case
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.deviations import Deviation, declared
-from refimpl.oracle.judge import judge
-from refimpl.oracle.outcomes import Report, Selection
+from refimpl.oracle.outcomes import DRAWN, Report, Selection
 from refimpl.oracle.trial import Mode, Session, Trial
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["Progress", "ask", "explanation", "run"]
+__all__ = ["Progress", "run"]
 
 # (questions answered so far, of how many, the outcomes that are new)
 Progress = Callable[[int, int, Sequence[Outcome]], None]
@@ -30,7 +29,7 @@ DIAGNOSED = 2  # fails of a stage that are explained: an explanation takes many 
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Answer:
     """What became of one case: outcomes, and how many questions did not apply."""
 
     outcomes: tuple[Outcome, ...]
@@ -47,6 +46,7 @@ def run(
     progress: Progress | None = None,
     executor: Executor | None = None,
     selection: Selection = "part",
+    draws: int = 0,
 ) -> Report:
     """Judge an implementation.
 
@@ -60,21 +60,27 @@ def run(
         executor: Where cases are run, each as one task; default: here, one after the other. The
             session is pickled to it, and checks travel by their slug.
         selection: What the cases and checks are, for the report.
+        draws: Cases that hypothesis draws besides, for the checks of stages against the reference.
     """
     started = time.perf_counter()
     described = session.described
-    asked = [c for c in checks if c.stage in described.stages]
-    each = sum(len(c.modes) for c in checks)
-    absent = each - sum(len(c.modes) for c in asked)
-    todo = [
-        (_judged, case, tuple((c, m) for c in asked for m in c.modes)) for case in cases.values()
-    ]
-    found: dict[str, _Asked] = {}
-    for case, answer in _each(session, todo, executor):
-        found[case.id] = answer
+    questions = tuple((c, m) for c in checks for m in c.modes)
+    own = tuple((c, m) for c, m in questions if c.stage in described.stages)
+    tasks = [_Task(_judged, name, case, own) for name, case in cases.items()]
+    planned = len(cases) * len(questions)
+    absent = len(cases) * (len(questions) - len(own))
+    if draws:
+        on_drawn = tuple((c, m) for c, m in questions if c.family == "stages")
+        of_own = tuple((c, m) for c, m in on_drawn if c.stage in described.stages)
+        tasks.insert(0, _Task(_differential, DRAWN, draws, of_own))  # the longest: first
+        planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(of_own)
+    found: dict[str, _Answer] = {}
+    for task, answer in _each(session, tasks, executor):
+        found[task.name] = answer
         if progress is not None:
-            progress(len(found) * each, len(cases) * each, answer.outcomes)
-    outcomes = [o for name in cases for o in found[name].outcomes]
+            done = sum(len(a.outcomes) + a.inapplicable for a in found.values())
+            progress(done, planned - absent, answer.outcomes)
+    outcomes = [o for name in (*cases, DRAWN) if name in found for o in found[name].outcomes]
     if diagnose:
         outcomes = _explained(session, cases, checks, outcomes, executor)
     provenance = {
@@ -89,71 +95,65 @@ def run(
         stages=described.stages,
         outcomes=tuple(declared(o, deviations) for o in outcomes),
         selection=selection,
-        planned=each * len(cases),
-        absent=absent * len(cases),
+        planned=planned,
+        absent=absent,
         inapplicable=sum(a.inapplicable for a in found.values()),
         provenance=provenance,
         notices=_notices(deviations, outcomes),
     )
 
 
-Questions = tuple[tuple[Check, Mode], ...]
-Work = Callable[[Session, Case, Questions], Any]
+@dataclass(frozen=True)
+class _Task:
+    """What an executor carries: a function of this module, and what it is about."""
+
+    work: Callable[[Session, Any, Questions], Any]
+    name: str
+    about: Case | int
+    questions: Questions
 
 
 def _each(
-    session: Session, todo: Sequence[tuple[Work, Case, Questions]], executor: Executor | None
-) -> Iterable[tuple[Case, Any]]:
+    session: Session, tasks: Sequence[_Task], executor: Executor | None
+) -> Iterable[tuple[_Task, Any]]:
     """Results as they come."""
     if executor is None:
-        for work, case, questions in todo:
-            yield case, work(session, case, questions)
+        for task in tasks:
+            yield task, task.work(session, task.about, task.questions)
         return
-    futures: dict[Future[Any], Case] = {}
-    for work, case, questions in todo:
-        slugs = tuple((check.slug, mode) for check, mode in questions)
-        # `but` leaves behind what the case has cached.
-        futures[executor.submit(_elsewhere, work, session, case.but(), slugs)] = case
+    futures: dict[Future[Any], _Task] = {}
+    for task in tasks:
+        slugs = tuple((check.slug, mode) for check, mode in task.questions)
+        futures[executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)] = task
     for future in as_completed(futures):
         yield futures[future], future.result()
 
 
 def _elsewhere(
-    work: Work, session: Session, case: Case, slugs: tuple[tuple[str, Mode], ...]
+    work: Callable[[Session, Any, Questions], Any],
+    session: Session,
+    about: Case | int,
+    slugs: tuple[tuple[str, Mode], ...],
 ) -> Any:
     known = {check.slug: check for check in CHECKS}
-    # `but` again, so that the arrays are read-only here, too.
-    return work(session, case.but(), tuple((known[slug], mode) for slug, mode in slugs))
+    return work(session, _bare(about), tuple((known[slug], mode) for slug, mode in slugs))
 
 
-def _judged(session: Session, case: Case, questions: Questions) -> _Asked:
-    trial = Trial(session, case)
-    outcomes: list[Outcome] = []
-    for check, mode in sorted(questions, key=lambda q: STAGES.index(q[0].stage)):
-        outcome = ask(trial, check, mode)
-        if outcome is not None:
-            outcomes.append(outcome)
-    return _Asked(tuple(outcomes), len(questions) - len(outcomes))
+def _bare(about: Case | int) -> Case | int:
+    """A case without what it has cached, and with arrays that are read-only also after a journey."""
+    return about.but() if isinstance(about, Case) else about
 
 
-def ask(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
-    """The outcome of a check; None where it does not apply.
+def _judged(session: Session, case: Case, questions: Questions) -> _Answer:
+    outcomes = asked(session, case, questions)
+    return _Answer(outcomes, len(questions) - len(outcomes))
 
-    Args:
-        trial: The implementation on a case.
-        check: The check.
-        mode: One of its modes.
-    """
-    try:
-        return judge(trial, check, mode) if check.applies(trial) else None
-    except Exception as error:  # an answer so odd that the check itself broke: no reason to end
-        detail = (
-            f"the check broke on this answer ({type(error).__name__}: {error}): please report it"
-        )
-        return Outcome(
-            trial.case.id, check.stage, check.slug, check.family, mode, Verdict.ERROR,
-            threshold=check.threshold, detail=detail,
-        )  # fmt: skip
+
+def _differential(session: Session, draws: int, questions: Questions) -> _Answer:
+    from refimpl.oracle.drawn import differential  # hypothesis is imported only where it is needed
+
+    outcomes = differential(session, draws, questions)
+    return _Answer(outcomes, len(questions) - len(outcomes))
 
 
 def _explained(
@@ -168,17 +168,22 @@ def _explained(
     picked: list[Outcome] = []
     for stage in STAGES:
         fails = [o for o in outcomes if o.stage == stage and o.verdict is Verdict.FAIL]
+        fails = [o for o in fails if o.case in cases]
         fails.sort(key=lambda o: (o.mode != "isolated", cases[o.case].num_parameters))
         picked += list({o.case: o for o in reversed(fails)}.values())[::-1][:DIAGNOSED]
-    by_case = {name: [o for o in picked if o.case == name] for name in {o.case for o in picked}}
-    todo: list[tuple[Work, Case, Questions]] = [
-        (_diagnosed, cases[name], tuple((known[o.check], o.mode) for o in own))  # type: ignore[misc]
-        for name, own in by_case.items()
+    tasks = [
+        _Task(_diagnosed, name, cases[name], tuple((known[o.check], _mode(o)) for o in own))
+        for name in cases
+        if (own := [o for o in picked if o.case == name])
     ]
     said: dict[str, tuple[str, ...]] = {}
-    for _, answer in _each(session, todo, executor):
+    for _, answer in _each(session, tasks, executor):
         said |= answer
     return [replace(o, diagnosis=said[o.id]) if o.id in said else o for o in outcomes]
+
+
+def _mode(outcome: Outcome) -> Mode:
+    return cast("Mode", outcome.mode)
 
 
 def _diagnosed(session: Session, case: Case, questions: Questions) -> dict[str, tuple[str, ...]]:
@@ -187,21 +192,6 @@ def _diagnosed(session: Session, case: Case, questions: Questions) -> dict[str, 
         f"{case.id}::{check.stage}::{check.slug}::{mode}": explanation(trial, check, mode)
         for check, mode in questions
     }
-
-
-def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
-    """What would explain a fail, likeliest first.
-
-    Args:
-        trial: The implementation on the case.
-        check: The check that failed.
-        mode: In which mode.
-    """
-    if importlib.util.find_spec("refimpl.oracle.diagnosis") is None:
-        return ()
-    from refimpl.oracle.diagnosis import diagnose
-
-    return diagnose(trial, check, mode)
 
 
 def _notices(deviations: Sequence[Deviation], outcomes: Sequence[Outcome]) -> tuple[str, ...]:
