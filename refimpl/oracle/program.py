@@ -15,12 +15,12 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from refimpl.oracle.adapter import STAGES, Unsupported
 from refimpl.oracle.case import Case
@@ -240,10 +240,12 @@ def _short(text: str) -> str:
     return repr(text if len(text) < 100 else text[:97] + "...")
 
 
-def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
+def _read(stream: Iterable[str], lines: "queue.Queue[str | None]") -> None:
+    try:
+        for line in stream:
+            lines.put(line)
+    finally:
+        lines.put(None)
 
 
 def _end(running: "subprocess.Popen[str]") -> None:
