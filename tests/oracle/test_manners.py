@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from oracle import fakes
 
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases
@@ -22,15 +23,18 @@ def two() -> dict[str, Case]:
     return dict(list(cases().items())[:2])
 
 
-def session(name: str, timeout: float = 60.0) -> Program:
+def session(name: str, timeout: float = 60.0) -> Program | InProcess:
+    """In a process of its own, if its manners call for one; that start takes seconds."""
+    if name not in ("Honest", "Noisy", "Raises", "Hang", "Ends", "Segfault"):
+        return InProcess(getattr(fakes, name)())
     command = (sys.executable, "-m", "refimpl.oracle.serve", f"{FAKES}:{name}")
     return Program(command, name, timeout)
 
 
 def judged(name: str, timeout: float = 60.0) -> Report:
-    program = session(name, timeout)
-    report = run(program, two(), ASKED, diagnose=False)
-    program.close()
+    asked = session(name, timeout)
+    report = run(asked, two(), ASKED, diagnose=False)
+    asked.close()
     assert report.footer.adds_up
     # The stage that the fake leaves alone is judged as if nothing had happened.
     assert {o.verdict for o in report.of("factors")} == {Verdict.PASS}
@@ -64,18 +68,15 @@ def test_manners_get_their_verdict(name: str, verdict: Verdict, said: str) -> No
 
 
 def test_one_that_hangs_is_killed_and_not_asked_again() -> None:
-    first, second = judged("Hang", timeout=15.0).of("gradients")
+    first, second = judged("Hang", timeout=30.0).of("gradients")
     assert first.verdict is second.verdict is Verdict.ERROR
-    assert "no answer within 15 s and was killed" in first.detail
-    assert second.detail.startswith("gradients not asked again") or "not asked" in second.detail
+    assert "no answer within 30 s and was killed" in first.detail
+    assert second.detail.startswith("not asked again: earlier, gradients gave no answer")
 
 
-@pytest.mark.parametrize("name", ["Honest", "Zero", "NotANumber", "Raises", "WrongShape", "Spoils"])
-def test_in_this_process_the_verdicts_are_the_same(name: str) -> None:
-    import fakes
+def test_a_process_changes_no_digit() -> None:
+    def ratios(report: Report) -> list[tuple[str, float | None]]:
+        return [(o.id, o.ratio) for o in report.outcomes]
 
-    def verdicts(report: Report) -> list[tuple[str, Verdict, float | None]]:
-        return [(o.id, o.verdict, o.ratio) for o in report.outcomes]
-
-    here = run(InProcess(getattr(fakes, name)()), two(), ASKED, diagnose=False)
-    assert verdicts(here) == verdicts(judged(name))
+    here = run(InProcess(fakes.Honest()), two(), ASKED, diagnose=False)
+    assert ratios(here) == ratios(judged("Honest"))
