@@ -23,17 +23,18 @@ def main() -> None:
 
 def _add_oracle() -> None:
     try:
-        from refimpl.oracle import commands
+        from refimpl.oracle import commands, commands_faults
     except ImportError as error:
         missing = f"needs `pip install 'refimpl[oracle]'` ({error})"
 
         def refuse() -> None:
             raise typer.BadParameter(missing)
 
-        for name in ("check", "smoke", "explain"):
+        for name in ("check", "smoke", "explain", "faults"):
             app.command(name)(refuse)
         return
-    for command in (commands.check, commands.smoke, commands.explain):
+    oracle = (commands.check, commands.smoke, commands.explain, commands_faults.faults)
+    for command in oracle:
         app.command()(command)
 
 
