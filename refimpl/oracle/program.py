@@ -224,7 +224,7 @@ class Program:
     def _last_words(self) -> str:
         assert self._running is not None
         code = self._running.wait()
-        self._running = None
+        self._kill()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         log = (self._folder / "stderr.log").read_text(errors="replace").strip()[-2000:]
         said = log.splitlines()[-1:] if log else []
