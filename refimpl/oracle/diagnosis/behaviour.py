@@ -28,13 +28,13 @@ def behaving(trial: Trial, check: Check, mode: Mode, seconds: float) -> list[Fin
         mode: In this mode.
         seconds: After which no further fault is tried.
     """
-    deadline = time.perf_counter() + seconds
+    deadline = time.process_time() + seconds
     ratio = float(check.measure(trial, mode))
     order = ("state", "randomness", "coverage")
     likely = sorted(FAULTS, key=lambda f: (f.bug_type not in order, f.stage != check.stage))
     found: list[Finding] = []
     for fault in likely:
-        if time.perf_counter() > deadline:
+        if time.process_time() > deadline:
             break
         other = _ratio(fault, trial, check, mode)
         if other is not None and abs(other - ratio) <= SAME * abs(ratio):
