@@ -91,3 +91,31 @@ def bench(session: nox.Session) -> None:
     # They ask for torchvision, whose wheel does not fit the CPU's torch; neither library imports it.
     session.run("pip", "uninstall", "-y", "torchvision", "torchaudio")
     session.run("python", "-m", "validation", "bench", *session.posargs)
+
+
+# By the name of the adapter's file: what pip installs. validation/peers/session.py has them, too.
+PEERS = {
+    "kronfluence": "kronfluence",
+    "curvlinops": "curvlinops-for-pytorch",
+    "dattri": "dattri",
+    "pydvl": "pyDVL[influence]",
+}
+
+
+@nox.session
+@nox.parametrize("library", list(PEERS), ids=list(PEERS))
+def peers(session: nox.Session, library: str) -> None:
+    """Published libraries judged, each in its own environment: all, or `nox -s "peers(dattri)"`."""
+    # Of the constraints torch's alone: pyDVL needs an older numpy. It is named at every install, so
+    # that nothing replaces it by a build of several gigabytes.
+    with open("constraints.txt", encoding="utf-8") as file:
+        torch = next(line.strip() for line in file if line.startswith("torch=="))
+    session.install(torch, "jinja2", "-e", ".")
+    session.install(torch, PEERS[library])
+    # Some pull these in; they do not import them, and these wheels break on the CPU's torch.
+    session.run("pip", "uninstall", "--yes", "--quiet", "torchvision", "torchaudio")
+    out = f"reports/peers/sessions/{library}.json"
+    session.run(
+        "python", "-m", "validation.peers.session", library, out, *session.posargs, env=ONE_THREAD
+    )
+    session.run("python", "-m", "validation.peers.report", "reports/peers")

@@ -1,8 +1,5 @@
 """Command line: refimpl ladder MODULE:FUNCTION."""
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +8,10 @@ import typer
 from rich.console import Console
 
 from refimpl.ladder import DAMPINGS, ladder as climb
+from refimpl.loading import NotLoaded, load
 from refimpl.problem import Problem
 
-__all__ = ["app", "load", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -21,6 +19,26 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 @app.callback()
 def main() -> None:
     """The reference that influence-function implementations are judged by."""
+
+
+def _add_oracle() -> None:
+    try:
+        from refimpl.oracle import commands, commands_faults
+    except ImportError as error:
+        missing = f"needs `pip install 'refimpl[oracle]'` ({error})"
+
+        def refuse() -> None:
+            raise typer.BadParameter(missing)
+
+        for name in ("check", "smoke", "explain", "faults"):
+            app.command(name)(refuse)
+        return
+    oracle = (commands.check, commands.smoke, commands.explain, commands_faults.faults)
+    for command in oracle:
+        app.command()(command)
+
+
+_add_oracle()
 
 
 @app.command()
@@ -49,7 +67,7 @@ def ladder(
         from refimpl import report
     except ImportError as error:
         raise typer.BadParameter(f"pages need `pip install 'refimpl[report]'` ({error})") from None
-    problem, inputs, targets = _setting(load(make), make)
+    problem, inputs, targets = _setting(_loaded(make), make)
     console = Console(stderr=True)
     try:
         with console.status("starting") as status:
@@ -69,43 +87,11 @@ def ladder(
     print(f"report: {report.write(results, out)}")  # type: ignore[arg-type]
 
 
-def load(name: str) -> Callable[[], Any]:
-    """The object that "module:name" or "path/to/file.py:name" means; the working folder is searched.
-
-    Args:
-        name: Where, and what.
-
-    Raises:
-        BadParameter: There is none.
-    """
-    module, _, attribute = name.rpartition(":")
-    if not module or not attribute:
-        raise typer.BadParameter(f"expected MODULE:FUNCTION or FILE.py:FUNCTION, got {name!r}")
+def _loaded(name: str) -> Callable[[], Any]:
     try:
-        loaded = _file(Path(module)) if module.endswith(".py") else _module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # an import inside the user's module: theirs to see in full
-        raise typer.BadParameter(f"there is no module {module!r} here ({Path.cwd()})") from None
-    if not hasattr(loaded, attribute):
-        raise typer.BadParameter(f"{module} has no {attribute!r}")
-    return getattr(loaded, attribute)
-
-
-def _module(name: str) -> Any:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    return importlib.import_module(name)
-
-
-def _file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.exists() or spec is None or spec.loader is None:
-        raise typer.BadParameter(f"there is no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+        return load(name, "FUNCTION")
+    except NotLoaded as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _setting(make: Callable[[], Any], name: str) -> tuple[Problem, Any, Any]:

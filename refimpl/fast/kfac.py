@@ -46,7 +46,7 @@ def kronecker_factors(
         for name, g in sweep.gradients.items():
             a, counted = sweep.inputs[name], sweep.counted[name]
             if weight_sharing == "reduce":
-                a, counted = _mean_row(a, counted)
+                a, counted = mean_row(a, counted)
                 g = g.sum(dim=2, keepdim=True)
             if sweep.first:
                 kept = a[counted]
@@ -60,7 +60,7 @@ def kronecker_factors(
     }
 
 
-def _mean_row(
+def mean_row(
     a: Float[Tensor, "N R I"], counted: Bool[Tensor, "N R"]
 ) -> tuple[Float[Tensor, "N 1 I"], Bool[Tensor, "N 1"]]:
     """Each example's mean over its counted positions; an example without any does not count."""

@@ -10,10 +10,11 @@ examples and never tokens: where tokens mix, the gradient at a position depends 
 from dataclasses import dataclass
 
 import torch
-from sampling.bands import bernstein, laurent_massart
+from sampling.bands import SHARE
 from torch import Tensor, nn
 
 import refimpl as ri
+from refimpl.oracle.bands import bernstein, laurent_massart
 
 
 def omega(problem: ri.Problem) -> Tensor:
@@ -61,8 +62,8 @@ class Moments:
     def band(self, count: int) -> Tensor:
         """How far the mean over `count` units may lie from the truth [Q]."""
         if self.gaussian:
-            return laurent_massart(self.variance / 2, self.scale, count)
-        return bernstein(self.variance, self.scale, count)
+            return laurent_massart(self.variance / 2, self.scale, count, SHARE)
+        return bernstein(self.variance, self.scale, count, SHARE)
 
 
 def moments(problem: ri.Problem, forms: Tensor) -> Moments:

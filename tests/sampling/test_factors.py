@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 from evidence import within
-from sampling.bands import decide, smallest_seen
+from sampling.bands import decide
 from sampling.labels import (
     Moments,
     forms_of_eigenvalues,
@@ -20,6 +20,7 @@ from torch import Tensor
 import refimpl as ri
 from refimpl.capture import label_draws
 from refimpl.fast.ekfac import corrected_eigenvalues
+from refimpl.oracle.bands import smallest_seen
 
 EXAMPLES, UNITS = 100, 2048  # different examples, and labels drawn for each of them
 # 8 entries of Lambda and, last, one of the bias column

@@ -1,0 +1,70 @@
+"""Every case, by id: hostile by construction, small, and certified (see `spectrum`)."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from refimpl.oracle.case import Case
+from refimpl.oracle.cases import (
+    convolutions,
+    extremes,
+    losses,
+    mlps,
+    shared,
+    tokens,
+    transformers,
+)
+from refimpl.oracle.cases.draw import Draw
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+__all__ = ["QUICK", "RECIPES", "cases", "drawn", "quick"]
+
+RECIPES = {
+    **mlps.CASES,
+    **tokens.CASES,
+    **losses.CASES,
+    **convolutions.CASES,
+    **shared.CASES,
+    **transformers.CASES,
+    **extremes.CASES,
+}
+
+# The most telling ones, each with flags that the others lack.
+QUICK = (
+    "mlp/tanh-square",
+    "tokens/hostile-padding",
+    "tokens/pooled",
+    "tokens/square-no-bias",
+    "losses/squared-error",
+    "losses/smoothing-and-weights",
+    "convolution/oblong",
+    "shared/tied-tokens",
+    "transformer/language-model",
+    "conditioning/tiny-damping",
+)
+
+
+@cache
+def cases() -> dict[str, Case]:
+    """All cases, in the order of the report."""
+    spectra = json.loads(files(__name__).joinpath("spectra.json").read_text())
+    return {id: recipe(Draw(id, spectra[id]["seed"])) for id, recipe in RECIPES.items()}
+
+
+def quick() -> dict[str, Case]:
+    """The most telling ones."""
+    return {id: cases()[id] for id in QUICK}
+
+
+def drawn(*, smooth: bool = False) -> "SearchStrategy[Case]":
+    """A hypothesis strategy of cases; hypothesis is needed here alone.
+
+    Args:
+        smooth: Whether activations must be differentiable everywhere.
+    """
+    from refimpl.oracle.cases.drawn import drawn as strategy
+
+    return strategy(smooth=smooth)

@@ -1,0 +1,170 @@
+"""Draw: random weights and data of a case, from its name and a seed.
+
+Numbers are multiples of 1/1024: float32 holds them, and sums of a few, without rounding, and they are
+the same on every machine (RandomState's streams are frozen).
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.case import Array, Case, LossSpec
+from refimpl.oracle.network import LayerSpec, linear_names
+
+__all__ = ["FLATTEN", "GELU", "IGNORED", "MIX", "RELU", "SOFTPLUS", "TANH", "Draw", "pool"]
+
+TANH, RELU, GELU, SOFTPLUS = ({"op": op} for op in ("tanh", "relu", "gelu", "softplus"))
+MIX, FLATTEN = {"op": "mix"}, {"op": "flatten"}
+IGNORED = -100
+GRID = 1024.0
+CROSS_ENTROPY = LossSpec("cross_entropy")
+
+
+def pool(*axes: int) -> LayerSpec:
+    """A mean over axes."""
+    return {"op": "pool", "axes": list(axes)}
+
+
+class Draw:
+    """Random layers and data; every layer that is made leaves its parameters in `parameters`.
+
+    Args:
+        id: The case's id.
+        seed: A case's name and seed fix its numbers.
+    """
+
+    def __init__(self, id: str, seed: int) -> None:
+        self.id = id
+        self.random = np.random.RandomState([zlib.crc32(id.encode()), seed])
+        self.parameters: dict[str, Array] = {}
+
+    def normal(self, *shape: int, mean: float = 0.0, scale: float = 1.0) -> Array:
+        """Normal numbers, rounded to the grid.
+
+        Args:
+            *shape: Of the array.
+            mean: Their mean.
+            scale: Their standard deviation.
+        """
+        return on_grid(mean + scale * self.random.standard_normal(shape))
+
+    def classes(self, count: int, *shape: int) -> Array:
+        """Labels, every class as likely.
+
+        Args:
+            count: Number of classes.
+            *shape: Of the array.
+        """
+        return self.random.randint(count, size=shape).astype(np.int64)
+
+    def linear(
+        self, name: str, inputs: int, outputs: int, *, bias: bool = True, scale: float = 1.0
+    ) -> LayerSpec:
+        """A linear layer with weights of variance scale^2 / inputs.
+
+        Args:
+            name: Its name.
+            inputs: Fan-in.
+            outputs: Fan-out.
+            bias: Whether there is one.
+            scale: See above.
+        """
+        self._fill(name, (outputs, inputs), scale / inputs**0.5, bias)
+        return {"op": "linear", "name": name, "bias": bias}
+
+    def conv2d(
+        self, name: str, shape: tuple[int, int, int, int], *, bias: bool = True, **options: Any
+    ) -> LayerSpec:
+        """A convolution.
+
+        Args:
+            name: Its name.
+            shape: Of the weight: channels out, channels in of one group, height, width.
+            bias: Whether there is one.
+            **options: stride, padding, padding_mode, dilation, groups.
+        """
+        self._fill(name, shape, float(np.prod(shape[1:])) ** -0.5, bias)
+        return {"op": "conv2d", "name": name, "bias": bias, **options}
+
+    def attention(self, name: str, width: int, heads: int) -> LayerSpec:
+        """Causal attention.
+
+        Args:
+            name: Its name.
+            width: D.
+            heads: Number of heads.
+        """
+        for part in "qkvo":
+            self.parameters[f"{name}.{part}"] = self.normal(width, width, scale=width**-0.5)
+        return {"op": "attention", "name": name, "heads": heads}
+
+    def norm(self, name: str, width: int) -> LayerSpec:
+        """Layer norm.
+
+        Args:
+            name: Its name.
+            width: D.
+        """
+        self.parameters[f"{name}.weight"] = self.normal(width, mean=1.0, scale=0.3)
+        self.parameters[f"{name}.bias"] = self.normal(width, scale=0.3)
+        return {"op": "norm", "name": name}
+
+    def table(self, op: str, name: str, rows: int, width: int) -> LayerSpec:
+        """An embedding, or positions.
+
+        Args:
+            op: Which.
+            name: Its name.
+            rows: Tokens, or places.
+            width: D.
+        """
+        self.parameters[f"{name}.weight"] = self.normal(rows, width, mean=0.25)
+        return {"op": op, "name": name}
+
+    def _fill(self, name: str, shape: tuple[int, ...], scale: float, bias: bool) -> None:
+        self.parameters[f"{name}.weight"] = self.normal(*shape, scale=scale)
+        if bias:
+            self.parameters[f"{name}.bias"] = self.normal(shape[0], scale=0.5)
+
+    def case(
+        self,
+        layers: Sequence[LayerSpec],
+        inputs: Array,
+        labels: Array,
+        *flags: str,
+        loss: LossSpec = CROSS_ENTROPY,
+        queries: int = 3,
+        damping: float = 1e-2,
+        tracked: Sequence[str] | None = None,
+        batch_size: int = 4,
+    ) -> Case:
+        """The case of these layers and data.
+
+        Args:
+            layers: The model.
+            inputs: Inputs of training examples and queries.
+            labels: Likewise.
+            *flags: What the case exposes.
+            loss: The loss.
+            queries: How many of the last examples are the queries.
+            damping: lambda.
+            tracked: Tracked layers; default: all linear and conv2d ones.
+            batch_size: See `Case`.
+        """
+        n = len(inputs) - queries
+        return Case(
+            self.id, tuple(layers), self.parameters, tuple(tracked or linear_names(layers)),
+            inputs[:n].copy(), labels[:n].copy(), inputs[n:].copy(), labels[n:].copy(),
+            loss, damping, flags, batch_size=batch_size,
+        )  # fmt: skip
+
+
+def on_grid(numbers: Array) -> Array:
+    """The nearest multiples of 1/1024.
+
+    Args:
+        numbers: Any.
+    """
+    return np.round(numbers * GRID) / GRID

@@ -1,0 +1,129 @@
+"""Cases changed in a way that should change an answer in a known way, or not at all."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.truth import Undecided
+
+__all__ = ["nudged", "relabelled", "repadded", "repeated", "reweighted", "selected", "tokens"]
+
+
+def selected(case: Case, places: Array) -> Case:
+    """The same case with some training examples, in some order.
+
+    Args:
+        case: The case.
+        places: Which, in which order; some may stand twice.
+    """
+    return case.but(inputs=case.inputs[places], labels=case.labels[places])
+
+
+def repeated(case: Case) -> Case:
+    """Every training example twice."""
+    return selected(case, np.tile(np.arange(case.num_examples), 2))
+
+
+def relabelled(case: Case) -> Case:
+    """Other labels of the training data wherever they count; weights of tokens as they were.
+
+    Raises:
+        Undecided: There is one label only, or weights that belong to labels.
+    """
+    y = case.labels
+    if case.loss.class_weight is not None or case.loss.pos_weight is not None:
+        raise Undecided("labels have weights of their own: other labels are another Fisher")
+    if case.loss.kind == "squared_error":
+        return case.but(labels=1.0 - 2.0 * y)
+    if case.loss.kind == "binary_cross_entropy":
+        return case.but(labels=1.0 - y)
+    classes = case.problem.outputs().shape[-1]
+    if classes == 1:
+        raise Undecided("one class: there is no other label")
+    return case.but(labels=np.where(case.mask, (y + 1) % classes, y))
+
+
+def repadded(case: Case) -> Case:
+    """Other inputs at tokens that count nothing, where the others do not look at them.
+
+    Raises:
+        Undecided: Every token counts, or some that count look at those that do not.
+    """
+    mask, x = case.mask, case.inputs
+    if mask.all() or x.shape[: mask.ndim] != mask.shape:
+        raise Undecided("no token of this case is ignored")
+    if x.dtype.kind == "f":
+        other = 0.5 - 2.0 * x
+    else:
+        sizes = [len(case.parameters[f"{layer['name']}.weight"]) for layer in case.layers
+                 if layer["op"] == "embedding"]  # fmt: skip
+        other = (x + 1) % sizes[0]
+    kept = mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
+    changed = case.but(inputs=np.where(kept, x, other))
+    outputs = [c.problem.outputs()[torch.from_numpy(mask)] for c in (case, changed)]
+    if not torch.allclose(*outputs, rtol=1e-12, atol=1e-12):
+        raise Undecided("tokens that count look at those that do not")
+    return changed
+
+
+def reweighted(case: Case, factor: float, damping: float) -> Case:
+    """The loss times a number, by its class weights.
+
+    Args:
+        case: The case.
+        factor: The number.
+        damping: What the damping is multiplied by.
+
+    Raises:
+        Undecided: The loss has no class weights.
+    """
+    if case.loss.class_weight is None:
+        raise Undecided("the loss has no class weights to multiply")
+    weights = tuple(factor * w for w in case.loss.class_weight)
+    loss = type(case.loss)(**{**vars(case.loss), "class_weight": weights})
+    return case.but(loss=loss, damping=case.damping * damping)
+
+
+def tokens(case: Case) -> list[Case]:
+    """The case with one counted token of each example, for every place of a token.
+
+    Raises:
+        Undecided: No example has two tokens that count.
+    """
+    mask = case.mask
+    if (
+        case.loss.kind != "cross_entropy"
+        or mask.ndim < 2
+        or mask.sum(axis=tuple(range(1, mask.ndim))).max() < 2
+    ):
+        raise Undecided("no example has two tokens that count")
+    found: list[Case] = []
+    for place in np.ndindex(mask.shape[1:]):
+        here = np.zeros(mask.shape, dtype=bool)
+        here[(slice(None), *place)] = True
+        found.append(case.but(labels=np.where(here, case.labels, case.loss.ignore_index)))
+    return found
+
+
+def nudged(case: Case, seed: int, size: float) -> Case:
+    """Weights, inputs and real values times 1 + size xi: what rounding does to a problem.
+
+    Args:
+        case: The case.
+        seed: Of xi, standard normal.
+        size: How much.
+    """
+    random = np.random.default_rng(seed)
+
+    def jitter(array: Array) -> Array:
+        if array.dtype.kind != "f":
+            return array
+        return array * (1 + size * random.standard_normal(array.shape))
+
+    changed: dict[str, Any] = {"parameters": {k: jitter(v) for k, v in case.parameters.items()}}
+    names = ["inputs", "query_inputs"]
+    if case.loss.kind == "squared_error":
+        names += ["labels", "query_labels"]
+    return case.but(**changed, **{n: jitter(getattr(case, n)) for n in names})

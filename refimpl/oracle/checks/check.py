@@ -1,0 +1,78 @@
+"""Check: what is claimed of a stage, by which equation, and how far from it an answer may be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from refimpl.oracle.case import Array
+from refimpl.oracle.trial import Mode, Trial
+
+__all__ = ["THRESHOLD", "Check", "Family", "labels_known", "relative", "worst"]
+
+THRESHOLD = 30.0
+Family = Literal["stages", "metamorphic", "statistical", "outcomes"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim.
+
+    Args:
+        slug: Its name, never reused.
+        family: What kind of check it is.
+        stage: The stage that it judges; without that stage it is not run.
+        statement: What is claimed, in a sentence.
+        equation: The claim as a formula.
+        source: Where the claim comes from.
+        tolerance: Where its scale comes from, in a sentence.
+        measure: The ratio of error to u x scale, of a trial in a mode; raises `Undecided` where the
+            case cannot decide.
+        applies: Whether the check makes sense for a trial; default: always.
+        modes: "isolated", "chained" or both; stages that are fed nothing have one.
+        threshold: What the ratio must stay below.
+    """
+
+    slug: str
+    family: Family
+    stage: str
+    statement: str
+    equation: str
+    source: str
+    tolerance: str
+    measure: Callable[[Trial, Mode], float]
+    applies: Callable[[Trial], bool] = lambda trial: True
+    modes: tuple[Mode, ...] = ("isolated",)
+    threshold: float = THRESHOLD
+
+
+def worst(error: Array, scale: Array, unit: float) -> float:
+    """Max |error| / (u scale), 0/0 being 0; NaN stays NaN.
+
+    Args:
+        error: Any shape.
+        scale: Of that shape; where it is 0 the error must be, too.
+        unit: u.
+    """
+    error = np.abs(error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(error == 0, 0.0, error / (unit * scale))
+    return float(ratio.max()) if ratio.size else 0.0
+
+
+def relative(error: Array, size: Array | float, unit: float) -> float:
+    """Max over rows of ||error||_2 / (u size), 0/0 being 0; NaN stays NaN.
+
+    Args:
+        error: Rows [k, n], or one vector [n].
+        size: Of each row, or of all.
+        unit: u.
+    """
+    norms = np.linalg.norm(np.atleast_2d(error).astype(np.float64), axis=-1)
+    return worst(norms, np.broadcast_to(size, norms.shape), unit)
+
+
+def labels_known(trial: Trial) -> bool:
+    """Whether the pseudo-gradients are a function of the case: not for sampled labels."""
+    return trial.labels_known

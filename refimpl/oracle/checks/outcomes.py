@@ -1,0 +1,177 @@
+"""Stage "response": what a minimiser of the proximal Bregman objective must be, and its slope."""
+
+import numpy as np
+import torch
+
+from refimpl.exact.response import _Objective
+from refimpl.oracle.case import Array
+from refimpl.oracle.checks.check import THRESHOLD, Check, relative
+from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.truth import Undecided
+
+__all__ = ["CHECKS"]
+
+EXAMPLE = 0
+REACH = (
+    0.05  # of ||theta_s||: how far a response may go before its slope is no longer its first order
+)
+SETTLED = 1e-2  # of the response: how far a minimiser may be from the true one
+
+
+class _Setting:
+    """The example's gradient, the damped matrix, the exact slope, and a weight that moves little."""
+
+    def __init__(self, trial: Trial) -> None:
+        truth = trial.truth
+        self.trial = trial
+        self.start = truth.response(EXAMPLE, 0.0)
+        self.g = truth.flat_gradients[EXAMPLE]
+        size = float(np.linalg.norm(self.g))
+        if size == 0.0:
+            raise Undecided("the example's gradient is zero: it has no response")
+        # The declared damping is absolute for responses, whatever solves do with it.
+        self.H = truth.matrix + trial.case.damping * np.eye(len(self.g))
+        self.slope = -np.linalg.solve(self.H, self.g)
+        w = np.linalg.eigvalsh(truth.matrix)
+        self.kappa = float((w[-1] + trial.case.damping) / trial.case.damping)
+        most = REACH * (float(np.linalg.norm(self.start)) or 1.0) / np.linalg.norm(self.slope)
+        self.epsilon = min(1 / trial.case.num_examples, float(most))
+
+    def moved(self, epsilon: float) -> Array:
+        """Its response less the trained parameters [P]."""
+        return self.trial.response(EXAMPLE, epsilon) - self.start
+
+    @property
+    def rounding(self) -> float:
+        """THRESHOLD u times the size that rounding has."""
+        return THRESHOLD * self.trial.unit * _size(self.trial)
+
+
+def _size(trial: Trial) -> float:
+    """What u of takes a minimiser elsewhere: that of its parameters, and of its gradient over lambda."""
+    truth = trial.truth
+    moved = np.linalg.norm(truth.scale(lambda t: t.flat_gradients), axis=1).mean()
+    return float(np.linalg.norm(truth.response(EXAMPLE, 0.0)) + moved / trial.case.damping)
+
+
+def _zero(trial: Trial, mode: Mode) -> float:
+    start = trial.truth.response(EXAMPLE, 0.0)
+    return relative(trial.response(EXAMPLE, 0.0) - start, _size(trial), trial.unit)
+
+
+def _stationary(trial: Trial, mode: Mode) -> float:
+    """||gradient|| / lambda, a bound on the distance from the minimiser, over what may remain."""
+    setting, truth = _Setting(trial), trial.truth
+    answer = trial.response(EXAMPLE, setting.epsilon)
+    theta = np.empty_like(answer)
+    theta[truth.order] = answer
+    problem, damping = truth.problem, trial.case.damping / truth.loss_scale
+    chosen = torch.tensor([[EXAMPLE]])
+    objective = _Objective.of(problem, chosen, setting.epsilon, damping)
+    shift = torch.from_numpy(theta)[None] - problem.parameters
+    gradient = objective.value_and_gradient(shift, torch.tensor([0]))[1]
+    distance = float(gradient.norm()) / damping
+    response = setting.epsilon * float(np.linalg.norm(setting.slope))
+    return distance / (SETTLED * response * setting.kappa**0.5 + setting.rounding)
+
+
+def _slope(trial: Trial, mode: Mode) -> float:
+    setting = _Setting(trial)
+    h = setting.epsilon
+    central = [(setting.moved(e) - setting.moved(-e)) / (2 * e) for e in (h, h / 2)]
+    # d(h) = slope + a h^2 + O(h^4): d(h) - d(h/2) is three times what d(h/2) is off by.
+    truncation = np.linalg.norm(central[0] - central[1])
+    size = float(np.linalg.norm(setting.slope))
+    allowed = truncation + SETTLED * size + 2 * setting.rounding / h
+    return float(np.linalg.norm(central[1] - setting.slope) / allowed)
+
+
+def _odd(trial: Trial, mode: Mode) -> float:
+    """The even part over the odd one halves with epsilon; 0.75 where it should be 0.5."""
+    setting = _Setting(trial)
+
+    def part(e: float) -> float:
+        ahead, back = setting.moved(e), setting.moved(-e)
+        odd = float(np.linalg.norm(ahead - back))
+        return float(np.linalg.norm(ahead + back)) / odd if odd > 0 else np.inf
+
+    size = setting.epsilon * float(np.linalg.norm(setting.slope))
+    noise = SETTLED + 2 * setting.rounding / size
+    return part(setting.epsilon / 2) / (0.75 * part(setting.epsilon) + noise)
+
+
+def _quadratic(trial: Trial, mode: Mode) -> float:
+    """Where the model is linear in its parameters, a squared error's response is one solve."""
+    truth, setting = trial.truth, _Setting(trial)
+    if trial.case.loss.kind != "squared_error" or not _linear(trial, setting.slope):
+        raise Undecided("the model is not linear in its parameters under a squared error")
+    epsilon = 1 / trial.case.num_examples
+    alone = trial.on(trial.case.but(**{
+        n: getattr(trial.case, n)[EXAMPLE : EXAMPLE + 1] for n in ("inputs", "labels")
+    }))  # fmt: skip
+    H = setting.H + epsilon * alone.truth.matrix
+    right = -epsilon * np.linalg.solve(H, setting.g)
+    error = trial.response(EXAMPLE, epsilon) - truth.response(EXAMPLE, 0.0) - right
+    allowed = SETTLED * float(np.linalg.norm(right)) + setting.rounding
+    return float(np.linalg.norm(error)) / allowed
+
+
+def _linear(trial: Trial, direction: Array) -> bool:
+    """Whether outputs are linear along a direction of the tracked parameters."""
+    problem, d = trial.truth.problem, np.empty_like(direction)
+    d[trial.truth.order] = direction / np.linalg.norm(direction)
+    step = torch.from_numpy(d) * problem.parameters.norm()
+    ahead, here, back = (
+        problem._call(problem.parameters + s * step, problem.inputs) for s in (1, 0, -1)
+    )
+    return float((ahead + back - 2 * here).abs().max()) <= 1e-10 * float(ahead.abs().max())
+
+
+def _tracked(trial: Trial) -> bool:
+    return trial.conventions.bias != "none"
+
+
+MAY_REMAIN = "1 % of the response, and 30 u (||theta_s|| + ||grad|| / lambda)"
+CHECKS = (
+    Check(
+        "response-zero", "outcomes", "response",
+        "Without weight there is no response: the trained parameters minimise the objective.",
+        "theta(0) = theta_s",
+        "Grosse et al. 2023, eq. 6",
+        "u (||theta_s|| + ||grad|| / lambda): of the parameters, and of the gradient that is found zero",
+        _zero, applies=_tracked,
+    ),
+    Check(
+        "response-stationary", "outcomes", "response",
+        "The response is a stationary point of the proximal Bregman objective.",
+        "grad (mean_n D(f, f_s) + epsilon l_m + lambda/2 ||theta - theta_s||^2) = 0",
+        "Bae et al. 2022, eq. 9; Grosse et al. 2023, eq. 6",
+        "||gradient|| / lambda against " + MAY_REMAIN + ", times sqrt kappa for the bound's own slack",
+        _stationary, applies=_tracked, threshold=1.0,
+    ),
+    Check(
+        "response-slope", "outcomes", "response",
+        "The slope of the response at zero is the influence function with the Gauss-Newton Hessian.",
+        "(theta(h) - theta(-h)) / 2h = -(G + lambda)^-1 grad l_m + O(h^2)",
+        "Bae et al. 2022, section 3; Grosse et al. 2023, eq. 7",
+        "the truncation, as the change from h to h/2 shows it, and " + MAY_REMAIN,
+        _slope, applies=_tracked, threshold=1.0,
+    ),
+    Check(
+        "response-odd", "outcomes", "response",
+        "To first order a weight taken away moves the parameters as one added does, the other way.",
+        "theta(h) + theta(-h) - 2 theta_s = O(h^2)",
+        "Taylor's theorem, on Grosse et al. 2023, eq. 6",
+        "even over odd part halves as h does (0.75 is allowed), and " + MAY_REMAIN,
+        _odd, applies=_tracked, threshold=1.0,
+    ),
+    Check(
+        "response-quadratic", "outcomes", "response",
+        "For a model linear in its parameters and a squared error the response is one solve, however "
+        "large the weight.",
+        "theta(epsilon) - theta_s = -epsilon (G + epsilon H_m + lambda)^-1 grad l_m",
+        "Grosse et al. 2023, eq. 6, whose objective is quadratic then",
+        MAY_REMAIN,
+        _quadratic, applies=_tracked, threshold=1.0,
+    ),
+)  # fmt: skip

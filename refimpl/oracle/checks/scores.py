@@ -1,0 +1,137 @@
+"""Stage "scores": end to end, its ranking, and against the implementation's own parts."""
+
+import numpy as np
+
+from refimpl.oracle.blocks import flatten, unflatten
+from refimpl.oracle.case import Array
+from refimpl.oracle.checks.check import THRESHOLD, Check, labels_known, worst
+from refimpl.oracle.checks.operators import operator
+from refimpl.oracle.parts import damped_inverse
+from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.truth import Undecided
+
+__all__ = ["CHECKS", "score_scale"]
+
+SEPARATED = 1e-2  # of the norm; VERIFICATION.md, section 2.4: what certifies an end-to-end EK-FAC
+DECIDED = 1e-2  # a tolerance beyond this part of the answer decides nothing
+
+
+def score_scale(trial: Trial) -> Array:
+    """The scale of every score [Q, N], where it decides anything.
+
+    Args:
+        trial: The trial.
+
+    Raises:
+        Undecided: Eigenvalues repeat, or rounding may change more than DECIDED of the answer.
+    """
+    truth = trial.truth
+    if trial.declaration.curvature == "ekfac":
+        gaps = truth.gaps()
+        name = min(gaps, key=lambda n: gaps[n])
+        # Rotations by u ||F|| / gap are the only way that a gap does harm.
+        if THRESHOLD * trial.unit > DECIDED * gaps[name]:
+            raise Undecided(
+                f"two eigenvalues of a factor of {name!r} lie {gaps[name]:.1e} of its norm apart: "
+                "EK-FAC is not a function of the factors"
+            )
+    scale = truth.scale(lambda t: t.scores)
+    # A dot product of length P, and a solve of condition kappa, lose u of these besides.
+    size = float(np.sqrt(np.mean(truth.scores**2)))
+    if not THRESHOLD * trial.unit * float(np.median(scale)) <= DECIDED * size:
+        raise Undecided(
+            f"rounding may change these scores by {THRESHOLD * trial.unit * np.median(scale):.1e}, "
+            f"and they are about {size:.1e}"
+        )
+    return scale
+
+
+def _equal(trial: Trial, mode: Mode) -> float:
+    scale = score_scale(trial)
+    return worst(trial.scores() - trial.truth.scores, scale, trial.unit)
+
+
+def _ranking(trial: Trial, mode: Mode) -> float:
+    """0 where every certified pair stands right, else how far the worst stands wrong."""
+    right, scale, found = trial.truth.scores, score_scale(trial), trial.scores()
+    reach = THRESHOLD * trial.unit * scale
+    apart = right[:, :, None] - right[:, None, :]
+    own = found[:, :, None] - found[:, None, :]
+    margin = reach[:, :, None] + reach[:, None, :]
+    certified = np.abs(apart) > margin
+    if not certified.any():
+        raise Undecided("no two scores of a query differ by more than their rounding")
+    wrong = certified & (np.sign(apart) * own <= 0)
+    return float((np.abs(apart) / margin)[wrong].max() * THRESHOLD) if wrong.any() else 0.0
+
+
+def _own_parts(trial: Trial, mode: Mode) -> float:
+    truth, conventions = trial.truth, trial.conventions
+    H = operator(trial, "chained")
+    assert H.parts is not None
+    gap = min(_gap(w) for w_A, _, w_S, _ in trial.basis_for("chained").values() for w in (w_A, w_S))
+    loss = H.kappa + 1 / gap if gap > 0 else np.inf
+    if trial.declaration.curvature == "kfac":
+        loss = H.kappa  # a function of the factors, however its eigenvectors turn
+    if not THRESHOLD * trial.unit * loss <= DECIDED:
+        raise Undecided(
+            "its own factors have eigenvalues so close that parts and scores may differ"
+        )
+    q = flatten(truth.query_gradients, conventions)
+    solved = flatten(damped_inverse(H.parts, unflatten(q, trial.case, conventions)), conventions)
+    g = truth.flat_gradients
+    right = -solved @ g.T
+    right = -right if conventions.sign == "product" else right
+    over = trial.case.num_examples if conventions.score_scale == "1/N" else 1
+    moved_q = np.linalg.norm(
+        flatten(truth.scale(lambda t: t.query_gradients), conventions), axis=1
+    ) + np.linalg.norm(q, axis=1)
+    moved_g = np.linalg.norm(truth.scale(lambda t: t.flat_gradients), axis=1)
+    moved_g += np.linalg.norm(g, axis=1)
+    scale = np.outer(moved_q, moved_g) / H.low * loss / over
+    return worst(trial.scores() - right / over, scale, trial.unit)
+
+
+def _has_parts(trial: Trial) -> bool:
+    kind = trial.declaration.curvature
+    needed = ("factors", "eigenbasis", "eigenvalues")[: 3 if kind == "ekfac" else 2]
+    return kind != "gauss_newton" and all(trial.has(stage) for stage in needed)
+
+
+def _gap(eigenvalues: Array) -> float:
+    """Smallest distance of neighbours outside the null space, over the norm; infinite for one."""
+    norm = float(np.abs(eigenvalues).max())
+    kept = np.sort(eigenvalues[eigenvalues > 1e-10 * norm])
+    if len(kept) < len(eigenvalues):
+        kept = np.append(0.0, kept)
+    return float(np.diff(kept).min()) / norm if len(kept) > 1 and norm > 0 else np.inf
+
+
+CHECKS = (
+    Check(
+        "scores-equal", "stages", "scores",
+        "The influence of every training example on every query's loss is right, end to end.",
+        "-grad l_q^T (H + lambda)^-1 grad l_n",
+        "Koh & Liang 2017, eq. 2; Grosse et al. 2023, eq. 5",
+        "what relative perturbations u of weights, inputs and of every stage's answer change in the "
+        "whole pipeline; indeterminate where 30 u scale exceeds 1 % of the scores",
+        _equal, applies=labels_known,
+    ),
+    Check(
+        "scores-ranking", "stages", "scores",
+        "Training examples whose scores differ by more than both can be wrong stand in the right order.",
+        "sign(s_i - s_j) for |s_i - s_j| > e_i + e_j, e = 30 u scale",
+        "Koh & Liang 2017, eq. 2",
+        "exact: only pairs that rounding cannot exchange are compared",
+        _ranking, applies=labels_known,
+    ),
+    Check(
+        "scores-own-parts", "stages", "scores",
+        "The scores follow from the factors, eigenvectors and eigenvalues that the implementation "
+        "reports at the same seed.",
+        "-grad l_q^T Q_S ((Q_S^T grad l_n Q_A) / (Lambda + lambda)) Q_A^T, with its own parts",
+        "Grosse et al. 2023, eq. 20",
+        "u (kappa + ||A|| / gap_A + ||S|| / gap_S) ||grad l_q|| ||grad l_n|| / min eig",
+        _own_parts, applies=_has_parts, modes=("chained",),
+    ),
+)  # fmt: skip

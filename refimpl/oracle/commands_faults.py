@@ -1,0 +1,56 @@
+"""The command refimpl faults: is every fault caught, and does every check catch one?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from refimpl.oracle import margins as both
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.commands import workers
+from refimpl.oracle.faults import FAULTS
+from refimpl.oracle.matrix import Row, matrix, written
+
+__all__ = ["faults"]
+
+
+def faults(
+    only: Annotated[str, typer.Option(help="Of one bug type.")] = "",
+    margins: Annotated[
+        bool, typer.Option("--margins", help="All cases; writes margins.json.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = 2,
+    json: Annotated[Path | None, typer.Option(help="Where to write the rows.")] = None,
+) -> None:
+    """Run every check against every fault; fails if one survives."""
+    console = Console()
+    chosen = [f for f in FAULTS if only in ("", f.bug_type)]
+    with workers(processes) as executor:
+        rows: list[Row] = []
+        for row in matrix(chosen, every=margins, executor=executor):
+            rows.append(row)
+            console.print(_line(row))
+        if margins:
+            both.written(both.honest(executor), rows)
+    if json is not None:
+        written(rows, json)
+    survived = [row.slug for row in rows if not row.caught]
+    idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
+    named = sum(row.named for row in rows)
+    table = Table(show_header=False)
+    table.add_row("faults", str(len(rows)))
+    table.add_row("survived", ", ".join(survived) or "none")
+    table.add_row("named by the diagnosis", str(named))
+    table.add_row("checks that caught nothing", ", ".join(idle) or "none")
+    console.print(table)
+    raise typer.Exit(1 if survived else 0)
+
+
+def _line(row: Row) -> str:
+    if not row.caught:
+        return f"[red]survived[/]  {row.slug}"
+    return f"caught    {row.slug} by {len(row.caught)} checks on {row.case}" + (
+        "" if row.named else "  (not named)"
+    )

@@ -1,0 +1,81 @@
+"""Diagnosis: what would explain a fail, in sentences, likeliest first."""
+
+from refimpl.oracle.adapter import STAGES, Unsupported
+from refimpl.oracle.answers import BadAnswer
+from refimpl.oracle.checks.check import Check
+from refimpl.oracle.diagnosis.behaviour import behaving, drawing
+from refimpl.oracle.diagnosis.question import Question
+from refimpl.oracle.diagnosis.search import INHERITS, Finding, compared, search
+from refimpl.oracle.diagnosis.structure import structure
+from refimpl.oracle.trial import Failed, Mode, Trial
+from refimpl.oracle.truth import Undecided
+
+__all__ = ["Finding", "diagnose", "findings"]
+
+SECONDS = 3.0  # for pairs, and twice that for single hypotheses
+SHOWN = 4
+NO_ANSWER = (Unsupported, BadAnswer, Failed, Undecided)
+
+
+def diagnose(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
+    """What reproduces a wrong answer to rounding; where nothing does, what can be seen in it.
+
+    Args:
+        trial: The implementation on the case that failed.
+        check: The check that failed.
+        mode: In this mode.
+    """
+    return tuple(f.text for f in findings(trial, check, mode)[:SHOWN])
+
+
+def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -> list[Finding]:
+    """The same with the hypotheses, from the most upstream stage that is wrong.
+
+    Args:
+        trial: The implementation on the case that failed.
+        check: The check that failed.
+        mode: In this mode.
+        seconds: For pairs.
+    """
+    try:
+        stage, suspects = _upstream(trial, check.stage)
+        question = Question(trial, stage, mode)
+        if trial.labels_known or stage not in ("factors", "eigenvalues", "scores"):
+            found = search(question, suspects, seconds)
+            if not found:
+                found = [Finding(text) for text in structure(question)]
+        else:
+            found = _drawn(question, seconds)
+        return found or behaving(trial, check, mode, 2 * seconds)
+    except NO_ANSWER as error:
+        return [Finding(f"no answer to look at: {error}")]
+
+
+def _drawn(question: Question, seconds: float) -> list[Finding]:
+    """Sampled labels: A is known; S may be that of labels that are not drawn at all."""
+    if question.stage == "factors":
+        found = [f for f in search(question, ("factors", "gradients"), seconds) if f.hypothesis]
+        return found or list(drawing(question.trial))
+    return []
+
+
+def _upstream(trial: Trial, stage: str) -> tuple[str, tuple[str, ...]]:
+    """The first of the stages that one inherits from that is wrong, and whose faults to try."""
+    inherited = [s for s in STAGES if s in INHERITS[stage] and s != stage and trial.has(s)]
+    right: list[str] = []
+    for earlier in inherited:
+        question = Question(trial, earlier, "isolated")
+        if not trial.labels_known and earlier in ("factors", "eigenvalues"):
+            continue
+        try:
+            match = compared(question, question.right)
+        except NO_ANSWER:
+            continue
+        if (
+            match is None
+            or len(match.factors) < len(question.answer)
+            or {*match.factors.values()} != {1.0}
+        ):
+            return earlier, tuple(s for s in INHERITS[earlier] if s not in right)
+        right.append(earlier)
+    return stage, tuple(s for s in INHERITS[stage] if s not in right)

@@ -1,0 +1,286 @@
+"""Search for what reproduces an answer to rounding: conventions, faults, pairs, and a scalar."""
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from refimpl.oracle.adapter import Declaration
+from refimpl.oracle.case import Array
+from refimpl.oracle.conventions import Conventions, choices
+from refimpl.oracle.diagnosis.question import Arrays, Question
+from refimpl.oracle.diagnosis.scalars import named
+from refimpl.oracle.faults import FAULTS, Fault, edited
+from refimpl.oracle.pipeline import Pipeline
+
+__all__ = ["Finding", "Hypothesis", "conventions_tried", "search"]
+
+# The stages whose mistakes show in a stage's answer, where it is fed what is right.
+INHERITS = {
+    "gradients": ("gradients",),
+    "factors": ("factors", "gradients"),
+    "eigenbasis": ("eigenbasis",),
+    "eigenvalues": ("eigenvalues", "factors", "gradients"),
+    "gauss_newton": ("gauss_newton", "factors", "gradients"),
+    "solve": ("solve",),
+    "scores": (
+        "scores",
+        "solve",
+        "eigenvalues",
+        "eigenbasis",
+        "factors",
+        "gauss_newton",
+        "gradients",
+    ),
+    "response": ("response", "gradients", "factors"),
+}
+LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
+SAID = {
+    ("fisher", "empirical"): "labels come from the data, not from the model",
+    ("fisher", "exact"): "the expectation over the model's labels is taken in closed form",
+    ("weight_sharing", "reduce"): "positions are reduced (K-FAC-reduce), not expanded",
+    ("weight_sharing", "expand"): "positions are expanded (K-FAC-expand), not reduced",
+    ("loss_reduction", "token_mean"): "the loss of an example is a mean over its tokens",
+    ("loss_reduction", "example_mean"): "the loss is divided by the number of examples",
+    ("loss_reduction", "sum"): "the loss of an example is summed over its tokens",
+    ("damping", "relative"): "the damping is relative to each layer's mean eigenvalue",
+    ("damping", "factored"): "the damping is split between the factors",
+    ("damping", "absolute"): "the damping is absolute",
+    ("squared_error", "full"): "the squared error lacks its half",
+    ("squared_error", "half"): "the squared error has a half",
+    ("sign", "product"): "scores lack the minus of an influence",
+    ("sign", "influence"): "scores have the minus of an influence",
+    ("score_scale", "1/N"): "scores are divided by N",
+    ("score_scale", "1"): "scores are not divided by N",
+    ("vec_order", "in_major"): "matrices are flattened column by column",
+    ("vec_order", "out_major"): "matrices are flattened row by row",
+}
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A pipeline that may answer as the implementation does.
+
+    Args:
+        faults: Edits of the pipeline.
+        conventions: Those that differ from the declared ones.
+        curvature: The matrix inverted, where it is another one than declared.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    conventions: tuple[tuple[str, str], ...] = ()
+    curvature: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What is supposed."""
+        said = [
+            f"{SAID[c]} (another convention than declared: {c[0]}={c[1]!r})"
+            for c in self.conventions
+        ]
+        said += [f"the matrix inverted is {self.curvature}'s"] if self.curvature else []
+        return "; and ".join([*said, *(f.sentence for f in self.faults)])
+
+    @property
+    def size(self) -> int:
+        """Of how many parts it is."""
+        return len(self.faults) + len(self.conventions) + bool(self.curvature)
+
+    def joined(self, other: "Hypothesis") -> "Hypothesis":
+        """Both at once."""
+        return Hypothesis(
+            (*self.faults, *other.faults), (*self.conventions, *other.conventions),
+            self.curvature or other.curvature,
+        )  # fmt: skip
+
+    def answer(self, question: Question) -> Arrays:
+        """What is answered if it is true.
+
+        Args:
+            question: The question.
+        """
+        given = question.trial.declaration
+        both = {**given.conventions, **dict(self.conventions)}
+        declaration = Declaration(
+            given.name,
+            conventions=both,
+            curvature=self.curvature or given.curvature,  # type: ignore[arg-type]
+        )
+        pipeline = edited(Pipeline, *self.faults)(declaration)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return question.of(pipeline, **dict(self.conventions))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What reproduces an answer.
+
+    Args:
+        text: It, as a sentence.
+        hypothesis: What was supposed; None for what was only seen in the arrays.
+        size: Of how many parts it is; fewer are likelier.
+        whole: Whether all of the answer is explained.
+    """
+
+    text: str
+    hypothesis: Hypothesis | None = None
+    size: int = 0
+    whole: bool = True
+
+
+@dataclass
+class _Match:
+    """How an answer compares with a hypothesis's, array by array."""
+
+    factors: dict[str, float] = field(default_factory=dict)  # the arrays that match, their scale
+    distance: float = 0.0  # largest relative difference of the others, scaled at best
+    error: float = 0.0  # of those that match
+
+
+def compared(question: Question, found: Arrays) -> _Match | None:
+    """Each array of the answer against another's; None where shapes differ.
+
+    Args:
+        question: The question.
+        found: The other's.
+    """
+    match = _Match()
+    for name, answer in question.answer.items():
+        other = found.get(name)
+        if other is None or other.shape != answer.shape or not np.isfinite(other).all():
+            return None
+        scale, error = _fitted(answer, other)
+        if error <= question.tolerances[name]:
+            match.factors[name] = 1.0 if abs(scale - 1) <= question.tolerances[name] else scale
+            match.error = max(match.error, error)
+        else:
+            match.distance += min(error, 1e3)
+    return match
+
+
+def _fitted(answer: Array, other: Array) -> tuple[float, float]:
+    """The scale by which the other comes nearest, and how near, relative to the largest entry."""
+    size = float(np.abs(other).max()) if other.size else 0.0
+    if size == 0.0:
+        return 1.0, 0.0 if not np.any(answer) else np.inf
+    plain = float(np.abs(answer - other).max()) / size
+    # u as the answer's, so that huge numbers do not overflow
+    scale = float((answer / size * (other / size)).sum() / ((other / size) ** 2).sum())
+    if scale == 0.0:
+        return 1.0, plain
+    error = float(np.abs(answer / scale - other).max()) / size
+    return (1.0, plain) if plain <= 2 * error else (scale, error)
+
+
+def conventions_tried(question: Question) -> Iterator[Hypothesis]:
+    """One convention changed, or the matrix that is inverted.
+
+    Args:
+        question: The question.
+    """
+    now: Conventions = question.case.conventions
+    for name, choice in SAID:
+        if choice in choices(name) and getattr(now, name) != choice:
+            yield Hypothesis(conventions=((name, choice),))
+    if question.stage in ("solve", "scores"):
+        for curvature in ("kfac", "ekfac", "gauss_newton"):
+            if curvature != question.trial.declaration.curvature:
+                yield Hypothesis(curvature=curvature)
+
+
+def search(question: Question, suspects: Iterable[str], seconds: float) -> list[Finding]:
+    """Findings, those of fewest parts first; empty where nothing fits.
+
+    Args:
+        question: The question.
+        suspects: Stages whose faults are tried.
+        seconds: Of this process, after which no further pairs are begun.
+    """
+    right = compared(question, question.right)
+    assert right is not None
+    scaled: list[Finding] = []
+    if len(right.factors) == len(question.answer):
+        if all(s == 1.0 for s in right.factors.values()):
+            return []
+        scaled.append(_finding(question, Hypothesis(), right, right))
+    suspects = tuple(suspects)
+    singles = list(conventions_tried(question))
+    singles += [Hypothesis((f,)) for stage in suspects for f in FAULTS if f.stage == stage]
+    found, near = _tried(question, singles, right, float("inf"))
+    deadline = time.process_time() + seconds  # of this process: no other may change what is said
+    if not found and not scaled:
+        near.sort(key=lambda pair: pair[0])
+        likely = [h for _, h in near[:LIKELY]]
+        others = likely + [h for h in singles if h.conventions or h.curvature]
+        pairs = [a.joined(b) for i, a in enumerate(likely) for b in others[i + 1 :] if a != b]
+        pairs += [b.joined(a) for i, a in enumerate(likely) for b in likely[i + 1 :]]
+        found += _tried(question, pairs, right, deadline)[0]
+    return sorted(found + scaled, key=lambda f: f.size)
+
+
+def _tried(
+    question: Question, hypotheses: Iterable[Hypothesis], right: _Match, deadline: float
+) -> tuple[list[Finding], list[tuple[float, Hypothesis]]]:
+    """Findings, and how near the other hypotheses come that change anything."""
+    found: list[Finding] = []
+    near: list[tuple[float, Hypothesis]] = []
+    for hypothesis in hypotheses:
+        if time.process_time() > deadline:
+            break
+        try:
+            arrays = hypothesis.answer(question)
+        except Exception:  # an edit that does not fit this case: it explains nothing here
+            continue
+        match = compared(question, arrays)
+        if match is None or _same(arrays, question):
+            continue
+        new = set(match.factors) - {n for n, s in right.factors.items() if s == 1.0}
+        if new and set(match.factors) | set(right.factors) == set(question.answer):
+            found.append(_finding(question, hypothesis, match, right))
+        else:
+            near.append((match.distance, hypothesis))
+    return found, near
+
+
+def _same(arrays: Arrays, question: Question) -> bool:
+    """Whether a hypothesis changes nothing on this case."""
+    return all(
+        _fitted(m, question.right[n])[1] <= question.tolerances[n]
+        and abs(_fitted(m, question.right[n])[0] - 1) <= question.tolerances[n]
+        for n, m in arrays.items()
+        if n in question.right
+    )
+
+
+def _finding(question: Question, h: Hypothesis, match: _Match, right: _Match) -> Finding:
+    """A hypothesis that explains every array, itself or by being right, as a sentence."""
+    names = list(question.answer)
+    mine = [n for n in names if n in match.factors and right.factors.get(n) != 1.0]
+    parts: list[str] = []
+    scaled = {n: match.factors[n] for n in mine if match.factors[n] != 1.0}
+    left = [n for n in names if n not in mine and right.factors.get(n) != 1.0]
+    scaled |= {n: right.factors[n] for n in left}
+    what = "answer" if len(mine) == len(names) else ", ".join(mine[:4])
+    what += f" and {len(mine) - 4} more" if what != "answer" and len(mine) > 4 else ""
+    if h.size:
+        parts.append(f"{h.sentence}: that reproduces your {what} {_digits(match.error)}")
+    for factor, owners in _by_value(scaled, question).items():
+        where = "" if len(owners) == len(names) else f" in {', '.join(owners[:4])}"
+        parts.append(f"a factor of {factor}{where}")
+    text = f"{question.stage}: " + "; besides, ".join(parts)
+    return Finding(text, h if h.size else None, h.size + bool(scaled), True)
+
+
+def _digits(error: float) -> str:
+    return f"to {error:.0e}" if error else "bit for bit"
+
+
+def _by_value(scaled: dict[str, float], question: Question) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, factor in scaled.items():
+        text = named(factor, question.case, question.tolerances[name])
+        found.setdefault(text, []).append(name)
+    return found

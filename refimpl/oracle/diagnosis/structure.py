@@ -1,0 +1,133 @@
+"""What the arrays themselves say of an answer that nothing known reproduces."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from refimpl.oracle.case import Array
+from refimpl.oracle.diagnosis.question import Question
+from refimpl.oracle.diagnosis.scalars import named
+
+__all__ = ["structure"]
+
+
+def structure(question: Question) -> list[str]:
+    """Sentences on where and how an answer is wrong.
+
+    Args:
+        question: The question.
+    """
+    answer, right = question.answer, question.right
+    wrong = [n for n in answer if not _near(answer[n], right[n], question.tolerances[n])]
+    if not wrong:
+        return []
+    said: list[str] = []
+    if len(wrong) < len(answer):
+        fine = [n for n in answer if n not in wrong]
+        said.append(f"{question.stage}: wrong is {_few(wrong)} only; {_few(fine)} is right")
+    for name in wrong[:4]:
+        found = next(_seen(question, name), None)
+        size = np.abs(answer[name] - right[name]).max() / max(np.abs(right[name]).max(), 1e-300)
+        said.append(
+            f"{name}: {found}" if found
+            else f"{name}: off by {size:.1e} of its largest entry, in no pattern that is known"
+        )  # fmt: skip
+    return said
+
+
+def _seen(question: Question, name: str) -> Iterator[str]:
+    a, r, tolerance = question.answer[name], question.right[name], question.tolerances[name]
+    if not np.any(a):
+        yield "all zeros"
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and _near(np.swapaxes(a, -1, -2), r, tolerance):
+        yield "the transpose of what is right"
+    yield from _rounded(a, r)
+    yield from _places(question, a, r, tolerance)
+    yield from _powers(question, a, r, tolerance)
+    if _near(np.abs(a), np.abs(r), tolerance):
+        yield "right but for signs"
+    if _near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
+        yield "the right numbers in another order"
+    if a.ndim == 2:
+        yield from _differences(question, a, r, tolerance)
+
+
+def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
+    """Slices along each axis: which are wrong, where not all are, and whether each has its own scale."""
+    axes = {
+        "gradients": ("example", "row", "column"), "factors": ("row", "column"),
+        "eigenvalues": ("row", "column"), "scores": ("query", "example"),
+    }.get(question.stage, ("entry",) * a.ndim if a.ndim == 1 else ("vector", "entry"))  # fmt: skip
+    size = tolerance * np.abs(r).max()
+    for axis, word in enumerate(axes[: a.ndim]):
+        bad = np.abs(a - r).max(axis=tuple(i for i in range(a.ndim) if i != axis)) > size
+        if bad.any() and not bad.all():
+            where = np.flatnonzero(bad).tolist()
+            text = f"only {word}s {where[:12]} of {len(bad)} are wrong"
+            last = question.case.num_examples % question.case.batch_size or 1
+            if word == "example" and where == list(range(len(bad) - last, len(bad))):
+                text += ": the last batch"
+            if word == "column" and where == [len(bad) - 1]:
+                text += ": the bias"
+            zero = np.abs(np.take(a, where, axis=axis)).max() == 0
+            yield text + ("; they are zero" if zero else "")
+    for axis, word in enumerate(axes[: a.ndim]):
+        rows, wanted = (np.moveaxis(m, axis, 0).reshape(a.shape[axis], -1) for m in (a, r))
+        if rows.shape[1] < 2:
+            continue
+        norms = np.maximum((wanted**2).sum(axis=1), 1e-300)
+        scales = (rows * wanted).sum(axis=1) / norms
+        if np.abs(rows - scales[:, None] * wanted).max() <= size * max(
+            np.abs(scales).max(), 1e-300
+        ):
+            some = ", ".join(named(float(s), question.case, tolerance) for s in scales[:4])
+            yield f"each {word} is right but for a factor of its own: {some}, ..."
+
+
+def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
+    """A = c r^p, entry by entry."""
+    kept = (np.abs(r) > 1e-8 * np.abs(r).max()) & (a != 0)
+    if kept.sum() < 4:
+        return
+    x, y = np.log(np.abs(r[kept])), np.log(np.abs(a[kept]))
+    if np.ptp(x) < 1e-6:
+        return
+    p, c = np.polyfit(x, y, 1)
+    if abs(p - 1) > 1e-6 and np.abs(p * x + c - y).max() < 1e-6:
+        yield f"{named(float(np.exp(c)), question.case, 1e-6)} times the power {p:.4g} of what is right"
+
+
+def _rounded(a: Array, r: Array) -> Iterator[str]:
+    """Numbers that have fewer digits, and differ by about as much."""
+    error = np.abs(a - r).max() / max(np.abs(r).max(), 1e-300)
+    as_bits = np.asarray(a, dtype=np.float32)
+    if error < 1e-4 and np.array_equal(as_bits.astype(np.float64), a):
+        short = as_bits.view(np.uint32) & 0xFFFF
+        yield "rounded to bfloat16" if not short.any() else "rounded to float32: single precision"
+    elif error < 1e-2 and not (as_bits.view(np.uint32) & 0xFFFF).any() and np.any(a):
+        yield "rounded to bfloat16"
+    elif error < 1e-5:
+        yield f"right to {error:.0e} only: computed, in part, in lower precision"
+
+
+def _differences(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
+    d = a - r
+    if d.shape[0] == d.shape[1]:
+        mean = np.trace(d) / len(d)
+        if np.abs(d - mean * np.eye(len(d))).max() <= tolerance * np.abs(r).max():
+            yield f"{named(float(mean), question.case, 1e-9)} too much on the diagonal"
+    s = np.linalg.svd(d, compute_uv=False)
+    if len(s) > 2 and s[1] <= tolerance * np.abs(r).max():
+        u, _, v = np.linalg.svd(d)
+        kind = (
+            "symmetric: a mean subtracted or added" if np.allclose(abs(u[:, 0]), abs(v[0])) else ""
+        )
+        yield f"a difference of rank one {kind}".rstrip()
+
+
+def _near(a: Array, r: Array, tolerance: float) -> bool:
+    return bool(np.abs(a - r).max() <= tolerance * max(float(np.abs(r).max()), 1e-300))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

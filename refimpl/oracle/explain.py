@@ -1,0 +1,55 @@
+"""What a check claims and on what grounds, for `refimpl explain`."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from refimpl.oracle.checks import CHECKS, Check
+
+__all__ = ["explained", "listed", "margins"]
+
+
+def margins() -> Mapping[str, Any]:
+    """What `refimpl faults --margins` wrote: by check the worst honest ratio, the smallest faulty one."""
+    path = resources.files("refimpl.oracle").joinpath("margins.json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def listed() -> Table:
+    """Every check in a line."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("check", "stage", "family", "claims"):
+        table.add_column(name, no_wrap=name == "check")
+    for check in CHECKS:
+        table.add_row(check.slug, check.stage, check.family, Text(check.statement))
+    return table
+
+
+def explained(check: Check) -> Table:
+    """Everything about a check.
+
+    Args:
+        check: The check.
+    """
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    rows = {
+        "check": check.slug,
+        "stage": f"{check.stage}, {' and '.join(check.modes)}",
+        "family": check.family,
+        "claims": check.statement,
+        "equation": check.equation,
+        "source": check.source,
+        "tolerance": f"ratio below {check.threshold:g}; {check.tolerance}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    for name, value in margins().get(check.slug, {}).items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        table.add_row(name.replace("_", " "), Text(shown))
+    return table

@@ -1,0 +1,88 @@
+"""Fault: a mistake that people make, as the edit of one method of the pipeline."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, get_args
+
+from refimpl.oracle.adapter import STAGES, Declaration
+from refimpl.oracle.pipeline import Pipeline
+
+__all__ = ["BugType", "Fault", "edited", "faulty"]
+
+BugType = Literal[
+    "normalisation", "labels", "masking", "layout", "bias", "sharing", "damping", "decomposition",
+    "sign and scale", "randomness", "precision", "state", "coverage",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake.
+
+    Args:
+        slug: Its name, never reused.
+        bug_type: What kind of mistake it is.
+        stage: The first stage in which it shows.
+        sentence: What is done wrong.
+        method: The method of `Pipeline` that it replaces.
+        edit: Its replacement; takes the right method, the pipeline, and the method's own arguments.
+        thread: Public thread in which it happened or was doubted, as owner/repository#number.
+        conventions: Those under which it is a mistake, and shows; default: refimpl's own.
+        curvature: The matrix that is inverted.
+    """
+
+    slug: str
+    bug_type: BugType
+    stage: str
+    sentence: str
+    method: str
+    edit: Callable[..., Any]
+    thread: str = ""
+    conventions: Mapping[str, Any] = field(default_factory=dict)
+    curvature: Literal["ekfac", "kfac", "gauss_newton"] = "ekfac"
+
+    def __post_init__(self) -> None:
+        if self.bug_type not in get_args(BugType) or self.stage not in STAGES:
+            raise ValueError(f"fault {self.slug!r}: no such bug type or stage")
+        if not hasattr(Pipeline, self.method):
+            raise ValueError(f"fault {self.slug!r}: Pipeline has no method {self.method!r}")
+
+    @property
+    def declaration(self) -> Declaration:
+        """What an implementation with this fault says of itself."""
+        return Declaration(self.slug, conventions=dict(self.conventions), curvature=self.curvature)
+
+
+def edited(base: type[Pipeline], *faults: Fault) -> type[Pipeline]:
+    """The pipeline with faults, each an edit of what the one before left.
+
+    Args:
+        base: The pipeline.
+        faults: The faults.
+    """
+    for fault in faults:
+        base = type(base.__name__, (base,), {fault.method: _replaced(base, fault)})
+    return base
+
+
+def _replaced(base: type[Pipeline], fault: Fault) -> Callable[..., Any]:
+    right = getattr(base, fault.method)
+    signature = inspect.signature(getattr(Pipeline, fault.method))
+
+    def method(self: Pipeline, *args: Any, **named: Any) -> Any:
+        _, *places = signature.bind(self, *args, **named).args
+        return fault.edit(partial(right, self), self, *places)
+
+    return method
+
+
+def faulty(fault: Fault, declaration: Declaration | None = None) -> Pipeline:
+    """The pipeline with one fault, as an adapter.
+
+    Args:
+        fault: The fault.
+        declaration: What it says of itself; default: that the fault shows under.
+    """
+    return edited(Pipeline, fault)(declaration or fault.declaration)

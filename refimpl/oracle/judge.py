@@ -1,0 +1,46 @@
+"""One check on one trial, as a verdict."""
+
+import math
+
+from refimpl.oracle.adapter import Unsupported
+from refimpl.oracle.answers import BadAnswer
+from refimpl.oracle.checks.check import Check
+from refimpl.oracle.trial import Failed, Mode, Trial
+from refimpl.oracle.truth import Undecided
+from refimpl.oracle.verdicts import Outcome, Verdict
+
+__all__ = ["judge"]
+
+
+def judge(trial: Trial, check: Check, mode: Mode) -> Outcome:
+    """The outcome of a check; whatever the implementation does, it is a verdict and no exception.
+
+    Args:
+        trial: The implementation on a case.
+        check: The check.
+        mode: One of the check's modes.
+    """
+    before = trial.seconds
+    ratio: float | None = None
+    try:
+        ratio = float(check.measure(trial, mode))
+        # Written so that NaN fails.
+        verdict = Verdict.PASS if ratio < check.threshold else Verdict.FAIL
+        detail = "" if verdict is Verdict.PASS else _sentence(check, ratio)
+    except Unsupported as error:
+        verdict, detail = Verdict.UNSUPPORTED, str(error)
+    except Undecided as error:
+        verdict, detail = Verdict.INDETERMINATE, str(error)
+    except (BadAnswer, Failed) as error:
+        verdict, detail = Verdict.ERROR, str(error)
+    return Outcome(
+        trial.case.id, check.stage, check.slug, check.family, mode, verdict, ratio,
+        check.threshold, detail, seconds=trial.seconds - before,
+    )  # fmt: skip
+
+
+def _sentence(check: Check, ratio: float) -> str:
+    size = f"{ratio:.1e}" if math.isfinite(ratio) else str(ratio)
+    return (
+        f"off by {size} times its rounding scale (at most {check.threshold:g}): {check.statement}"
+    )

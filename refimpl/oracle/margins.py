@@ -1,0 +1,91 @@
+"""Margins of every check: the worst honest ratio, and the smallest faulty one that it catches."""
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from refimpl.oracle.adapter import Adapter, Declaration
+from refimpl.oracle.cases import cases
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.conventions import Conventions, choices
+from refimpl.oracle.judge import judge
+from refimpl.oracle.matrix import Row
+from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.reference import Reference
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Trial
+
+__all__ = ["MARGINS", "honest", "variants", "written"]
+
+MARGINS = Path(__file__).with_name("margins.json")
+KINDS = {"reference": Reference, "pipeline": Pipeline}
+
+
+def variants() -> list[dict[str, str]]:
+    """Conventions of honest implementations: the defaults, and every other choice by itself."""
+    changed = [
+        {name: choice}
+        for name in Conventions.__dataclass_fields__
+        for choice in choices(name)[1:]
+        if choice not in ("tf32", "float16", "bfloat16")
+    ]
+    return [{}, *changed]
+
+
+def honest(executor: Executor | None = None) -> dict[str, float]:
+    """The worst ratio of each check over the reference and the pipeline, in every convention.
+
+    Args:
+        executor: Where cases are run; default: here.
+    """
+    run = executor.map if executor is not None else map
+    found: dict[str, float] = {}
+    for ratios in run(_worst, list(cases())):
+        for slug, ratio in ratios.items():
+            found[slug] = max(found.get(slug, 0.0), ratio)
+    return found
+
+
+def _worst(name: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for conventions in variants():
+        for kind in KINDS:
+            trial = Trial(InProcess(_implementation(kind, conventions)), cases()[name])
+            for check in CHECKS:
+                for mode in check.modes if check.applies(trial) else ():
+                    ratio = judge(trial, check, mode).ratio
+                    if ratio is not None:
+                        found[check.slug] = max(found.get(check.slug, 0.0), ratio)
+    return found
+
+
+def _implementation(kind: str, conventions: dict[str, str]) -> Adapter:
+    adapter = KINDS[kind]()
+    adapter.declaration = Declaration(kind, conventions=conventions)
+    return adapter
+
+
+def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:
+    """Both margins of every check, as JSON.
+
+    Args:
+        worst: What `honest` gives.
+        rows: Of the matrix, with every case.
+        path: Of the file.
+    """
+    faulty = _smallest(list(rows))
+    margins = {
+        check.slug: {"honest": worst.get(check.slug), "faulty": faulty.get(check.slug)}
+        for check in CHECKS
+    }
+    path.write_text(json.dumps(margins, indent=1) + "\n")
+
+
+def _smallest(rows: Sequence[Row]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        for slug, ratio in row.caught.items():
+            if ratio is not None:
+                found[slug] = min(found.get(slug, float("inf")), ratio)
+    return found

@@ -1,0 +1,63 @@
+"""The reference as an adapter: refimpl itself, judged by the oracle like anyone else."""
+
+import numpy as np
+
+from refimpl.oracle.adapter import Adapter, Declaration, State
+from refimpl.oracle.blocks import flatten, unflatten
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.parts import damped_inverse, eigen, spectra
+from refimpl.oracle.truth import Truth
+
+__all__ = ["Reference"]
+
+
+class Reference(Adapter):
+    """refimpl in its own conventions, or in others that `declaration` names."""
+
+    declaration = Declaration(name="refimpl", version="0.1.0")
+
+    def _truth(self, case: Case) -> Truth:
+        return Truth(case, self.declaration.curvature)
+
+    def gradients(self, case: Case) -> dict[str, Array]:
+        """See `Adapter`."""
+        return self._truth(case).gradients
+
+    def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
+        """See `Adapter`."""
+        return self._truth(case).factors
+
+    def eigenbasis(
+        self, factors: dict[str, tuple[Array, Array]]
+    ) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """See `Adapter`."""
+        return eigen(factors)
+
+    def eigenvalues(
+        self, case: Case, basis: dict[str, tuple[Array, Array, Array, Array]], seed: int
+    ) -> dict[str, Array]:
+        """See `Adapter`."""
+        return self._truth(case).eigenvalues_in(basis)
+
+    def gauss_newton(self, case: Case, vectors: Array) -> Array:
+        """See `Adapter`."""
+        return vectors @ self._truth(case).matrix
+
+    def solve(self, state: State, vectors: Array, damping: float) -> Array:
+        """See `Adapter`."""
+        case, kind = state.case, self.declaration.curvature
+        if kind == "gauss_newton":
+            G = self._truth(case).matrix
+            return np.linalg.solve(G + damping * np.eye(len(G)), vectors.T).T
+        assert state.basis is not None
+        parts = spectra(kind, state.basis, state.eigenvalues, damping, case.conventions)
+        matrices = unflatten(vectors, case, case.conventions)
+        return flatten(damped_inverse(parts, matrices), case.conventions)
+
+    def scores(self, case: Case, seed: int) -> Array:
+        """See `Adapter`."""
+        return self._truth(case).scores
+
+    def response(self, case: Case, example: int, epsilon: float) -> Array:
+        """See `Adapter`."""
+        return self._truth(case).response(example, epsilon)

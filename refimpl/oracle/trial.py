@@ -1,0 +1,192 @@
+"""Trial: one implementation on one case; every question is asked once, and its answer checked."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from refimpl.oracle.adapter import Declaration, State, Unsupported
+from refimpl.oracle.answers import BadAnswer, checked
+from refimpl.oracle.blocks import shapes
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.conventions import Conventions
+from refimpl.oracle.parts import Basis
+from refimpl.oracle.truth import Truth, truth_of
+
+__all__ = ["Described", "Failed", "Mode", "Session", "Trial"]
+
+Mode = Literal["isolated", "chained"]
+
+
+class Failed(Exception):
+    """The implementation gave no answer: it raised, hung, or ended; the text says what happened."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a session says of the implementation behind it."""
+
+    declaration: Declaration
+    stages: tuple[str, ...]
+
+
+@runtime_checkable
+class Session(Protocol):
+    """Where answers come from: an adapter in this process, or a program beside it."""
+
+    @property
+    def described(self) -> Described:
+        """The declaration and the stages that there are."""
+        ...
+
+    def call(self, stage: str, case: Case, arguments: Mapping[str, Any]) -> Any:
+        """The raw answer of a stage.
+
+        Args:
+            stage: Its name.
+            case: The case, in the declared conventions.
+            arguments: The stage's own, by name, without the case.
+
+        Raises:
+            Unsupported: The implementation does not claim it.
+            Failed: It crashed, hung or answered nothing.
+        """
+        ...
+
+
+class Trial:
+    """An implementation and a case: its answers, and the right ones beside them.
+
+    Args:
+        session: Where the answers come from.
+        case: The case; the declaration's conventions are put into it.
+        dtype: What is computed in, if not what is declared.
+    """
+
+    def __init__(self, session: Session, case: Case, dtype: str | None = None) -> None:
+        self.session = session
+        self.declaration = session.described.declaration
+        chosen = self.declaration.chosen
+        self.conventions: Conventions = chosen if dtype is None else chosen.but(dtype=dtype)
+        self.case = case.but(conventions=self.conventions)
+        self.seconds = 0.0
+        self.notes: dict[Any, Any] = {}  # what checks have computed and others may use
+        self._answers: dict[Any, Any] = {}
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The right answers."""
+        return truth_of(self.case, self.declaration.curvature)
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff of what the implementation computes in."""
+        return self.conventions.unit
+
+    @cached_property
+    def vectors(self) -> Array:
+        """Four fixed random vectors [4, P], the same for every implementation."""
+        size = sum(o * i for o, i in shapes(self.case, self.conventions).values())
+        return np.random.default_rng(size).standard_normal((4, size))
+
+    @property
+    def labels_known(self) -> bool:
+        """Whether its pseudo-gradients are a function of the case, and not drawn."""
+        return self.conventions.fisher != "sampled"
+
+    def on(self, case: Case, dtype: str | None = None) -> "Trial":
+        """The same implementation on another case, for checks that compare its own answers.
+
+        Args:
+            case: The other case; with the same one every question is asked anew.
+            dtype: What is computed in; default: as in this trial.
+        """
+        return Trial(self.session, case, dtype or self.conventions.dtype)
+
+    def gradients(self) -> dict[str, Array]:
+        """Its gradients [N, O, I] by layer."""
+        return self._ask("gradients", "", {})
+
+    def factors(self, seed: int = 0) -> dict[str, tuple[Array, Array]]:
+        """Its factors (A, S) by layer."""
+        return self._ask("factors", seed, {"seed": seed})
+
+    def eigenbasis(self, mode: Mode) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """Its eigendecompositions of the factors that the mode feeds it."""
+        return self._ask("eigenbasis", mode, {"factors": self.factors_for(mode)})
+
+    def eigenvalues(
+        self, mode: Mode, seed: int = 0, basis: Basis | None = None
+    ) -> dict[str, Array]:
+        """Its Lambda [O, I] in the basis that the mode feeds it, or in a given one."""
+        arguments = {"basis": self.basis_for(mode) if basis is None else basis, "seed": seed}
+        return self._ask("eigenvalues", (mode, seed, id(basis)), arguments)
+
+    def gauss_newton(self, vectors: Array) -> Array:
+        """Its products with the Gauss-Newton Hessian [k, P]."""
+        return self._ask("gauss_newton", vectors.tobytes(), {"vectors": vectors}, len(vectors))
+
+    def solve(self, mode: Mode, vectors: Array, damping: float | None = None) -> Array:
+        """Its damped solves [k, P] from the parts that the mode feeds it."""
+        state = self.state_for(mode)
+        value = self.case.damping if damping is None else damping
+        arguments = {"state": state, "vectors": vectors, "damping": value}
+        return self._ask("solve", (mode, vectors.tobytes(), value), arguments, len(vectors))
+
+    def scores(self, seed: int = 0) -> Array:
+        """Its influences [Q, N]."""
+        return self._ask("scores", seed, {"seed": seed})
+
+    def response(self, example: int, epsilon: float) -> Array:
+        """Its response [P] to an example."""
+        return self._ask("response", (example, epsilon), {"example": example, "epsilon": epsilon})
+
+    def factors_for(self, mode: Mode) -> dict[str, tuple[Array, Array]]:
+        """The factors that later stages are fed; the reference's where it has none of its own."""
+        own = mode == "chained" and self.has("factors")
+        return self.factors() if own else self.truth.factors
+
+    def basis_for(self, mode: Mode) -> Basis:
+        """The eigendecompositions that later stages are fed."""
+        own = mode == "chained" and self.has("eigenbasis")
+        return self.eigenbasis(mode) if own else self.truth.basis
+
+    def eigenvalues_for(self, mode: Mode) -> dict[str, Array]:
+        """The Lambda that `solve` is fed."""
+        if mode == "chained" and self.has("eigenvalues"):
+            return self.eigenvalues(mode)
+        return self.truth.eigenvalues_in(self.basis_for(mode))
+
+    def state_for(self, mode: Mode) -> State:
+        """What `solve` is fed: for the Gauss-Newton Hessian the case alone."""
+        kind = self.declaration.curvature
+        if kind == "gauss_newton":
+            return State(self.case)
+        lam = self.eigenvalues_for(mode) if kind == "ekfac" else None
+        return State(self.case, dict(self.factors_for(mode)), dict(self.basis_for(mode)), lam)
+
+    def has(self, stage: str) -> bool:
+        """Whether the implementation has a stage.
+
+        Args:
+            stage: Its name.
+        """
+        return stage in self.session.described.stages
+
+    def _ask(self, stage: str, key: Any, arguments: Mapping[str, Any], rows: int = 0) -> Any:
+        if (stage, key) not in self._answers:
+            start = time.perf_counter()
+            try:
+                raw = self.session.call(stage, self.case, arguments)
+                found = checked(stage, raw, self.case, self.conventions, rows)
+            except (Unsupported, Failed, BadAnswer) as error:  # told to every check that asks again
+                found = error
+            self.seconds += time.perf_counter() - start
+            self._answers[stage, key] = found
+        answer = self._answers[stage, key]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

@@ -1,0 +1,426 @@
+"""What is right for a case, in the conventions that an implementation declares, and on what scale.
+
+Everything comes from refimpl in float64. Where a convention only scales the loss (token means, the
+whole squared distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
+refimpl's and A is the same (S and Lambda of the empirical Fisher are c^2 times); where it asks for
+another matrix, refimpl computes that one.
+
+Scales. An implementation that is backward stable computes the exact answer to a problem whose
+weights, inputs and intermediate results differ from the given ones by a modest multiple of u,
+relatively. The scale of an answer is therefore the size of what relative perturbations of size one
+would change in it, to first order: the root mean square over DRAWS random perturbations of size DELTA,
+divided by DELTA (Kenney & Laub 1994, small-sample condition estimation). `Noise` says what is
+perturbed how. An error is then `ratio` times u times the scale, and a ratio below 30 passes.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from refimpl import exact
+from refimpl.capture import Sweep, sweeps_kept
+from refimpl.fast.ekfac import corrected_eigenvalues
+from refimpl.fast.kfac import kronecker_factors, mean_row
+from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.conventions import Conventions
+from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
+
+__all__ = ["DELTA", "DRAWS", "Noise", "Truth", "Undecided", "truth_of"]
+
+DELTA = 1e-7  # truncation errors are of this size, roundings of size u / DELTA = 1e-9
+DRAWS = 8
+
+
+class Undecided(Exception):
+    """This case cannot decide this check; the text says why. The verdict is `indeterminate`."""
+
+
+class Noise:
+    """Relative perturbations of size DELTA, independent and normal, from a seed and what is perturbed.
+
+    Args:
+        seed: The seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def _random(self, what: str) -> np.random.Generator:
+        # From the name, so that what else was asked for, and when, changes nothing.
+        return np.random.default_rng([self.seed, zlib.crc32(what.encode())])
+
+    def jitter(self, what: str, array: Array) -> Array:
+        """Every entry times 1 + DELTA xi: what storing and rounding each of them does.
+
+        Args:
+            what: Its name.
+            array: Real numbers; integers are returned as they are.
+        """
+        if array.dtype.kind != "f":
+            return array
+        return array * (1 + DELTA * self._random(what).standard_normal(array.shape))
+
+    def symmetric(self, what: str, matrix: Array) -> Array:
+        """A + DELTA ||A||_2 E with E symmetric and ||E||_2 = 1: what an eigensolver does.
+
+        Args:
+            what: Its name.
+            matrix: Symmetric [n, n].
+        """
+        E = self._random(what).standard_normal(matrix.shape)
+        E = E + E.T
+        return matrix + DELTA * np.linalg.norm(matrix, 2) / np.linalg.norm(E, 2) * E
+
+
+class Truth:
+    """The right answers to a case; each computed once, when it is first asked for.
+
+    Args:
+        case: The case, with the conventions that answers are wanted in.
+        curvature: What `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
+        noise: Perturbs the problem and every intermediate result, to find scales; None: exact.
+
+    Raises:
+        Undecided: The conventions and the case do not fit together.
+    """
+
+    def __init__(self, case: Case, curvature: str = "ekfac", noise: Noise | None = None) -> None:
+        self.curvature = curvature
+        self.conventions: Conventions = case.conventions
+        self.noise = noise
+        self._known: dict[bytes, dict[str, Array]] = {}
+        if noise is not None:
+            case = case.but(
+                parameters={k: noise.jitter(k, v) for k, v in case.parameters.items()},
+                inputs=noise.jitter("inputs", case.inputs),
+                query_inputs=noise.jitter("query_inputs", case.query_inputs),
+                **_moved_targets(case, noise),
+            )
+        self.case = case
+        self.problem = case.problem
+
+    @cached_property
+    def loss_scale(self) -> float:
+        """C with loss = c times refimpl's."""
+        c = 1.0
+        if self.conventions.squared_error == "full" and self.case.loss.kind == "squared_error":
+            c *= 2.0
+        if self.conventions.loss_reduction == "token_mean":
+            c /= self._tokens()
+        return c
+
+    @property
+    def _second_moment_scale(self) -> float:
+        """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
+        return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
+
+    def _tokens(self) -> int:
+        kind = self.case.loss.kind
+        mask = self.case.mask
+        per_example = mask.reshape(len(mask), -1).sum(axis=1)
+        if kind == "squared_error":
+            raise Undecided("a mean over tokens of a squared error is not among the conventions")
+        if len(set(per_example.tolist())) != 1 or per_example[0] == 0:
+            raise Undecided("examples of unequal length: a mean over tokens is another loss")
+        return int(per_example[0])
+
+    @cached_property
+    def gradients(self) -> dict[str, Array]:
+        """Gradients of the training examples [N, O, I]."""
+        c = self.loss_scale
+        if self.conventions.loss_reduction == "example_mean":
+            c /= self.case.num_examples
+        return self._matrices("gradients", c * self.problem.gradients())
+
+    @cached_property
+    def flat_gradients(self) -> Array:
+        """Gradients of the training examples' losses [N, P], never divided by N."""
+        g = flatten(self.gradients, self.conventions)
+        if self.conventions.loss_reduction == "example_mean":
+            g = g * self.case.num_examples
+        return g
+
+    @cached_property
+    def query_gradients(self) -> dict[str, Array]:
+        """Gradients of the queries' losses [Q, O, I]."""
+        x, y = (
+            torch.from_numpy(np.array(a)) for a in (self.case.query_inputs, self.case.query_labels)
+        )
+        return self._matrices("queries", self.loss_scale * self.problem.gradients(x, y))
+
+    def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
+        whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}
+        found = split_bias(whole, self.case.blocks, self.conventions)
+        return {n: self._jitter(what + n, m) for n, m in found.items()}
+
+    def _jitter(self, what: str, array: Array) -> Array:
+        return array if self.noise is None else self.noise.jitter(what, array)
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[Array, Array]]:
+        """(A, S); for sampled labels what they are on average."""
+        sharing = self.conventions.weight_sharing
+        plain = kronecker_factors(self.problem, self._passes(), weight_sharing=sharing)
+        found: dict[str, tuple[Array, Array]] = {}
+        for block in self.case.blocks:
+            A, S = (f.numpy() for f in plain[block.name])
+            S = self._second_moment_scale * S
+            if block.bias and self.conventions.bias != "last_column":
+                found[block.name] = A[:-1, :-1], S
+                if self.conventions.bias == "separate":
+                    found[f"{block.name}.bias"] = A[-1:, -1:], S
+            else:
+                found[block.name] = A, S
+        return found
+
+    @cached_property
+    def absolute_sums(self) -> dict[str, tuple[Array, Array]]:
+        """sqrt(K) B of each factor, B being its sum over absolute values, of K terms.
+
+        The rounding error of a sum of K terms is bounded by u K B, and by u sqrt(K) B times a small
+        number with high probability (Higham & Mary 2019): `factors` have this scale besides that of
+        the problem itself.
+        """
+        new = self.problem.parameters.new_zeros
+        blocks = {b.name: b for b in self.case.blocks}
+        A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}
+        S = {n: new(b.outputs, b.outputs) for n, b in blocks.items()}
+        rows, columns = dict.fromkeys(blocks, 0), dict.fromkeys(blocks, 0)
+        for sweep in self._passes():
+            for name, g in sweep.gradients.items():
+                a, g = sweep.inputs[name].abs(), g.abs()
+                counted = sweep.counted[name]
+                if self.conventions.weight_sharing == "reduce":
+                    a, counted = mean_row(a, counted)
+                    g = g.sum(dim=2, keepdim=True)
+                flat = g.flatten(0, 2)
+                S[name] += flat.T @ flat
+                columns[name] += len(flat)
+                if sweep.first:
+                    A[name] += a[counted].T @ a[counted]
+                    rows[name] += int(counted.sum())
+        found: dict[str, tuple[Array, Array]] = {}
+        for name, block in blocks.items():
+            a = A[name].numpy() / max(rows[name], 1) ** 0.5
+            s = self._second_moment_scale * S[name].numpy() / self.case.num_examples
+            s = s * columns[name] ** 0.5
+            separate = block.bias and self.conventions.bias != "last_column"
+            found[name] = (a[:-1, :-1] if separate else a), s
+            if separate and self.conventions.bias == "separate":
+                found[f"{name}.bias"] = a[-1:, -1:], s
+        return found
+
+    @cached_property
+    def _passes(self) -> Callable[[], Iterator[Sweep]]:
+        """The pseudo-gradients; those of sampled labels are replaced by their expectation."""
+        empirical = self.conventions.fisher == "empirical"
+        return sweeps_kept(self.problem, fisher="empirical" if empirical else "exact")
+
+    @cached_property
+    def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """(w_A, Q_A, w_S, Q_S)."""
+        if self.noise is None:
+            return eigen(self.factors)
+        move = self.noise.symmetric
+        return eigen(
+            {n: (move(f"A {n}", A), move(f"S {n}", S)) for n, (A, S) in self.factors.items()}
+        )
+
+    def eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
+        """Lambda [O, I] in a given basis: second moments of gradients summed over positions.
+
+        Args:
+            basis: (w_A, Q_A, w_S, Q_S) by layer.
+        """
+        key = b"".join(np.asarray(b).tobytes() for part in basis.values() for b in part)
+        if key not in self._known:
+            self._known[key] = self._eigenvalues_in(basis)
+        return self._known[key]
+
+    def _eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
+        whole: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for block in self.case.blocks:
+            _, Q_A, _, Q_S = (np.asarray(b, dtype=np.float64) for b in basis[block.name])
+            if block.bias and self.conventions.bias != "last_column":
+                # The weight's basis and the bias's own direction are a basis of [W | b] as well.
+                Q_A = np.pad(Q_A, (0, 1))
+                Q_A[-1, -1] = 1.0
+            Q_A, Q_S = (
+                self._jitter(f"Q_A {block.name}", Q_A),
+                self._jitter(f"Q_S {block.name}", Q_S),
+            )
+            whole[block.name] = torch.from_numpy(Q_A), torch.from_numpy(Q_S)
+        found = corrected_eigenvalues(self.problem, whole, passes=self._passes)
+        matrices = {n: self._second_moment_scale * m.numpy() for n, m in found.items()}
+        return {
+            n: self._jitter("eigenvalues" + n, m)
+            for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
+        }
+
+    @cached_property
+    def eigenvalues(self) -> dict[str, Array]:
+        """Lambda [O, I] in the basis of the factors."""
+        return self.eigenvalues_in(self.basis)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The undamped Gauss-Newton Hessian [P, P], in flat order; or the whole empirical Fisher."""
+        if self.conventions.fisher == "empirical":
+            g = flatten(self.gradients, self.conventions)
+            if self.conventions.loss_reduction == "example_mean":
+                g = g * self.case.num_examples
+            return g.T @ g / self.case.num_examples
+        G = self.loss_scale * exact.GaussNewton(self.problem, method="primal").dense().numpy()
+        order = self.order
+        return G[np.ix_(order, order)]
+
+    @cached_property
+    def order(self) -> Array:
+        """Where each entry of a flat vector stands in refimpl's own."""
+        plain = torch.arange(self.problem.num_parameters, dtype=torch.float64)
+        whole = {n: m.numpy() for n, m in self.problem.layout.matrices(plain).items()}
+        kept = split_bias(whole, self.case.blocks, self.conventions)
+        return flatten(kept, self.conventions).astype(int)
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[Array, Array, Array]]:
+        """(Q_A, Q_S, damped eigenvalues) of K-FAC or EK-FAC."""
+        eigenvalues = self.eigenvalues if self.curvature == "ekfac" else None
+        return spectra(self.curvature, self.basis, eigenvalues, self.case.damping, self.conventions)
+
+    def solve(self, vectors: Array) -> Array:
+        """(H + lambda)^-1 times each row [k, P].
+
+        Args:
+            vectors: Right-hand sides in flat order.
+        """
+        if self.curvature == "gauss_newton":
+            damped = self.matrix + self.case.damping * np.eye(len(self.matrix))
+            if self.noise is not None:  # what rounding does to a matrix respects no structure
+                damped = self.noise.symmetric("damped", damped)
+            return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)
+        matrices = unflatten(vectors, self.case, self.conventions)
+        return self._jitter(
+            "solve", flatten(damped_inverse(self.parts, matrices), self.conventions)
+        )
+
+    @cached_property
+    def scores(self) -> Array:
+        """Influences [Q, N]."""
+        q = flatten(self.query_gradients, self.conventions)
+        scores = -self.solve(q) @ self.flat_gradients.T
+        if self.conventions.sign == "product":
+            scores = -scores
+        return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)
+
+    def scale(self, answer: Callable[["Truth"], Any]) -> Any:
+        """How much relative perturbations of size one change an answer; see the module.
+
+        Args:
+            answer: Takes a Truth and returns an array, or arrays by layer.
+
+        Returns:
+            The same structure. Each entry is its own root mean square over the draws plus a tenth of
+            that of its whole array, since an entry may by chance hardly move in DRAWS draws.
+        """
+        plain = answer(self)
+        moved = [answer(truth) for truth in self._moved]
+        if isinstance(plain, Mapping):
+            return {k: _rms([m[k] for m in moved], plain[k]) for k in plain}
+        return _rms(moved, plain)
+
+    @cached_property
+    def _moved(self) -> list["Truth"]:
+        return [Truth(self.case, self.curvature, Noise(seed)) for seed in range(DRAWS)]
+
+    def response(self, example: int, epsilon: float) -> Array:
+        """Parameters [P] at the minimiser of the proximal Bregman objective, certified.
+
+        Args:
+            example: Index of the training example.
+            epsilon: Its weight.
+
+        Raises:
+            Undecided: Without biases it is another objective.
+        """
+        if self.conventions.bias == "none":
+            raise Undecided("biases are not tracked: the retrained model is another one")
+        if epsilon == 0:
+            return self.problem.parameters.numpy()[self.order]
+        # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
+        found = exact.bregman_response(
+            self.problem, [example], epsilon=epsilon,
+            damping=self.case.damping / self.loss_scale, tolerance=1e-10,
+        )  # fmt: skip
+        found.certificate.require()
+        return found.parameters[0].numpy()[self.order]
+
+    def gaps(self) -> dict[str, float]:
+        """Smallest distance of two eigenvalues of A or S outside the null space, over the norm.
+
+        Returns:
+            By layer; infinity where there is one eigenvalue at most.
+        """
+        return {name: min(_gap(w_A), _gap(w_S)) for name, (w_A, _, w_S, _) in self.basis.items()}
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(O, I) of every layer."""
+        return shapes(self.case, self.conventions)
+
+
+def _moved_targets(case: Case, noise: Noise) -> dict[str, Array]:
+    """The values of a squared error, perturbed; labels are exact in every dtype."""
+    if case.loss.kind != "squared_error":
+        return {}
+    return {n: noise.jitter(n, getattr(case, n)) for n in ("labels", "query_labels")}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which truth: cases are the same when their contents are."""
+
+    fingerprint: str
+    curvature: str
+    case: Case = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _shared(asked: _Asked) -> Truth:
+    return Truth(asked.case, asked.curvature)
+
+
+def truth_of(case: Case, curvature: str) -> Truth:
+    """The truth of a case, shared by all who ask for it in this process.
+
+    Args:
+        case: The case.
+        curvature: As for `Truth`.
+    """
+    content = hashlib.sha256(json.dumps(case.to_json(), sort_keys=True, default=str).encode())
+    for name, array in sorted({**case.parameters, **case.arrays}.items()):
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return _shared(_Asked(content.hexdigest(), curvature, case))
+
+
+def _rms(moved: list[Any], plain: Any) -> Any:
+    if isinstance(plain, tuple):
+        return tuple(_rms([m[i] for m in moved], p) for i, p in enumerate(plain))
+    squares = np.mean([(np.asarray(m) - plain) ** 2 for m in moved], axis=0) / DELTA**2
+    return np.sqrt(squares) + 0.1 * np.sqrt(squares.mean())
+
+
+def _gap(eigenvalues: Array) -> float:
+    norm = float(eigenvalues.max())
+    kept = eigenvalues[eigenvalues > 1e-10 * norm]
+    # The null space counts as one more eigenvalue: mixing it with others does harm.
+    ends = np.append(kept, 0.0) if len(kept) < len(eigenvalues) else kept
+    return float(np.diff(np.sort(ends)).min() / norm) if len(ends) > 1 and norm > 0 else np.inf

@@ -1,0 +1,134 @@
+"""Reading and writing vectors; what does not fit the schema, or the hashes, stops the reader."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from refimpl.oracle.case import Array
+
+__all__ = ["BadVector", "Vector", "described", "export", "paths", "read", "released", "write"]
+
+
+class BadVector(Exception):
+    """A file that is no vector; the text says which, and what is wrong with it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """What the two files hold.
+
+    Args:
+        plain: The JSON file.
+        arrays: The safetensors file.
+    """
+
+    plain: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+
+    @property
+    def id(self) -> str:
+        """A slug that is never reused, "family/name"."""
+        return self.plain["id"]
+
+
+def described(arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    """Dtype, shape and SHA-256 of each array's bytes, as vectors hold them.
+
+    Args:
+        arrays: By name.
+    """
+    return {
+        name: {
+            "dtype": str(a.dtype),
+            "shape": list(a.shape),
+            "sha256": hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest(),
+        }
+        for name, a in sorted(arrays.items())
+    }
+
+
+def write(vector: Vector, folder: Path) -> None:
+    """Write both files of a vector.
+
+    Args:
+        vector: The vector.
+        folder: Where families are folders.
+    """
+    path = folder / f"{vector.id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(vector.plain, indent=1, sort_keys=True) + "\n")
+    tensors = {k: np.ascontiguousarray(a) for k, a in sorted(vector.arrays.items())}
+    path.with_suffix(".safetensors").write_bytes(save(tensors))
+
+
+def read(path: Path) -> Vector:
+    """Read a vector from its JSON file and the safetensors file beside it.
+
+    Args:
+        path: The JSON file.
+
+    Raises:
+        BadVector: It does not fit the schema (an unknown field, for one), or its arrays are not those
+            that it describes.
+    """
+    try:
+        plain = json.loads(path.read_text())
+        arrays = load(path.with_suffix(".safetensors").read_bytes())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadVector(f"{path} cannot be read ({type(error).__name__}: {error})") from None
+    problems = sorted(_validator().iter_errors(plain), key=lambda e: e.json_path)
+    if problems:
+        said = "; ".join(f"{e.json_path}: {e.message}" for e in problems[:3])
+        raise BadVector(f"{path} does not fit vector.schema.json: {said}")
+    found = described(arrays)
+    wrong = [n for n in {*found, *plain["arrays"]} if found.get(n) != plain["arrays"].get(n)]
+    if wrong:
+        raise BadVector(
+            f"{path.with_suffix('.safetensors')} does not hold the arrays that {path.name} describes: "
+            f"{', '.join(sorted(wrong)[:5])}; export the vectors again"
+        )
+    return Vector(plain, arrays)
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    schema = json.loads(files(__package__).joinpath("vector.schema.json").read_text())
+    return jsonschema.Draft202012Validator(schema)
+
+
+def paths(folder: Path) -> Iterator[Path]:
+    """The JSON files of all vectors of a folder, in order.
+
+    Args:
+        folder: Where families are folders.
+    """
+    yield from sorted(folder.glob("*/*.json"))
+
+
+def released() -> Path:
+    """The folder of the released vectors, version 1."""
+    return Path(str(files(__package__))) / "v1"
+
+
+def export(folder: Path) -> int:
+    """Copy the released vectors, byte for byte, and their hashes.
+
+    Args:
+        folder: Where to; made if it is not there.
+
+    Returns:
+        Number of vectors.
+    """
+    shutil.copytree(released(), folder, dirs_exist_ok=True)
+    return len(list(paths(folder)))

@@ -1,0 +1,274 @@
+"""The generator of vectors: a case, the right outputs, and the scales that errors are measured by."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+import refimpl
+from refimpl.oracle.blocks import flatten, unflatten
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.checks.check import THRESHOLD, worst as worst_ratio
+from refimpl.oracle.conventions import ROUNDOFF
+from refimpl.oracle.parts import Basis, damped_inverse, spectra
+from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.truth import Truth
+from refimpl.oracle.vectors.files import Vector, described
+
+__all__ = [
+    "Outputs",
+    "arguments_of",
+    "basis_of",
+    "outputs_of",
+    "packed",
+    "probes",
+    "rounded_up",
+    "vector",
+]
+
+# Output name -> (what is right, scale): error < threshold x u x scale, entry by entry.
+Outputs = dict[str, tuple[Array, Array]]
+U = ROUNDOFF["float64"]
+CHECKS = {
+    "gradients": "gradients-equal",
+    "A": "factor-a-equal",
+    "S": "factor-s-equal",
+    "spectrum": "eigenbasis-spectrum",
+    "eigenvalues": "eigenvalues-equal",
+    "gauss_newton": "gauss-newton-equal",
+    "solve": "solve-forward-error",
+    "scores": "scores-equal",
+}
+
+
+def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = "") -> Vector:
+    """The vector of a case that can be answered.
+
+    Args:
+        case: The case, in refimpl's own conventions.
+        seed: That the case was drawn from.
+        expect: "match", or "either" where a flag licenses it.
+        reason: Why it may be rejected.
+    """
+    arguments = arguments_of(case)
+    outputs = outputs_of(case, arguments)
+    made = [_finite_differences(case), _second_implementation(case, arguments, outputs)]
+    return packed(case, arguments, outputs, made, seed=seed, expect=expect, reason=reason)
+
+
+def packed(
+    case: Case,
+    arguments: Mapping[str, Array],
+    outputs: Outputs,
+    made: list[dict[str, Any]],
+    *,
+    seed: int = 0,
+    expect: str = "match",
+    reason: str = "",
+    generator: str = "refimpl.oracle.vectors.generate",
+    precision: str = "float64",
+) -> Vector:
+    """The vector of given outputs.
+
+    Args:
+        case: The case.
+        arguments: What stages are given, by name.
+        outputs: What is right, and its scale.
+        made: The field `checks_made`.
+        seed: See `vector`.
+        expect: See `vector`.
+        reason: See `vector`.
+        generator: Module that made it.
+        precision: Of the outputs.
+    """
+    arrays = {**case.arrays, **{f"parameters/{k}": v for k, v in case.parameters.items()}}
+    arrays |= {f"arguments/{k}": v for k, v in arguments.items()}
+    for name, (right, scale) in outputs.items():
+        arrays[f"outputs/{name}"], arrays[f"scales/{name}"] = right, scale
+    plain = case.to_json()
+    return Vector(
+        {
+            "schema": "refimpl-vector-1",
+            "id": case.id,
+            "expect": expect,
+            "reason": reason,
+            "source": {
+                "generator": generator, "version": refimpl.__version__, "seed": seed,
+                "torch": torch.__version__.partition("+")[0], "numpy": np.__version__,
+                "precision": precision,
+            },
+            "conventions": plain["conventions"],
+            "flags": list(case.flags),
+            "case": {
+                "layers": [dict(layer) for layer in case.layers],
+                "tracked": list(case.tracked),
+                "loss": plain["loss"],
+                "damping": case.damping,
+                "batch_size": case.batch_size,
+            },
+            "arrays": described(arrays),
+            "outputs": {
+                name: {
+                    "stage": _stage(name), "check": CHECKS[_kind(name)], "scale": f"scales/{name}",
+                    "threshold": THRESHOLD,
+                }
+                for name in sorted(outputs)
+            },
+            "checks_made": made,
+        },
+        arrays,
+    )  # fmt: skip
+
+
+def _kind(name: str) -> str:
+    head, tail = name.split("/")[0], name.split("/")[-1]
+    return tail if head == "factors" else head
+
+
+def _stage(name: str) -> str:
+    head = name.split("/")[0]
+    return {"spectrum": "eigenbasis"}.get(head, head)
+
+
+def probes(case: Case) -> Array:
+    """Right-hand sides [2, P]: multiples of 1/8, none of them 0.
+
+    Args:
+        case: The case.
+    """
+    k = np.arange(2 * case.num_parameters).reshape(2, -1)
+    return ((k * 7 + k // 5) % 16 - 7.5) / 4
+
+
+def arguments_of(case: Case) -> dict[str, Array]:
+    """Vectors to multiply and solve, and the eigenbasis and Lambda that later stages are given.
+
+    Args:
+        case: The case.
+    """
+    truth = Truth(case)
+    found = {"vectors": probes(case)}
+    for name, parts in truth.basis.items():
+        for part, array in zip(("w_A", "Q_A", "w_S", "Q_S"), parts, strict=True):
+            found[f"basis/{name}/{part}"] = array
+        found[f"eigenvalues/{name}"] = truth.eigenvalues[name]
+    return found
+
+
+def basis_of(arguments: Mapping[str, Array]) -> Basis:
+    """The basis among the arguments, as the stages take it.
+
+    Args:
+        arguments: What `arguments_of` gave.
+    """
+    names = [k.split("/")[1] for k in arguments if k.startswith("basis/") and k.endswith("/w_A")]
+    parts = ("w_A", "Q_A", "w_S", "Q_S")
+    return {n: tuple(arguments[f"basis/{n}/{p}"] for p in parts) for n in names}  # type: ignore[misc]
+
+
+def outputs_of(case: Case, arguments: Mapping[str, Array]) -> Outputs:
+    """Every output of a case and its scale.
+
+    Args:
+        case: The case.
+        arguments: What `arguments_of` gave.
+    """
+    truth, basis, v = Truth(case), basis_of(arguments), arguments["vectors"]
+    found: Outputs = {}
+    scales = truth.scale(lambda t: t.gradients)
+    for name, g in truth.gradients.items():
+        # 1 - a^2 of a saturated unit is off by u, not by u (1 - a^2): measured by the layer's norm.
+        found[f"gradients/{name}"] = g, scales[name] + np.sqrt((scales[name] ** 2).mean())
+    moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+    for name, factors in truth.factors.items():
+        for part, F, m, b in zip("AS", factors, moved[name], sums[name], strict=True):
+            found[f"factors/{name}/{part}"] = F, m + b
+            # Weyl: eigenvalues move by the norm of the error of the matrix
+            w = np.linalg.eigvalsh(F)
+            found[f"spectrum/{name}/{part}"] = w, np.full(len(w), np.linalg.norm(m + b))
+    scales = truth.scale(lambda t: t.eigenvalues_in(basis))
+    for name, lam in truth.eigenvalues_in(basis).items():
+        found[f"eigenvalues/{name}"] = lam, scales[name]
+    found["gauss_newton"] = v @ truth.matrix, truth.scale(lambda t: v @ t.matrix)
+    for curvature in ("ekfac", "kfac", "gauss_newton"):
+        found[f"solve/{curvature}"] = _solve(case, curvature, basis, arguments)
+        if curvature == "ekfac" and "DegenerateSpectrum" in case.flags:
+            continue  # not a function of the case: it depends on the eigensolver
+        whole = Truth(case, curvature)
+        found[f"scores/{curvature}"] = whole.scores, whole.scale(lambda t: t.scores)
+    return {k: (np.asarray(a), rounded_up(s)) for k, (a, s) in found.items()}
+
+
+def _solve(
+    case: Case, curvature: str, basis: Basis, arguments: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """(H + lambda)^-1 v from the given parts; a stable solver's error is at most ~ u kappa ||x||."""
+    v, truth = arguments["vectors"], Truth(case, curvature)
+    if curvature == "gauss_newton":
+        w = np.linalg.eigvalsh(truth.matrix) + case.damping
+        x = truth.solve(v)
+        kappa = w.max() / w.min()
+    else:
+        lam = {n: arguments[f"eigenvalues/{n}"] for n in basis}
+        parts = spectra(curvature, basis, lam, case.damping, case.conventions)
+        matrices = unflatten(v, case, case.conventions)
+        x = flatten(damped_inverse(parts, matrices), case.conventions)
+        damped = np.concatenate([D.ravel() for _, _, D in parts.values()])
+        kappa = damped.max() / damped.min()
+    return x, np.broadcast_to(kappa * np.linalg.norm(x, axis=1, keepdims=True), x.shape)
+
+
+def rounded_up(scale: Array) -> Array:
+    """A scale as float32, never smaller: it needs no more digits.
+
+    Args:
+        scale: In float64.
+    """
+    return np.nextafter(np.asarray(scale, dtype=np.float32), np.float32(np.inf))
+
+
+def _finite_differences(case: Case) -> dict[str, Any]:
+    """Central differences of every example's loss in a random direction, against the gradients."""
+    problem, h = case.problem, 1e-5
+    direction = torch.from_numpy(probes(case)[0])
+    change = problem.layout.named(h * direction)
+    x, y = case.dataset().tensors
+
+    def losses(sign: float) -> Array:
+        moved = {
+            k: v + sign * change[k].numpy() if k in change else v
+            for k, v in case.parameters.items()
+        }
+        return problem.loss.value(case.but(parameters=moved).torch_module()(x), y).detach().numpy()
+
+    found = (losses(1.0) - losses(-1.0)) / (2 * h)
+    right = (problem.gradients() @ direction).numpy()
+    error = np.abs(found - right).max() / max(np.abs(right).max(), 1e-300)
+    return {"kind": "finite differences", "outputs": ["gradients"], "worst": _digits(error)}
+
+
+def _second_implementation(
+    case: Case, arguments: Mapping[str, Array], outputs: Outputs
+) -> dict[str, Any]:
+    """The worst ratio of the oracle's own second implementation."""
+    pipeline, basis = Pipeline(), basis_of(arguments)
+    found: dict[str, Any] = {f"gradients/{n}": g for n, g in pipeline.gradients(case).items()}
+    for n, factors in pipeline.factors(case, 0).items():
+        found |= {f"factors/{n}/{p}": F for p, F in zip("AS", factors, strict=True)}
+    for n, lam in pipeline.eigenvalues(case, dict(basis), 0).items():
+        found[f"eigenvalues/{n}"] = lam
+    found["gauss_newton"] = pipeline.gauss_newton(case, arguments["vectors"])
+    if "scores/ekfac" in outputs:
+        found["scores/ekfac"] = pipeline.scores(case, 0)
+    worst = 0.0
+    for name, answer in found.items():
+        worst = max(
+            worst,
+            worst_ratio(np.asarray(answer) - outputs[name][0], outputs[name][1].astype(float), U),
+        )
+    return {"kind": "second implementation", "outputs": sorted(found), "worst": _digits(worst)}
+
+
+def _digits(number: float) -> float:
+    return float(f"{number:.1e}")

@@ -1,0 +1,74 @@
+"""What JSON Schema cannot say of a folder of vectors."""
+
+from pathlib import Path
+
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.conventions import Conventions
+from refimpl.oracle.flags import FLAGS, LICENCES
+from refimpl.oracle.vectors.files import BadVector, Vector, paths, read
+
+__all__ = ["lint"]
+
+
+def lint(folder: Path) -> list[str]:
+    """What is wrong with the vectors of a folder, a sentence each; none: nothing.
+
+    Args:
+        folder: Where families are folders.
+    """
+    wrong: list[str] = []
+    found = list(paths(folder))
+    for path in found:
+        try:
+            vector = read(path)
+        except BadVector as error:
+            wrong.append(str(error))
+            continue
+        wrong += [f"{path}: {sentence}" for sentence in _vector(vector, path)]
+    known = {path.with_suffix("") for path in found}
+    wrong += [
+        f"{path} has no JSON file"
+        for path in sorted(folder.glob("*/*.safetensors"))
+        if path.with_suffix("") not in known
+    ]
+    return wrong if found else [f"{folder} holds no vectors: <family>/<slug>.json is expected"]
+
+
+def _vector(vector: Vector, path: Path) -> list[str]:
+    plain, arrays = vector.plain, vector.arrays
+    wrong: list[str] = []
+    if plain["id"] != f"{path.parent.name}/{path.stem}":
+        wrong.append(f"id {plain['id']!r} is not the file's place")
+    wrong += [f"flag {f!r} has no note in flags.py" for f in plain["flags"] if f not in FLAGS]
+    licensed = any(f in LICENCES for f in plain["flags"])
+    if plain["expect"] == "either" and not licensed:
+        wrong.append(f"'either' needs a flag that licenses it, one of {', '.join(LICENCES)}")
+    if (plain["expect"] == "match") != (plain["reason"] == ""):
+        wrong.append("a reason is given for 'reject' and 'either', and only there")
+    if (plain["expect"] == "reject") != (not plain["outputs"]):
+        wrong.append("'reject' has no outputs, the others have some")
+    if plain["expect"] == "match" and not plain["checks_made"]:
+        wrong.append("nothing confirmed it: checks_made is empty")
+    try:
+        Conventions.of(plain["conventions"])
+    except ValueError as error:
+        wrong.append(str(error))
+    slugs = {check.slug for check in CHECKS}
+    for name, told in plain["outputs"].items():
+        if told["check"] not in slugs:
+            wrong.append(f"output {name!r}: there is no check {told['check']!r}")
+        right, scale = arrays.get(f"outputs/{name}"), arrays.get(told["scale"])
+        if right is None or scale is None or right.shape != scale.shape:
+            wrong.append(f"output {name!r}: array and scale of one shape are expected")
+        elif not (scale >= 0).all():
+            wrong.append(f"output {name!r}: scales must be >= 0")
+    for made in plain["checks_made"]:
+        if unknown := [o for o in made["outputs"] if not _names(o, plain["outputs"])]:
+            wrong.append(f"checks_made: there are no outputs {unknown}")
+    named = {f"outputs/{n}" for n in plain["outputs"]}
+    stray = [n for n in arrays if n.startswith("outputs/") and n not in named]
+    return wrong + [f"array {name!r} is no output" for name in stray]
+
+
+def _names(output: str, outputs: dict[str, object]) -> bool:
+    return any(name == output or name.startswith(f"{output}/") for name in outputs)

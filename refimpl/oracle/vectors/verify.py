@@ -1,0 +1,116 @@
+"""Answers to vectors, as verdicts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from refimpl.oracle.case import Array
+from refimpl.oracle.conventions import ROUNDOFF
+from refimpl.oracle.vectors.files import Vector, paths, read
+from refimpl.oracle.verdicts import Verdict
+
+__all__ = ["Verified", "verify"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The verdict on one output of one vector, or on a vector as a whole (output "").
+
+    Args:
+        vector: The vector's id.
+        output: The output's name.
+        verdict: pass, fail, error or unsupported.
+        ratio: Error over u x scale, where there is one.
+        detail: What is wrong.
+    """
+
+    vector: str
+    output: str
+    verdict: Verdict
+    ratio: float | None = None
+    detail: str = ""
+
+
+def verify(folder: Path, answers: Path, dtype: str = "float64") -> list[Verified]:
+    """Judge a folder of answers.
+
+    Args:
+        folder: Of the vectors.
+        answers: Of the answers; see the package.
+        dtype: What they were computed in.
+
+    Raises:
+        BadVector: A file of `folder` is no vector.
+    """
+    found: list[Verified] = []
+    for path in paths(folder):
+        vector = read(path)
+        found += _judged(vector, answers / path.relative_to(folder), ROUNDOFF[dtype])
+    return found
+
+
+def _judged(vector: Vector, path: Path, unit: float) -> list[Verified]:
+    def whole(verdict: Verdict, detail: str = "") -> list[Verified]:
+        return [Verified(vector.id, "", verdict, detail=detail)]
+
+    expect, reason = vector.plain["expect"], vector.plain["reason"]
+    arrays = path.with_suffix(".safetensors")
+    if path.exists() and arrays.exists():
+        return whole(Verdict.ERROR, f"both {path.name} and {arrays.name} answer it: leave one")
+    if path.exists():
+        said = _said(path)
+        if isinstance(said, str):
+            return whole(Verdict.ERROR, said)
+        if "unsupported" in said:
+            return whole(Verdict.UNSUPPORTED, str(said["unsupported"]))
+        if expect == "match":
+            return whole(Verdict.FAIL, f"rejected ({said['rejected']}), but it has an answer")
+        return whole(Verdict.PASS)
+    if not arrays.exists():
+        return whole(Verdict.UNSUPPORTED, f"there is neither {path.name} nor {arrays.name}")
+    if expect == "reject":
+        return whole(Verdict.FAIL, f"answered, but {reason}: this must be rejected")
+    try:
+        given = load(arrays.read_bytes())
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        return whole(Verdict.ERROR, f"{arrays.name} cannot be read ({error})")
+    if unknown := sorted(set(given) - set(vector.plain["outputs"])):
+        known = ", ".join(vector.plain["outputs"])
+        return whole(Verdict.ERROR, f"there are no outputs {unknown}; there are {known}")
+    return [_output(vector, name, given.get(name), unit) for name in vector.plain["outputs"]]
+
+
+def _said(path: Path) -> dict[str, Any] | str:
+    expected = 'must hold {"rejected": why} or {"unsupported": why}'
+    try:
+        said = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        return f"{path.name} {expected} ({error})"
+    if not isinstance(said, dict) or len(said) != 1 or not {*said} <= {"rejected", "unsupported"}:
+        return f"{path.name} {expected}"
+    return said
+
+
+def _output(vector: Vector, name: str, given: Array | None, unit: float) -> Verified:
+    if given is None:
+        return Verified(vector.id, name, Verdict.UNSUPPORTED, detail="not among the answers")
+    told, right = vector.plain["outputs"][name], vector.arrays[f"outputs/{name}"]
+    if given.shape != right.shape or given.dtype.kind not in "fiu":
+        detail = f"must be numbers of shape {right.shape}, got {given.dtype} {given.shape}"
+        return Verified(vector.id, name, Verdict.ERROR, detail=detail)
+    if not np.isfinite(given).all():
+        return Verified(vector.id, name, Verdict.ERROR, detail="has NaN or infinite entries")
+    error = np.abs(given.astype(np.float64) - right)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = error / (unit * vector.arrays[told["scale"]].astype(np.float64))
+    ratio = float(np.where(error == 0, 0.0, ratios).max(initial=0.0))
+    # Written so that NaN fails.
+    if ratio < told["threshold"]:
+        return Verified(vector.id, name, Verdict.PASS, ratio)
+    detail = f"off by {ratio:.1e} times its rounding scale (at most {told['threshold']:g})"
+    return Verified(vector.id, name, Verdict.FAIL, ratio, detail)

@@ -1,0 +1,74 @@
+"""What is said of wrong answers: of known mistakes, of pairs, of scales, and of unknown ones."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.cases import cases
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.diagnosis import diagnose
+from refimpl.oracle.faults import FAULTS, edited
+from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Trial
+
+KNOWN = {f.slug: f for f in FAULTS}
+
+
+def _said(adapter: Pipeline, slug: str, case: str = "mlp/tanh-square") -> str:
+    check = next(c for c in CHECKS if c.slug == slug)
+    return "\n".join(diagnose(Trial(InProcess(adapter), cases()[case]), check, check.modes[0]))
+
+
+def test_empirical_fisher_is_named() -> None:
+    """The sentence says what was taken for what."""
+    said = _said(edited(Pipeline, KNOWN["empirical-for-true-fisher"])(), "factor-s-equal")
+    assert "labels come from the data, not from the model" in said
+    assert "S of fc1" in said
+
+
+def test_a_fault_downstream_of_another_is_told_by_its_cause() -> None:
+    """Scores that are wrong since A is are explained at the factors."""
+    said = _said(edited(Pipeline, KNOWN["inputs-centred"])(), "scores-equal")
+    assert said.startswith("factors:")
+    assert KNOWN["inputs-centred"].sentence in said
+
+
+def test_an_unknown_scalar_is_named_by_the_case() -> None:
+    """A factor N on S, whoever put it there."""
+
+    class Scaled(Pipeline):
+        def s_mean(self, S: Any, N: int) -> Any:
+            return S * 7 / N
+
+    assert "a factor of 7" in _said(Scaled(), "factor-s-equal")
+
+
+def test_what_is_on_no_list_is_located() -> None:
+    """Noise in one example's gradient of one layer: which layer, which example."""
+
+    class Odd(Pipeline):
+        def gradients(self, case: Case) -> dict[str, Array]:
+            found = super().gradients(case)
+            found["fc2"] = found["fc2"].copy()
+            found["fc2"][3] += np.random.default_rng(0).standard_normal(found["fc2"][3].shape)
+            return found
+
+    said = _said(Odd(), "gradients-equal")
+    assert "wrong is fc2 only" in said
+    assert "only examples [3] of" in said
+
+
+@pytest.mark.parametrize("slug", ["generator-restarts-per-batch", "seed-ignored"])
+def test_draws_are_told_by_few_questions(slug: str) -> None:
+    """With another generator than the pipeline's, so that no answer is reproduced."""
+
+    class Other(Pipeline):
+        def numbers(self, case: Case, f: Any, place: slice, seed: int) -> Any:
+            return super().numbers(case, f, place, 1000 + seed)
+
+    fault = KNOWN[slug]
+    said = _said(edited(Other, fault)(fault.declaration), "factors-sampled-mean")
+    assert fault.sentence in said

@@ -1,0 +1,118 @@
+"""Adapters with known manners, each the reference but for one stage."""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+from refimpl.oracle import Adapter, Declaration, Unsupported
+from refimpl.oracle.reference import Reference
+
+
+class Honest(Reference):
+    pass
+
+
+class Zero(Reference):
+    def gradients(self, case):
+        return {name: np.zeros_like(g) for name, g in super().gradients(case).items()}
+
+
+class NotANumber(Reference):
+    def gradients(self, case):
+        found = super().gradients(case)
+        found = {name: g.copy() for name, g in found.items()}
+        next(iter(found.values()))[0, 0, 0] = np.nan
+        return found
+
+
+class Hang(Reference):
+    def gradients(self, case):
+        time.sleep(3600)
+
+
+class Ends(Reference):
+    def gradients(self, case):
+        print("out of memory", file=sys.stderr, flush=True)
+        os._exit(7)
+
+
+class Segfault(Reference):
+    def gradients(self, case):
+        import ctypes
+
+        ctypes.string_at(0)
+
+
+class Raises(Reference):
+    def gradients(self, case):
+        raise RuntimeError("no kernel for this")
+
+
+class Exits(Reference):
+    def gradients(self, case):
+        raise SystemExit(0)
+
+
+class WrongShape(Reference):
+    def gradients(self, case):
+        return {name: g[..., :-1] for name, g in super().gradients(case).items()}
+
+
+class WrongLayers(Reference):
+    def gradients(self, case):
+        return {f"{name}.weight": g for name, g in super().gradients(case).items()}
+
+
+class NotADict(Reference):
+    def gradients(self, case):
+        return list(super().gradients(case).values())
+
+
+class Half(Reference):
+    """Computes in float16, and declares float64."""
+
+    def gradients(self, case):
+        return {name: g.astype(np.float16) for name, g in super().gradients(case).items()}
+
+
+class HalfDeclared(Half):
+    declaration = Declaration("half", conventions={"dtype": "float16"})
+
+
+class Noisy(Reference):
+    def gradients(self, case):
+        print('{"id": 1, "ok": true}')
+        print("chatter", file=sys.stderr)
+        os.write(1, b"from C\n")
+        os.system("echo from a child")
+        assert sys.stdin.read() == ""
+        return super().gradients(case)
+
+
+class Refuses(Reference):
+    def gradients(self, case):
+        raise Unsupported("no per-example gradients")
+
+
+class Spoils(Reference):
+    """Writes into what it is given."""
+
+    def eigenbasis(self, factors):
+        found = super().eigenbasis(factors)
+        for A, S in factors.values():
+            A *= 0
+            S *= 0
+        return found
+
+
+class ScoresOnly(Adapter):
+    declaration = Declaration("scores-only", "3")
+
+    def scores(self, case, seed):
+        return Reference().scores(case, seed)
+
+
+class Undeclared(Adapter):
+    pass

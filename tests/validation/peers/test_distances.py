@@ -1,0 +1,53 @@
+"""Distances: numbers to be read, zero for the reference, telling for one that is off."""
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.adapter import Declaration, Unsupported
+from refimpl.oracle.cases import cases
+from refimpl.oracle.reference import Reference
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Trial
+from validation.peers.distances import MEASURES, distances
+
+CASE = next(iter(cases().values()))
+
+
+def of(adapter):
+    return distances(Trial(InProcess(adapter), CASE))
+
+
+def test_the_reference_is_at_no_distance_from_itself():
+    found = of(Reference())
+    assert set(found) == set(MEASURES)
+    assert all(off < 1e-12 for off in found.values())
+
+
+class Twice(Reference):
+    """Scores twice too large, gradients not claimed, Lambda NaN."""
+
+    def scores(self, case, seed):
+        return 2 * super().scores(case, seed)
+
+    def gradients(self, case):
+        raise Unsupported("not today")
+
+    def eigenvalues(self, case, basis, seed):
+        return {
+            n: np.full_like(m, np.nan) for n, m in super().eigenvalues(case, basis, seed).items()
+        }
+
+
+def test_what_is_off_says_by_how_much_and_what_gave_no_number_says_why():
+    found = of(Twice())
+    assert found["scores"] == pytest.approx(1.0)
+    assert found["gradients"] == "Unsupported: not today"
+    assert found["eigenvalues"].startswith("BadAnswer: ")
+
+
+class Sampled(Reference):
+    declaration = Declaration(name="sampled", conventions={"fisher": "sampled"})
+
+
+def test_drawn_labels_have_no_distance():
+    assert of(Sampled()) == {}

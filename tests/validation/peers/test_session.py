@@ -1,0 +1,77 @@
+"""Sessions: adapters judged as plain data, reproductions run as processes of their own."""
+
+import ast
+import json
+import types
+from pathlib import Path
+
+from refimpl.oracle.cases import cases, quick
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.reference import Reference
+from validation.peers import session
+from validation.peers.session import LIBRARIES, judged, reproduced, whole
+
+CASE = next(iter(cases().values()))
+ONE = {CASE.id: CASE}
+FIRST = CHECKS[:1]
+
+
+class Scaled(Reference):
+    """Gradients twice too large."""
+
+    def gradients(self, case):
+        return {n: 2 * g for n, g in super().gradients(case).items()}
+
+
+def test_outcomes_are_plain_data_with_the_distance_beside_them():
+    right, wrong = judged([Reference, Scaled], ONE, FIRST)
+    assert json.loads(json.dumps(wrong, allow_nan=False)) == wrong
+    assert {o["verdict"] for o in right["outcomes"]} == {"pass"}
+    assert {o["verdict"] for o in wrong["outcomes"]} == {"fail"}
+    assert wrong["distances"][CASE.id]["gradients"] == 1.0
+    assert wrong["name"] == "refimpl"
+
+
+def test_a_reproduction_deviates_agrees_or_is_broken(tmp_path):
+    for name, code in (
+        ("a", "raise SystemExit(False)"),
+        ("b", "raise SystemExit(True)"),
+        ("c", "assert 1 == 2"),
+    ):
+        (tmp_path / f"{name}.py").write_text(
+            f'"""What {name} shows.\n\nWhy.\n"""\nprint(7)\n{code}\n'
+        )
+    found = reproduced(tmp_path)
+    assert [r["deviates"] for r in found] == [True, False, None]
+    assert [r["output"] for r in found] == ["7"] * 3
+    assert found[0]["statement"] == "What a shows."
+    assert found[0]["argument"] == "Why."
+    assert "AssertionError" in found[2]["error"]
+
+
+def test_a_reproduction_runs_without_the_path_that_holds_refimpl(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    (tmp_path / "a.py").write_text('"""A."""\nimport os\nprint(os.environ.get("PYTHONPATH"))\n')
+    assert reproduced(tmp_path)[0]["output"] == "None"
+
+
+def test_a_session_says_what_the_library_documents(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "HERE", tmp_path)
+    monkeypatch.setattr(session, "judged", lambda adapters, chosen: [sorted(chosen)])
+    module = types.ModuleType("dattri", " Its words. ")
+    module.ADAPTERS = ()
+    found = whole("dattri", module, quick=True)
+    assert found["documented"] == "Its words."
+    assert found["requirement"] == "dattri"
+    assert found["adapters"] == [sorted(quick())]
+    assert whole("dattri", module, quick=False)["adapters"] == [sorted(cases())]
+
+
+def test_nox_installs_what_a_session_judges():
+    noxfile = Path(session.__file__).parents[2] / "noxfile.py"
+    installed = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(noxfile.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PEERS"
+    ]
+    assert installed == [LIBRARIES]

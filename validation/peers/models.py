@@ -1,0 +1,162 @@
+"""What the adapters need to know of a case's model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from refimpl.oracle.blocks import unflatten
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.conventions import Conventions
+from refimpl.oracle.network import LayerSpec
+
+__all__ = [
+    "calls",
+    "from_parameters",
+    "gradients",
+    "grouped",
+    "linear_in_parameters",
+    "names",
+    "tied",
+    "to_parameters",
+    "walk",
+]
+
+
+def walk(layers: Sequence[LayerSpec]) -> Iterator[LayerSpec]:
+    """Every layer, those within residual branches included.
+
+    Args:
+        layers: The list of layers.
+    """
+    for layer in layers:
+        yield layer
+        if layer["op"] == "residual":
+            yield from walk(layer["body"])
+
+
+def calls(case: Case) -> dict[str, int]:
+    """How often the model calls each tracked module.
+
+    Args:
+        case: The case.
+    """
+    found = dict.fromkeys(case.tracked, 0)
+    for layer in walk(case.layers):
+        if layer.get("name") in found and layer["op"] in ("linear", "conv2d", "call"):
+            found[layer["name"]] += 1
+    return found
+
+
+def tied(case: Case) -> bool:
+    """Whether two modules share a parameter.
+
+    Args:
+        case: The case.
+    """
+    return any("like" in layer for layer in walk(case.layers))
+
+
+def grouped(case: Case, name: str) -> list[str]:
+    """The blocks of a module: one, or one for each group of a convolution.
+
+    Args:
+        case: The case.
+        name: Of the module.
+    """
+    return [b.name for b in case.blocks if b.name == name or b.name.startswith(f"{name}[")]
+
+
+def names(case: Case) -> list[str]:
+    """The tracked parameters, weight before bias, in the order of the layers.
+
+    Args:
+        case: The case.
+    """
+    return [
+        f"{name}.{kind}"
+        for name in case.tracked
+        for kind in ("weight", "bias")
+        if f"{name}.{kind}" in case.parameters
+    ]
+
+
+def linear_in_parameters(case: Case) -> bool:
+    """Whether outputs are linear in the tracked parameters, so that the Hessian is the GNH.
+
+    Args:
+        case: The case.
+    """
+    layers = list(walk(case.layers))
+    if len(case.tracked) != 1 or any(layer["op"] == "residual" for layer in layers) or tied(case):
+        return False
+    places = [i for i, layer in enumerate(layers) if layer.get("name") == case.tracked[0]]
+    after = {layer["op"] for layer in layers[places[0] + 1 :]}
+    return len(places) == 1 and after <= {"linear", "conv2d", "identity", "flatten", "pool", "mix"}
+
+
+def to_parameters(case: Case, vectors: Array, conventions: Conventions) -> dict[str, Tensor]:
+    """Flat vectors [..., P] as tensors [..., *shape] by the names of the tracked parameters.
+
+    Args:
+        case: The case.
+        vectors: Flat vectors.
+        conventions: Those that the vectors are in; the bias must be tracked.
+    """
+    blocks = unflatten(vectors, case, conventions)
+    found: dict[str, Tensor] = {}
+    for name in case.tracked:
+        weight = case.parameters[f"{name}.weight"]
+        rows = [torch.from_numpy(np.array(blocks[b])) for b in grouped(case, name)]
+        whole = torch.cat(rows, dim=-2)
+        if f"{name}.bias" in blocks:
+            found[f"{name}.bias"] = torch.from_numpy(np.array(blocks[f"{name}.bias"]))[..., 0]
+        elif f"{name}.bias" in case.parameters:
+            whole, found[f"{name}.bias"] = whole[..., :-1], whole[..., -1]
+        found[f"{name}.weight"] = whole.reshape(*whole.shape[:-2], *weight.shape)
+    return found
+
+
+def from_parameters(
+    case: Case, tensors: Mapping[str, Tensor], conventions: Conventions
+) -> dict[str, Array]:
+    """Matrices [..., O, I] by block of tensors [..., *shape] by parameter; inverse of the above.
+
+    Args:
+        case: The case.
+        tensors: By the names of the tracked parameters.
+        conventions: Those that the matrices are wanted in.
+    """
+    found: dict[str, Array] = {}
+    for name in case.tracked:
+        weight = tensors[f"{name}.weight"].detach()
+        own = case.parameters[f"{name}.weight"]
+        whole = weight.reshape(*weight.shape[: weight.ndim - own.ndim], len(own), -1).numpy()
+        bias = tensors.get(f"{name}.bias")
+        column = None if bias is None else bias.detach().numpy()[..., None]
+        if column is not None and conventions.bias == "last_column":
+            whole, column = np.concatenate([whole, column], axis=-1), None
+        names = grouped(case, name)
+        for block, part in zip(names, np.split(whole, len(names), axis=-2), strict=True):
+            found[block] = part
+        if column is not None and conventions.bias == "separate":
+            found[f"{name}.bias"] = column
+    return found
+
+
+def gradients(case: Case, data: TensorDataset) -> dict[str, Tensor]:
+    """Gradients [n, *shape] of single examples' losses by tracked parameter, by torch alone.
+
+    Args:
+        case: The case.
+        data: Pairs (input, label).
+    """
+    module, loss = case.torch_module(), case.loss.build()
+    names = [n for n in case.parameters if n.rpartition(".")[0] in case.tracked]
+    chosen = [module.get_parameter(n) for n in names]
+    rows: list[tuple[Tensor, ...]] = []
+    for x, y in DataLoader(data, batch_size=1):
+        rows.append(torch.autograd.grad(loss.value(module(x), y).sum(), chosen))
+    return {n: torch.stack([r[i] for r in rows]) for i, n in enumerate(names)}
