@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from refimpl.loading import NotLoaded
-from refimpl.oracle import cases as known_cases, deviations as declared, page
+from refimpl.oracle import deviations as declared, page
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases as all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
