@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--refimpl-deviations", metavar="TOML", help="declared deviations: strict xfails"
     )
     group.addoption(
-        "--refimpl-timeout", metavar="S", type=float, default=30.0, help="seconds of a call"
+        "--refimpl-timeout", metavar="S", type=float, default=60.0, help="seconds of a call"
     )
     group.addoption(
         "--refimpl-in-process", action="store_true", help="no process of its own: for a debugger"

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from refimpl.loading import NotLoaded
-from refimpl.oracle import cases as known_cases, deviations as declared, page
+from refimpl.oracle import deviations as declared, page
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases as all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
@@ -122,7 +122,7 @@ def check(
         Path | None,
         typer.Option(help="Write a badge: .svg, or .json for shields.io.", show_default=False),
     ] = None,
-    timeout: Timeout = 30.0,
+    timeout: Timeout = 60.0,
     in_process: Direct = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes. Default: one a core.", show_default=False)
@@ -177,7 +177,7 @@ def _deviations(path: Path | None) -> tuple[declared.Deviation, ...]:
 def smoke(
     adapter: Adapter = None,
     program: Exec = None,
-    timeout: Timeout = 30.0,
+    timeout: Timeout = 60.0,
     in_process: Direct = False,
 ) -> None:
     """Is the adapter itself written right? One small case, every stage, and what to do."""

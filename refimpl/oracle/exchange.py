@@ -146,11 +146,14 @@ def unpack_arguments(
         numbers: What is no array.
         arrays: By name.
     """
+    order = shapes(case, case.conventions)
     found: dict[str, Any] = {n: a for n, a in arrays.items() if "/" not in n}
     for name, like in _ARGUMENTS.items():
         own = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith(f"{name}/")}
         if own:
-            found[name] = unpack_answer(like, own)
+            by_layer = unpack_answer(like, own)
+            # A safetensors file has an order of its own; here it is that of the flat vector.
+            found[name] = {layer: by_layer[layer] for layer in order if layer in by_layer}
     if stage == "solve":
         parts = {name: found.pop(name, None) for name in _ARGUMENTS}
         found["state"] = State(case, **parts)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from refimpl.oracle import cases as known_cases
 from refimpl.oracle.asking import Questions, ask, explanation
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases, quick
@@ -68,10 +67,9 @@ class Items:
         for case in (quick if self.quick else cases)().values():
             shared = _OneCase(self.session, case)
             yield from (self._item(session, case.id, shared, c, m) for c, m in own)
-        if hasattr(known_cases, "drawn"):
-            own = tuple((c, m) for c, m in own if c.family == "stages")
-            drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, own)
-            yield from (self._item(session, DRAWN, drawn, c, m) for c, m in own)
+        own = tuple((c, m) for c, m in own if c.family == "stages")
+        drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, own)
+        yield from (self._item(session, DRAWN, drawn, c, m) for c, m in own)
 
     def _item(
         self,

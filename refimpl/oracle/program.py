@@ -65,7 +65,7 @@ class Program:
         timeout: Seconds that one call may take.
     """
 
-    def __init__(self, command: tuple[str, ...], subject: str, timeout: float = 30.0) -> None:
+    def __init__(self, command: tuple[str, ...], subject: str, timeout: float = 60.0) -> None:
         self.command, self.subject, self.timeout = command, subject, timeout
         self._ends: dict[str, list[str]] = {}
         self._described: Described | None = None

@@ -6,7 +6,7 @@ from refimpl.oracle.adapter import Adapter, Declaration, State
 from refimpl.oracle.blocks import flatten, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.parts import damped_inverse, eigen, spectra
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.truth import Truth, truth_of
 
 __all__ = ["Reference"]
 
@@ -17,7 +17,13 @@ class Reference(Adapter):
     declaration = Declaration(name="refimpl", version="0.1.0")
 
     def _truth(self, case: Case) -> Truth:
-        return Truth(case, self.declaration.curvature)
+        return truth_of(case, self.declaration.curvature)
+
+    def _drawn(self, case: Case, seed: int) -> Truth:
+        """The truth, with the labels that the seed draws in place of their expectation."""
+        if case.conventions.fisher != "sampled":
+            return self._truth(case)
+        return Truth(case, self.declaration.curvature, seed=seed)
 
     def gradients(self, case: Case) -> dict[str, Array]:
         """See `Adapter`."""
@@ -25,7 +31,7 @@ class Reference(Adapter):
 
     def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
         """See `Adapter`."""
-        return self._truth(case).factors
+        return self._drawn(case, seed).factors
 
     def eigenbasis(
         self, factors: dict[str, tuple[Array, Array]]
@@ -37,7 +43,7 @@ class Reference(Adapter):
         self, case: Case, basis: dict[str, tuple[Array, Array, Array, Array]], seed: int
     ) -> dict[str, Array]:
         """See `Adapter`."""
-        return self._truth(case).eigenvalues_in(basis)
+        return self._drawn(case, seed).eigenvalues_in(basis)
 
     def gauss_newton(self, case: Case, vectors: Array) -> Array:
         """See `Adapter`."""
@@ -56,7 +62,7 @@ class Reference(Adapter):
 
     def scores(self, case: Case, seed: int) -> Array:
         """See `Adapter`."""
-        return self._truth(case).scores
+        return self._drawn(case, seed).scores
 
     def response(self, case: Case, example: int, epsilon: float) -> Array:
         """See `Adapter`."""

@@ -73,7 +73,6 @@ class Trial:
         self.conventions: Conventions = chosen if dtype is None else chosen.but(dtype=dtype)
         self.case = case.but(conventions=self.conventions)
         self.seconds = 0.0
-        self.notes: dict[Any, Any] = {}  # what checks have computed and others may use
         self._answers: dict[Any, Any] = {}
 
     @cached_property

@@ -1,14 +1,12 @@
 """Cases changed in a way that should change an answer in a known way, or not at all."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.truth import Undecided
 
-__all__ = ["nudged", "relabelled", "repadded", "repeated", "reweighted", "selected", "tokens"]
+__all__ = ["relabelled", "repadded", "repeated", "reweighted", "selected", "tokens"]
 
 
 def selected(case: Case, places: Array) -> Case:
@@ -40,9 +38,12 @@ def relabelled(case: Case) -> Case:
     if case.loss.kind == "binary_cross_entropy":
         return case.but(labels=1.0 - y)
     classes = case.problem.outputs().shape[-1]
-    if classes == 1:
+    names = np.array([c for c in range(classes) if c != case.loss.ignore_index])
+    if len(names) < 2:
         raise Undecided("one class: there is no other label")
-    return case.but(labels=np.where(case.mask, (y + 1) % classes, y))
+    place = np.searchsorted(names, np.where(case.mask, y, names[0]))
+    other = names[(place + 1) % len(names)].astype(y.dtype)
+    return case.but(labels=np.where(case.mask, other, y))
 
 
 def repadded(case: Case) -> Case:
@@ -105,25 +106,3 @@ def tokens(case: Case) -> list[Case]:
         here[(slice(None), *place)] = True
         found.append(case.but(labels=np.where(here, case.labels, case.loss.ignore_index)))
     return found
-
-
-def nudged(case: Case, seed: int, size: float) -> Case:
-    """Weights, inputs and real values times 1 + size xi: what rounding does to a problem.
-
-    Args:
-        case: The case.
-        seed: Of xi, standard normal.
-        size: How much.
-    """
-    random = np.random.default_rng(seed)
-
-    def jitter(array: Array) -> Array:
-        if array.dtype.kind != "f":
-            return array
-        return array * (1 + size * random.standard_normal(array.shape))
-
-    changed: dict[str, Any] = {"parameters": {k: jitter(v) for k, v in case.parameters.items()}}
-    names = ["inputs", "query_inputs"]
-    if case.loss.kind == "squared_error":
-        names += ["labels", "query_labels"]
-    return case.but(**changed, **{n: jitter(getattr(case, n)) for n in names})

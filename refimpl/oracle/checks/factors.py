@@ -79,7 +79,7 @@ def _shape(which: int) -> Callable[[Trial, Mode], float]:
                 continue
             # Dividing by the trace brings in the trace's own error.
             sums = truth.absolute_sums[name][which] / trace
-            scale = moved[name] + sums + right[name] * np.trace(sums)
+            scale = moved[name] + sums + np.abs(right[name]) * np.trace(sums)
             shaped = found[name][which] / own if own != 0 else np.zeros_like(right[name])
             ratios.append(worst(shaped - right[name], scale, trial.unit))
         if not ratios:

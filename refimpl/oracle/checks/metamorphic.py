@@ -1,10 +1,6 @@
-"""Relations between an implementation's own answers, which need no reference, whatever the model.
+"""Relations between an implementation's own answers: what is right is not asked, only what must agree.
 
-Scales are the implementation's own, too: how much its answer moves when weights and inputs are
-perturbed relatively, over the size of the perturbation (three of them), with a tenth of the answer's
-root mean square movement for entries that happen not to move. A factor or Lambda also has the size of
-a rounded sum of as many terms as there are inputs, by Cauchy and Schwarz. Only scores, which rounding
-within the pipeline moves further than any perturbation of the problem, have the reference's scale.
+How far two answers may differ is what rounding may do to either, on the scales of `refimpl.oracle.truth`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +17,6 @@ from refimpl.oracle.truth import Undecided, truth_of
 
 __all__ = ["CHECKS"]
 
-DRAWS = 3
 TIMES = 4.0  # a power of two: multiplying the loss by it rounds nothing
 
 Answers = Mapping[str, Array]
@@ -36,14 +31,12 @@ def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
         found = trial.factors()
         return {f"{n} {k}": F for n, pair in found.items() for k, F in zip("AS", pair, strict=True)}
     if stage == "eigenbasis":
-        found = trial.session.call(
-            stage, trial.case, {"factors": dict(base.factors_for("chained"))}
-        )
+        found = trial.session.call(stage, trial.case, {"factors": dict(base.truth.factors)})
         return {
             f"{n} {k}": np.asarray(b) for n, parts in found.items() for k, b in enumerate(parts)
         }
     if stage == "eigenvalues":
-        return trial.eigenvalues("chained", basis=base.basis_for("chained"))
+        return trial.eigenvalues("isolated", basis=base.truth.basis)
     if stage == "gauss_newton":
         return {"": trial.gauss_newton(base.vectors)}
     if stage == "solve":
@@ -52,33 +45,27 @@ def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer."""
-    key = ("scales", stage)
-    if key not in trial.notes:
-        trial.notes[key] = _measured(trial, stage)
-    return trial.notes[key]
-
-
-def _measured(trial: Trial, stage: str) -> Answers:
-    if stage == "scores":
-        return {"": score_scale(trial)}
-    size = min(4 * trial.unit**0.5, 1e-2)
-    own = _ask(trial, stage, trial)
-    moved = [
-        _ask(trial.on(changes.nudged(trial.case, seed, size)), stage, trial)
-        for seed in range(DRAWS)
-    ]
-    terms = trial.case.inputs.size**0.5
-    found: dict[str, Array] = {}
-    for name, plain in own.items():
-        squares = np.mean([(m[name] - plain) ** 2 for m in moved], axis=0) / size**2
-        found[name] = np.sqrt(squares) + 0.1 * np.sqrt(squares.mean())
-        if stage == "factors":
-            d = np.abs(np.diag(plain))
-            found[name] = found[name] + terms * np.sqrt(np.outer(d, d))
-        elif stage == "eigenvalues":
-            found[name] = found[name] + terms * (np.abs(plain) + np.abs(plain).mean())
-    return found
+    """Of every entry of an answer; see refimpl.oracle.truth."""
+    truth = trial.truth
+    if stage == "gradients":
+        return truth.scale(lambda t: t.gradients)
+    if stage == "factors":
+        moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+        found = {f"{n} {k}": moved[n][i] + sums[n][i] for n in moved for i, k in enumerate("AS")}
+        if trial.conventions.factor_scale == "each":
+            return found
+        own = trial.factors()  # of whatever scale its factors have
+        sizes = {f"{n} {k}": (np.trace(own[n][i]), np.trace(truth.factors[n][i]))
+                 for n in moved for i, k in enumerate("AS")}  # fmt: skip
+        return {
+            k: s * (sizes[k][0] / sizes[k][1] if sizes[k][1] > 0 else 1) for k, s in found.items()
+        }
+    if stage == "eigenvalues":
+        return truth.scale(lambda t: t.eigenvalues_in(truth.basis))
+    if stage == "gauss_newton":
+        v = trial.vectors
+        return {"": truth.scale(lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)}
+    return {"": score_scale(trial)}
 
 
 def _differ(trial: Trial, stage: str, found: Answers, expected: Answers, scale: Answers) -> float:
@@ -126,9 +113,11 @@ def _repeat(trial: Trial, stage: str) -> float:
             _ask(between, other, trial)
     again = _ask(trial.on(trial.case), stage, trial)
     # Parallel sums may differ in order, and so by roundings, from one call to the next.
-    exact = stage in ("eigenbasis", "solve")
-    scale = {n: np.abs(a) + np.abs(a).max() for n, a in first.items()} if exact else None
-    return _differ(trial, stage, again, first, scale or _scales(trial, stage))
+    if stage in ("eigenbasis", "solve"):
+        scale = {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
+    else:
+        scale = _scales(trial, stage)
+    return _differ(trial, stage, again, first, scale)
 
 
 def _duplicated(trial: Trial, stage: str) -> float:
@@ -271,7 +260,7 @@ def _always(trial: Trial) -> bool:
     return True
 
 
-OWN = "u times how far its own answer moves per relative perturbation (scores: the reference's)"
+OWN = "u times the scale of the answer itself, as for its check in the family stages"
 
 
 def _checks(

@@ -1,5 +1,7 @@
 """Stage "response": what a minimiser of the proximal Bregman objective must be, and its slope."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -12,9 +14,8 @@ from refimpl.oracle.truth import Undecided
 __all__ = ["CHECKS"]
 
 EXAMPLE = 0
-REACH = (
-    0.05  # of ||theta_s||: how far a response may go before its slope is no longer its first order
-)
+CONDITION = 1e6  # up to which a response has a slope that differences show
+REACH = 0.01  # of ||theta_s||: how far a response may go
 SETTLED = 1e-2  # of the response: how far a minimiser may be from the true one
 
 
@@ -35,6 +36,11 @@ class _Setting:
         w = np.linalg.eigvalsh(truth.matrix)
         self.kappa = float((w[-1] + trial.case.damping) / trial.case.damping)
         most = REACH * (float(np.linalg.norm(self.start)) or 1.0) / np.linalg.norm(self.slope)
+        if self.kappa > CONDITION:
+            raise Undecided(
+                f"lambda is {1 / self.kappa:.0e} of the Gauss-Newton Hessian's norm: no weight beyond "
+                "rounding has a response that is linear in it"
+            )
         self.epsilon = min(1 / trial.case.num_examples, float(most))
 
     def moved(self, epsilon: float) -> Array:
@@ -45,6 +51,11 @@ class _Setting:
     def rounding(self) -> float:
         """THRESHOLD u times the size that rounding has."""
         return THRESHOLD * self.trial.unit * _size(self.trial)
+
+
+@lru_cache(maxsize=4)
+def _setting(trial: Trial) -> _Setting:
+    return _Setting(trial)
 
 
 def _size(trial: Trial) -> float:
@@ -61,7 +72,7 @@ def _zero(trial: Trial, mode: Mode) -> float:
 
 def _stationary(trial: Trial, mode: Mode) -> float:
     """||gradient|| / lambda, a bound on the distance from the minimiser, over what may remain."""
-    setting, truth = _Setting(trial), trial.truth
+    setting, truth = _setting(trial), trial.truth
     answer = trial.response(EXAMPLE, setting.epsilon)
     theta = np.empty_like(answer)
     theta[truth.order] = answer
@@ -76,7 +87,7 @@ def _stationary(trial: Trial, mode: Mode) -> float:
 
 
 def _slope(trial: Trial, mode: Mode) -> float:
-    setting = _Setting(trial)
+    setting = _setting(trial)
     h = setting.epsilon
     central = [(setting.moved(e) - setting.moved(-e)) / (2 * e) for e in (h, h / 2)]
     # d(h) = slope + a h^2 + O(h^4): d(h) - d(h/2) is three times what d(h/2) is off by.
@@ -88,7 +99,7 @@ def _slope(trial: Trial, mode: Mode) -> float:
 
 def _odd(trial: Trial, mode: Mode) -> float:
     """The even part over the odd one halves with epsilon; 0.75 where it should be 0.5."""
-    setting = _Setting(trial)
+    setting = _setting(trial)
 
     def part(e: float) -> float:
         ahead, back = setting.moved(e), setting.moved(-e)
@@ -102,7 +113,7 @@ def _odd(trial: Trial, mode: Mode) -> float:
 
 def _quadratic(trial: Trial, mode: Mode) -> float:
     """Where the model is linear in its parameters, a squared error's response is one solve."""
-    truth, setting = trial.truth, _Setting(trial)
+    truth, setting = trial.truth, _setting(trial)
     if trial.case.loss.kind != "squared_error" or not _linear(trial, setting.slope):
         raise Undecided("the model is not linear in its parameters under a squared error")
     epsilon = 1 / trial.case.num_examples

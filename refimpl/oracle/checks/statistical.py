@@ -119,8 +119,10 @@ def _mean(measured: Measured) -> Callable[[Trial, Mode], float]:
         features, read = measured(truth)
         exact = _exact(truth, features)
         labels = truth.case.num_examples * trial.conventions.samples
-        # Sums are rounded as well, which alone counts where nothing is random.
-        rounding = THRESHOLD * trial.unit * (exact.mean + exact.reach) * labels
+        # Each gradient's entry is rounded by u of the largest, before it is squared: that alone counts
+        # where nothing is random, as in a null space.
+        sizes, lost = exact.mean + exact.reach, THRESHOLD * trial.unit
+        rounding = labels * (lost * np.sqrt(sizes * sizes.max()) + lost**2 * sizes.max())
 
         def ratio(seeds: Sequence[int]) -> float:
             mean = np.mean([read(trial, seed) for seed in seeds], axis=0)
@@ -150,7 +152,9 @@ def _variance_of(trial: Trial, measured: Measured) -> float:
     features, read = measured(truth)
     exact = _exact(truth, features)
     labels = truth.case.num_examples * trial.conventions.samples
-    decides = (exact.variance > 1e-6 * exact.mean**2) & (exact.excess(labels) <= NEARLY_NORMAL)
+    visible = exact.mean > 1e-9 * exact.mean.max()  # no null space, where rounding is all there is
+    random = exact.variance > 1e-6 * exact.mean**2
+    decides = visible & random & (exact.excess(labels) <= NEARLY_NORMAL)
     if not decides.any():
         raise Undecided("too few labels, or too rarely another one, for a variance to be judged")
     expected = exact.variance[decides] / labels
