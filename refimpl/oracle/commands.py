@@ -131,14 +131,8 @@ def check(
     """Is this implementation right? Ends with 0 if nothing is wrong, 1 if something is."""
     known = _deviations(deviations)
     cases, checks = selected(quick, case, stage, check)
-    if draws is None or not hasattr(known_cases, "drawn"):
-        draws = (
-            0
-            if not hasattr(known_cases, "drawn")
-            else (QUICK_DRAWS if quick else DRAWS)
-            if fnmatchcase(DRAWN, case)
-            else 0
-        )
+    if draws is None:
+        draws = (QUICK_DRAWS if quick else DRAWS) if fnmatchcase(DRAWN, case) else 0
     everything = (case, stage, check) == ("*", "*", "*") and draws > 0
     selection: Selection = "part" if not everything else "quick" if quick else "all"
     session = _opened(adapter, program, timeout, in_process)

@@ -1,0 +1,63 @@
+"""docs/checks.md from the checks themselves: python -m refimpl.oracle.checks.document > docs/checks.md."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from refimpl.oracle.checks import CHECKS, Check
+
+__all__ = ["document"]
+
+HEAD = """# Checks
+
+Written by `python -m refimpl.oracle.checks.document > docs/checks.md`; a test keeps it current.
+
+A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
+its threshold. *Margins* are the worst ratio of an honest implementation and the smallest of a faulty one
+that the check fails, as `refimpl faults --margins` last measured them.
+"""
+FAMILIES = {
+    "stages": "One stage against the reference, or against what any such answer obeys.",
+    "metamorphic": "Relations between an implementation's own answers.",
+    "statistical": "Sampled labels, with 1e-6 false alarms for all these checks of a run together.",
+    "outcomes": "What the retrained model must be.",
+}
+
+
+def document(margins: Mapping[str, Any]) -> str:
+    """The page.
+
+    Args:
+        margins: Figures by check, as margins.json holds them.
+    """
+    parts = [HEAD]
+    for family, meaning in FAMILIES.items():
+        own = [check for check in CHECKS if check.family == family]
+        parts.append(f"## {family.capitalize()}\n\n{meaning} {len(own)} checks.\n")
+        parts += [_section(check, margins.get(check.slug, {})) for check in own]
+    return "\n".join(parts)
+
+
+def _section(check: Check, margins: Mapping[str, Any]) -> str:
+    rows = {
+        "stage": f"`{check.stage}`, {' and '.join(check.modes)}",
+        "equation": f"`{check.equation}`",
+        "source": check.source,
+        "scale": f"{check.tolerance}; threshold {check.threshold:g}",
+    }
+    shown = [f"{k.replace('_', ' ')} {v:.2g}" for k, v in margins.items() if isinstance(v, float)]
+    if shown:
+        rows["margins"] = ", ".join(shown)
+    listed = "\n".join(f"- {name}: {value}" for name, value in rows.items())
+    return f"### {check.slug}\n\n{check.statement}\n\n{listed}\n"
+
+
+def measured() -> Mapping[str, Any]:
+    """The margins in the package; none before they were first measured."""
+    path = resources.files("refimpl.oracle").joinpath("margins.json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+if __name__ == "__main__":
+    print(document(measured()), end="")
