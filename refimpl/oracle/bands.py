@@ -22,6 +22,7 @@ __all__ = [
 # Power is stated as the error that is seen with probability 1 - MISSED.
 MISSED = 1e-3
 
+# What is computed with one kind of number is of that kind; pyright sees numpy widen it.
 Number = TypeVar("Number", float, Tensor, Array)
 
 
@@ -39,7 +40,7 @@ def bernstein(variance: Number, largest: Number, count: int, alpha: float) -> Nu
     """
     L = math.log(2 / alpha)
     linear = largest * (L / (3 * count))
-    return linear + (linear**2 + variance * (2 * L / count)) ** 0.5
+    return linear + (linear**2 + variance * (2 * L / count)) ** 0.5  # pyright: ignore[reportReturnType]
 
 
 def laurent_massart(square: Number, largest: Number, count: int, alpha: float) -> Number:
@@ -55,7 +56,7 @@ def laurent_massart(square: Number, largest: Number, count: int, alpha: float) -
         alpha: Probability of a false alarm.
     """
     L = math.log(2 / alpha)
-    return 2 * (square * (L / count)) ** 0.5 + 2 * largest * (L / count)
+    return 2 * (square * (L / count)) ** 0.5 + 2 * largest * (L / count)  # pyright: ignore[reportReturnType]
 
 
 def variance_band(seeds: int, alpha: float, widening: float = 1.6) -> tuple[float, float]:
@@ -140,4 +141,4 @@ def smallest_seen(
         missed: Probability of missing the error.
     """
     noise = (variance / count) ** 0.5 * float(norm.isf(missed))
-    return (band + noise) / (mean - noise)
+    return (band + noise) / (mean - noise)  # pyright: ignore[reportReturnType]

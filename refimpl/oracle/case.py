@@ -221,8 +221,10 @@ class Case:
             parameters: `case.parameters`.
             arrays: `case.arrays`.
         """
-        known = dict(plain)
-        loss = {k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("loss").items()}
+        known: dict[str, Any] = dict(plain)
+        loss: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("loss").items()
+        }
         return cls(
             loss=LossSpec(**loss),
             conventions=Conventions.of(known.pop("conventions")),
@@ -231,7 +233,7 @@ class Case:
             flags=tuple(known.pop("flags")),
             parameters=parameters,
             **known,
-            **arrays,
+            **arrays,  # pyright: ignore[reportArgumentType]
         )
 
 

@@ -83,13 +83,15 @@ class Network(nn.Module):
         if "like" in layer:
             twin = self.get_submodule(layer["like"])
             rows, columns = twin.weight.shape  # pyright: ignore
-            made = nn.utils.skip_init(nn.Linear, columns, rows, bias=layer["bias"])
-            made.weight = twin.weight  # pyright: ignore
+            tied: Any = nn.utils.skip_init(nn.Linear, columns, rows, bias=layer["bias"])
+            tied.weight = twin.weight  # pyright: ignore
             if layer["bias"]:
-                made.bias = twin.bias  # pyright: ignore
-            return made
+                tied.bias = twin.bias  # pyright: ignore
+            return tied
         weight = _get(given, f"{layer['name']}.weight")
-        made = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=layer["bias"])
+        made: Any = nn.utils.skip_init(
+            nn.Linear, weight.shape[1], weight.shape[0], bias=layer["bias"]
+        )
         _fill(made, layer, given)
         return made
 
@@ -140,7 +142,7 @@ def _attention(x: Tensor, own: Any, heads: int) -> Tensor:
 def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
     weight = _get(given, f"{layer['name']}.weight")
     groups = layer.get("groups", 1)
-    made = nn.utils.skip_init(
+    made: Any = nn.utils.skip_init(
         nn.Conv2d, weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]),
         stride=_pair(layer, "stride", 1), padding=_pair(layer, "padding", 0),
         padding_mode=layer.get("padding_mode", "zeros"), dilation=_pair(layer, "dilation", 1),

@@ -20,7 +20,11 @@ def eigen(factors: Factors) -> dict[str, tuple[Array, Array, Array, Array]]:
     Args:
         factors: (A, S) by layer.
     """
-    return {name: (*np.linalg.eigh(A), *np.linalg.eigh(S)) for name, (A, S) in factors.items()}
+    found: dict[str, tuple[Array, Array, Array, Array]] = {}
+    for name, (A, S) in factors.items():
+        (w_A, Q_A), (w_S, Q_S) = np.linalg.eigh(A), np.linalg.eigh(S)
+        found[name] = w_A, Q_A, w_S, Q_S
+    return found
 
 
 def damping_of(eigenvalues: Array, damping: float, conventions: Conventions) -> float:
@@ -98,4 +102,4 @@ def damped_matrix(parts: Mapping[str, tuple[Array, Array, Array]], vec_order: st
         outer = vec_order == "out_major"
         Q = np.kron(Q_S, Q_A) if outer else np.kron(Q_A, Q_S)
         blocks.append((Q * (D if outer else D.T).reshape(-1)) @ Q.T)
-    return block_diag(*blocks)
+    return np.asarray(block_diag(*blocks))

@@ -113,6 +113,7 @@ def search(id: str, recipe: Recipe) -> dict[str, Any]:
         ValueError: No seed has such gaps; it says what the best one has.
     """
     best, chosen = -1.0, 0
+    case = recipe(Draw(id, 0))
     for seed in range(SEEDS):
         case = recipe(Draw(id, seed))
         gap = certified(case)

@@ -206,8 +206,8 @@ def _alone(trial: Trial, stage: str) -> float:
 def _tokens_add(trial: Trial, stage: str) -> float:
     own, scale = trial.gradients(), _scales(trial, stage)
     parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
-    total = {n: sum(p[n] for p in parts) for n in own}
-    each = {n: scale[n] + sum(np.abs(p[n]) for p in parts) for n in own}
+    total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
+    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
     return _differ(trial, stage, total, own, each)
 
 

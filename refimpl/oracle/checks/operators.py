@@ -50,7 +50,7 @@ def _gauss_newton_linear(trial: Trial, mode: Mode) -> float:
     mixed = 3.0 * v[:1] - 0.5 * v[1:2]
     Gv = trial.gauss_newton(v)
     error = trial.gauss_newton(mixed) - (3.0 * Gv[:1] - 0.5 * Gv[1:2])
-    size = (3.0 * np.linalg.norm(v[0]) + 0.5 * np.linalg.norm(v[1])) * _product_size(trial)
+    size = float(3.0 * np.linalg.norm(v[0]) + 0.5 * np.linalg.norm(v[1])) * _product_size(trial)
     return relative(error, size, trial.unit)
 
 
@@ -162,7 +162,7 @@ def _solve_linear(trial: Trial, mode: Mode) -> float:
     H, v = operator(trial, mode), trial.vectors
     x = trial.solve(mode, v)
     error = trial.solve(mode, 3.0 * v[:1] - 0.5 * v[1:2]) - (3.0 * x[:1] - 0.5 * x[1:2])
-    size = 3.0 * np.linalg.norm(x[0]) + 0.5 * np.linalg.norm(x[1])
+    size = float(3.0 * np.linalg.norm(x[0]) + 0.5 * np.linalg.norm(x[1]))
     return relative(error, size * H.kappa, trial.unit)
 
 

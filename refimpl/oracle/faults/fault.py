@@ -63,7 +63,8 @@ def edited(base: type[Pipeline], *faults: Fault) -> type[Pipeline]:
         faults: The faults.
     """
     for fault in faults:
-        base = type(base.__name__, (base,), {fault.method: _replaced(base, fault)})
+        made: Any = type(base.__name__, (base,), {fault.method: _replaced(base, fault)})
+        base = made
     return base
 
 

@@ -14,7 +14,7 @@ from refimpl.oracle.pipeline import Pipeline
 __all__ = ["arrays", "means_of_batches", "part", "parts", "rounded", "scaled", "some_layers"]
 
 
-def arrays(answer: Any, change: Callable[[Array], Any]) -> Any:
+def arrays(answer: Any, change: Callable[[Any], Any]) -> Any:
     """A change of every array of an answer: an array, or arrays or tuples of them by layer.
 
     Args:

@@ -103,7 +103,7 @@ def read(path: Path) -> Vector:
 
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
-    schema = json.loads(files(__package__).joinpath("vector.schema.json").read_text())
+    schema = json.loads(files("refimpl.oracle.vectors").joinpath("vector.schema.json").read_text())
     return jsonschema.Draft202012Validator(schema)
 
 
@@ -118,7 +118,7 @@ def paths(folder: Path) -> Iterator[Path]:
 
 def released() -> Path:
     """The folder of the released vectors, version 1."""
-    return Path(str(files(__package__))) / "v1"
+    return Path(str(files("refimpl.oracle.vectors"))) / "v1"
 
 
 def export(folder: Path) -> int:
