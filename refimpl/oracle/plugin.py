@@ -38,7 +38,7 @@ class Items:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        option = config.getoption
+        option: Any = config.getoption
         self.quick = bool(option("refimpl_quick"))
         try:
             path = option("refimpl_deviations")
@@ -63,13 +63,13 @@ class Items:
         self.session.close()
 
     def _items(self, session: pytest.Session) -> Iterator[pytest.Item]:
-        own = tuple((c, m) for c in CHECKS if c.stage in self.stages for m in c.modes)
+        own: Questions = tuple((c, m) for c in CHECKS if c.stage in self.stages for m in c.modes)
         for case in (quick if self.quick else cases)().values():
             shared = _OneCase(self.session, case)
             yield from (self._item(session, case.id, shared, c, m) for c, m in own)
-        own = tuple((c, m) for c, m in own if c.family == "stages")
-        drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, own)
-        yield from (self._item(session, DRAWN, drawn, c, m) for c, m in own)
+        shared_by_drawn: Questions = tuple((c, m) for c, m in own if c.family == "stages")
+        drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, shared_by_drawn)
+        yield from (self._item(session, DRAWN, drawn, c, m) for c, m in shared_by_drawn)
 
     def _item(
         self,

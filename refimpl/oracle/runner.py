@@ -64,14 +64,14 @@ def run(
     """
     started = time.perf_counter()
     described = session.described
-    questions = tuple((c, m) for c in checks for m in c.modes)
-    own = tuple((c, m) for c, m in questions if c.stage in described.stages)
+    questions: Questions = tuple((c, m) for c in checks for m in c.modes)
+    own: Questions = tuple((c, m) for c, m in questions if c.stage in described.stages)
     tasks = [_Task(_judged, name, case, own) for name, case in cases.items()]
     planned = len(cases) * len(questions)
     absent = len(cases) * (len(questions) - len(own))
     if draws:
-        on_drawn = tuple((c, m) for c, m in questions if c.family == "stages")
-        of_own = tuple((c, m) for c, m in on_drawn if c.stage in described.stages)
+        on_drawn: Questions = tuple((c, m) for c, m in questions if c.family == "stages")
+        of_own: Questions = tuple((c, m) for c, m in on_drawn if c.stage in described.stages)
         tasks.insert(0, _Task(_differential, DRAWN, draws, of_own))  # the longest: first
         planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(of_own)
     found: dict[str, _Answer] = {}
@@ -123,7 +123,9 @@ def _each(
         return
     futures: dict[Future[Any], _Task] = {}
     for task in tasks:
-        slugs = tuple((check.slug, mode) for check, mode in task.questions)
+        slugs: tuple[tuple[str, Mode], ...] = tuple(
+            (check.slug, mode) for check, mode in task.questions
+        )
         futures[executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)] = task
     for future in as_completed(futures):
         yield futures[future], future.result()
