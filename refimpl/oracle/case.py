@@ -225,6 +225,7 @@ class Case:
         loss: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("loss").items()
         }
+        given: dict[str, Any] = dict(arrays)
         return cls(
             loss=LossSpec(**loss),
             conventions=Conventions.of(known.pop("conventions")),
@@ -233,7 +234,7 @@ class Case:
             flags=tuple(known.pop("flags")),
             parameters=parameters,
             **known,
-            **arrays,  # pyright: ignore[reportArgumentType]
+            **given,
         )
 
 

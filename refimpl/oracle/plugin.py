@@ -67,9 +67,9 @@ class Items:
         for case in (quick if self.quick else cases)().values():
             shared = _OneCase(self.session, case)
             yield from (self._item(session, case.id, shared, c, m) for c, m in own)
-        own: Questions = tuple((c, m) for c, m in own if c.family == "stages")
-        drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, own)
-        yield from (self._item(session, DRAWN, drawn, c, m) for c, m in own)
+        shared_by_drawn: Questions = tuple((c, m) for c, m in own if c.family == "stages")
+        drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, shared_by_drawn)
+        yield from (self._item(session, DRAWN, drawn, c, m) for c, m in shared_by_drawn)
 
     def _item(
         self,

@@ -26,11 +26,11 @@ def write_junit(report: Report, path: Path) -> None:
         path: Where.
     """
     root = ET.Element(
-        "testsuites", {"name": f"refimpl check {report.subject}", **_counts(report.outcomes)}
+        "testsuites", {}, name=f"refimpl check {report.subject}", **_counts(report.outcomes)
     )
     for stage in report.stages:
         own = report.of(stage)
-        suite = ET.SubElement(root, "testsuite", {"name": stage, **_counts(own)})
+        suite = ET.SubElement(root, "testsuite", {}, name=stage, **_counts(own))
         for outcome in own:
             _testcase(suite, report, outcome)
     ET.indent(root)
