@@ -21,8 +21,8 @@ __all__ = ["differential", "drawn_cases", "smallest"]
 ATTEMPTS = 60  # cases that are tried to find a smaller one
 
 _FIXED = settings(
-    database=None, deadline=None, suppress_health_check=tuple(HealthCheck.__members__.values()), derandomize=True,
-    phases=(Phase.generate,),
+    database=None, deadline=None, derandomize=True, phases=(Phase.generate,),
+    suppress_health_check=tuple(HealthCheck.__members__.values()),
 )  # fmt: skip
 # `find` is given its own generator instead.
 _SHRUNK = settings(_FIXED, derandomize=False, phases=(Phase.generate, Phase.shrink))
