@@ -1,5 +1,7 @@
 """Cases changed in a way that should change an answer in a known way, or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -83,7 +85,7 @@ def reweighted(case: Case, factor: float, damping: float) -> Case:
     if case.loss.class_weight is None:
         raise Undecided("the loss has no class weights to multiply")
     weights = tuple(factor * w for w in case.loss.class_weight)
-    loss = type(case.loss)(**{**vars(case.loss), "class_weight": weights})
+    loss = replace(case.loss, class_weight=weights)
     return case.but(loss=loss, damping=case.damping * damping)
 
 

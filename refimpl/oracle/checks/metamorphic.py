@@ -206,8 +206,8 @@ def _alone(trial: Trial, stage: str) -> float:
 def _tokens_add(trial: Trial, stage: str) -> float:
     own, scale = trial.gradients(), _scales(trial, stage)
     parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
-    total = {n: sum(p[n] for p in parts) for n in own}
-    each = {n: scale[n] + sum(np.abs(p[n]) for p in parts) for n in own}
+    total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
+    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
     return _differ(trial, stage, total, own, each)
 
 
@@ -236,7 +236,7 @@ def _large_damping(trial: Trial, stage: str) -> float:
     case, truth = trial.case, trial.truth
     sizes = [np.trace(A) * np.trace(S) for A, S in truth.factors.values()]
     damping = max(*sizes, float(np.linalg.norm(truth.matrix, 2)), 1e-30) / trial.unit**0.5
-    scores = trial.on(case.but(damping=damping)).scores() * damping
+    scores = trial.on(case.but(damping=float(damping))).scores() * damping
     q = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels)).gradients()
     g = trial.gradients()
     if trial.conventions.loss_reduction == "example_mean":
