@@ -53,7 +53,7 @@ class Reference(Adapter):
         """See `Adapter`."""
         case, kind = state.case, self.declaration.curvature
         if kind == "gauss_newton":
-            G = self._truth(case).matrix
+            G = self._truth(case).second_moment
             return np.linalg.solve(G + damping * np.eye(len(G)), vectors.T).T
         assert state.basis is not None
         parts = spectra(kind, state.basis, state.eigenvalues, damping, case.conventions)

@@ -290,15 +290,18 @@ class Truth:
 
     @cached_property
     def matrix(self) -> Array:
-        """The undamped Gauss-Newton Hessian [P, P], in flat order; or the whole empirical Fisher."""
-        if self.conventions.fisher == "empirical":
-            g = flatten(self.gradients, self.conventions)
-            if self.conventions.loss_reduction == "example_mean":
-                g = g * self.case.num_examples
-            return g.T @ g / self.case.num_examples
+        """The undamped Gauss-Newton Hessian [P, P], in flat order."""
         G = self.loss_scale * exact.GaussNewton(self.problem, method="primal").dense().numpy()
         order = self.order
         return G[np.ix_(order, order)]
+
+    @property
+    def second_moment(self) -> Array:
+        """What the curvature "gauss_newton" inverts [P, P]: the matrix, or the whole empirical Fisher."""
+        if self.conventions.fisher != "empirical":
+            return self.matrix
+        g = self.flat_gradients
+        return g.T @ g / self.case.num_examples
 
     @cached_property
     def order(self) -> Array:
@@ -321,7 +324,8 @@ class Truth:
             vectors: Right-hand sides in flat order.
         """
         if self.curvature == "gauss_newton":
-            damped = self.matrix + self.case.damping * np.eye(len(self.matrix))
+            G = self.second_moment
+            damped = G + self.case.damping * np.eye(len(G))
             if self.noise is not None:  # what rounding does to a matrix respects no structure
                 damped = self.noise.symmetric("damped", damped)
             return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)

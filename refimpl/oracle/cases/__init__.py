@@ -65,6 +65,6 @@ def drawn(*, smooth: bool = False) -> "SearchStrategy[Case]":
     Args:
         smooth: Whether activations must be differentiable everywhere.
     """
-    from refimpl.oracle.cases.drawn import drawn as strategy
+    from refimpl.oracle.cases.strategy import drawn as strategy
 
     return strategy(smooth=smooth)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,12 +61,12 @@ def worst(error: Array, scale: Array, unit: float) -> float:
     return float(ratio.max()) if ratio.size else 0.0
 
 
-def relative(error: Array, size: Array | float, unit: float) -> float:
+def relative(error: Array, size: Any, unit: float) -> float:
     """Max over rows of ||error||_2 / (u size), 0/0 being 0; NaN stays NaN.
 
     Args:
         error: Rows [k, n], or one vector [n].
-        size: Of each row, or of all.
+        size: A number for each row, or one for all.
         unit: u.
     """
     norms = np.linalg.norm(np.atleast_2d(error).astype(np.float64), axis=-1)

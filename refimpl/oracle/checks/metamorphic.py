@@ -236,7 +236,7 @@ def _large_damping(trial: Trial, stage: str) -> float:
     case, truth = trial.case, trial.truth
     sizes = [np.trace(A) * np.trace(S) for A, S in truth.factors.values()]
     damping = max(*sizes, float(np.linalg.norm(truth.matrix, 2)), 1e-30) / trial.unit**0.5
-    scores = trial.on(case.but(damping=damping)).scores() * damping
+    scores = trial.on(case.but(damping=float(damping))).scores() * damping
     q = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels)).gradients()
     g = trial.gradients()
     if trial.conventions.loss_reduction == "example_mean":

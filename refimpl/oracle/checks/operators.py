@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.oracle.blocks import flatten, unflatten
 from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import Check, relative, worst
-from refimpl.oracle.parts import damped_matrix, damping_of, spectra
+from refimpl.oracle.parts import damped_matrix, spectra
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Undecided
 
@@ -125,12 +125,14 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
     case, kind = trial.case, trial.declaration.curvature
     value = case.damping if damping is None else damping
     if kind == "gauss_newton":
-        w = np.linalg.eigvalsh(trial.truth.matrix)
-        added = damping_of(w, value, trial.conventions)
-        matrix = trial.truth.matrix + added * np.eye(len(w))
-        low, high = max(w[0], 0.0) + added, w[-1] + added
-        # It computes G itself, and so loses what perturbations of the problem change in G.
-        found = Operator(trial, None, matrix, low, high, _product_size(trial) + added)
+        G = trial.truth.second_moment
+        w = np.linalg.eigvalsh(G)
+        added = value  # it has no layers whose mean eigenvalue the damping could be relative to
+        matrix = G + added * np.eye(len(w))
+        low, high = float(max(w[0], 0.0) + added), float(w[-1] + added)
+        # It computes the matrix itself, and so loses what perturbations of the problem change in it.
+        moved = float(np.linalg.norm(trial.truth.scale(lambda t: t.second_moment)))
+        found = Operator(trial, None, matrix, low, high, high + moved)
     else:
         state = trial.state_for(mode)
         assert state.basis is not None
@@ -187,10 +189,10 @@ def _solve_between(trial: Trial, mode: Mode) -> float:
 def _solve_large_damping(trial: Trial, mode: Mode) -> float:
     """With lambda = ||H|| / sqrt(u) two terms of the series are exact to u."""
     if trial.declaration.curvature == "gauss_newton":
-        norm = float(np.linalg.norm(trial.truth.matrix, 2))
+        norm = float(np.linalg.norm(trial.truth.second_moment, 2))
     else:
         norm = operator(trial, mode).high - trial.case.damping
-    damping = max(norm, 1e-30) / trial.unit**0.5
+    damping = float(max(norm, 1e-30) / trial.unit**0.5)
     H, v = operator(trial, mode, damping), trial.vectors
     x = trial.solve(mode, v, damping)
     plain = H.apply(v) - damping * v.astype(np.longdouble)

@@ -90,17 +90,9 @@ def _equal(trial: Trial, mode: Mode) -> float:
     return max(worst(found[n] - right[n], scale[n], trial.unit) for n in right)
 
 
-def _second_moment(truth: Truth) -> Array:
-    """The matrix whose diagonal Lambda is: Gauss-Newton Hessian, or that of the data's gradients."""
-    if truth.conventions.fisher != "empirical":
-        return truth.matrix
-    g = truth.flat_gradients
-    return g.T @ g / truth.case.num_examples
-
-
 def _blocks(truth: Truth) -> dict[str, Array]:
     """The diagonal block [O, I, O, I] of every layer."""
-    G, found, start = _second_moment(truth), dict[str, Array](), 0
+    G, found, start = truth.second_moment, dict[str, Array](), 0
     for name, (rows, columns) in truth.shapes().items():
         size = rows * columns
         block = G[start : start + size, start : start + size]

@@ -236,7 +236,11 @@ class Pipeline(Retraining):
         """See `Adapter`."""
         case = state.case
         if self.declaration.curvature == "gauss_newton":
-            G = self.gauss_newton(case, np.eye(vectors.shape[1]))
+            if case.conventions.fisher == "empirical":
+                g = self.flat(case, self.training_gradients(case)).numpy()
+                G = g.T @ g / case.num_examples
+            else:
+                G = self.gauss_newton(case, np.eye(vectors.shape[1]))
             return self.invert_damped(G, vectors, damping)
         assert state.basis is not None
         sizes = {n: (len(w_S), len(w_A)) for n, (w_A, _, w_S, _) in state.basis.items()}

@@ -1,5 +1,7 @@
 """Cases that hypothesis draws: the structure and a seed, so that what shrinks is a small structure."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from refimpl.oracle.case import Case, LossSpec
@@ -11,13 +13,13 @@ __all__ = ["drawn"]
 
 
 @st.composite
-def drawn(draw: st.DrawFn, *, smooth: bool = False) -> Case:
+def drawn(draw: Any, *, smooth: bool = False) -> Case:
     """A random perceptron, with or without tokens, padding, mixing, bias and options of the loss.
 
     Spectra are not certified: what depends on an eigensolver asks `Truth.gaps` first.
 
     Args:
-        draw: hypothesis's.
+        draw: hypothesis's `DrawFn`, a protocol that cannot be checked at runtime.
         smooth: Whether activations must be differentiable everywhere.
     """
     d = Draw("drawn/mlp", draw(st.integers(0, 2**31 - 1)))
