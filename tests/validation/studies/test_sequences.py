@@ -17,7 +17,7 @@ def invoke(*arguments: str) -> Result:
 
 def finished(name: str, out: Path):
     """A finished quick run."""
-    found = invoke(name, "--quick", "--out", str(out))
+    found = invoke(name, "--quick", "--seeds", "0", "--out", str(out))
     assert found.exit_code == 0, found.output
     return report.read(out / name)
 
