@@ -24,18 +24,20 @@ def main() -> None:
 def _add_oracle() -> None:
     try:
         from refimpl.oracle import commands, commands_faults
+        from refimpl.oracle.vectors import commands as vectors
     except ImportError as error:
         missing = f"needs `pip install 'refimpl[oracle]'` ({error})"
 
         def refuse() -> None:
             raise typer.BadParameter(missing)
 
-        for name in ("check", "smoke", "explain", "faults"):
+        for name in ("check", "smoke", "explain", "faults", "vectors"):
             app.command(name)(refuse)
         return
     oracle = (commands.check, commands.smoke, commands.explain, commands_faults.faults)
     for command in oracle:
         app.command()(command)
+    app.add_typer(vectors.app, name="vectors")
 
 
 _add_oracle()
