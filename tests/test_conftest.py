@@ -15,12 +15,15 @@ from validation.training import train
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
+# Each wants the library that it adapts, which only `nox -s peers` installs.
+FOREIGN = tuple(f"validation.peers.{n}" for n in ("curvlinops", "dattri", "kronfluence", "pydvl"))
+
 # Imported here and not in a test: scikit-learn's import draws a random number.
 MODULES = [
     importlib.import_module(module.name)
     for package in (refimpl, validation)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith("__main__") and module.name not in FOREIGN
 ]
 
 MOVES = {

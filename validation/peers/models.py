@@ -109,10 +109,11 @@ def to_parameters(case: Case, vectors: Array, conventions: Conventions) -> dict[
     found: dict[str, Tensor] = {}
     for name in case.tracked:
         weight = case.parameters[f"{name}.weight"]
-        rows = [torch.from_numpy(np.array(blocks[b])) for b in grouped(case, name)]
-        whole = torch.cat(rows, dim=-2)
-        if f"{name}.bias" in blocks:
-            found[f"{name}.bias"] = torch.from_numpy(np.array(blocks[f"{name}.bias"]))[..., 0]
+        own = grouped(case, name)
+        whole = torch.cat([torch.from_numpy(np.array(blocks[b])) for b in own], dim=-2)
+        if f"{own[0]}.bias" in blocks:
+            parts = [torch.from_numpy(np.array(blocks[f"{b}.bias"]))[..., 0] for b in own]
+            found[f"{name}.bias"] = torch.cat(parts, dim=-1)
         elif f"{name}.bias" in case.parameters:
             whole, found[f"{name}.bias"] = whole[..., :-1], whole[..., -1]
         found[f"{name}.weight"] = whole.reshape(*whole.shape[:-2], *weight.shape)
@@ -139,10 +140,12 @@ def from_parameters(
         if column is not None and conventions.bias == "last_column":
             whole, column = np.concatenate([whole, column], axis=-1), None
         names = grouped(case, name)
-        for block, part in zip(names, np.split(whole, len(names), axis=-2), strict=True):
+        for g, (block, part) in enumerate(
+            zip(names, np.split(whole, len(names), axis=-2), strict=True)
+        ):
             found[block] = part
-        if column is not None and conventions.bias == "separate":
-            found[f"{name}.bias"] = column
+            if column is not None and conventions.bias == "separate":
+                found[f"{block}.bias"] = np.split(column, len(names), axis=-2)[g]
     return found
 
 
