@@ -12,7 +12,11 @@ def ran(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "pytest_refimpl", "-p", "no:cacheprovider"]
     return subprocess.run(
         [*command, "-rxX", "--tb=short", *arguments], cwd=folder, capture_output=True, text=True,
-        check=False, env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        check=False, env={
+            "PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1",
+            # Where refimpl is installed its entry point would load the plugin a second time.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
     )  # fmt: skip
 
 
