@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 from refimpl.report import plots, text
-from refimpl.report.lookup import cell, dampings, find
+from refimpl.report.lookup import cell, dampings, find, narrowed
 from refimpl.report.results import Reference, Responses, Results
 
 __all__ = [
@@ -43,6 +43,7 @@ def agreement_charts(results: Results, reference: Reference) -> list[Chart]:
         results: The plain data.
         reference: What is agreed with.
     """
+    results = narrowed(results, reference=reference["name"])
     charts: list[Chart] = []
     for statistic in results.get("statistics", []):
         if not statistic.get("plotted", True):

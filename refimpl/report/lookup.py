@@ -6,7 +6,7 @@ from typing import Any
 
 from refimpl.report.results import Results
 
-__all__ = ["Cell", "across_seeds", "cell", "contrast", "dampings", "find"]
+__all__ = ["Cell", "across_seeds", "cell", "contrast", "dampings", "find", "narrowed"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Cell:
 def find(records: Iterable[Any], **where: Any) -> list[Any]:
     """The records whose fields have the given values."""
     return [r for r in records if all(r[field] == value for field, value in where.items())]
+
+
+def narrowed(results: Results, **where: Any) -> Results:
+    """The results with those agreement figures alone, so that cell after cell scans few of them."""
+    return {**results, "agreement": find(results["agreement"], **where)}
 
 
 def across_seeds(records: Iterable[Any]) -> Cell | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refimpl.report import text
-from refimpl.report.lookup import Cell, across_seeds, cell, find
+from refimpl.report.lookup import Cell, across_seeds, cell, find, narrowed
 from refimpl.report.results import Claim, Results, Statistic
 
 __all__ = ["Entry", "Row", "Table", "agreement_table", "claims_markdown", "markdown", "step_table"]
@@ -69,6 +69,7 @@ def agreement_table(results: Results, reference: str, damping: float) -> Table:
         reference: Name of the reference.
         damping: lambda.
     """
+    results = narrowed(results, reference=reference, damping=damping)
     aside = {results.get("truth"), *results.get("above", [])}
     columns = list(results.get("statistics", []))
     names = [c for c in results["curvatures"] if c["name"] != reference]

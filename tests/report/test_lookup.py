@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refimpl.report.lookup import Cell, across_seeds, cell, contrast, dampings
+from refimpl.report.lookup import Cell, across_seeds, cell, contrast, dampings, narrowed
 
 
 def test_a_cell_is_one_figure_with_its_interval(results: Any) -> None:
@@ -41,3 +41,16 @@ def test_cells_overlap_when_their_intervals_share_a_point() -> None:
     assert b.overlaps(a)
     assert not a.overlaps(c)
     assert Cell(0.0, -9.0, 9.0).overlaps(a)
+
+
+def test_narrowed_results_hold_the_figures_asked_for_and_all_else(results: Any) -> None:
+    few = narrowed(results, reference="truth", damping=1e-3)
+    assert few["agreement"]
+    assert all((f["reference"], f["damping"]) == ("truth", 1e-3) for f in few["agreement"])
+    assert cell(few, "truth", 1e-3, "fine", "pearson") == cell(
+        results, "truth", 1e-3, "fine", "pearson"
+    )
+    assert cell(few, "truth", 1e-1, "fine", "pearson") is None
+    assert {k: v for k, v in few.items() if k != "agreement"} == {
+        k: v for k, v in results.items() if k != "agreement"
+    }
