@@ -36,13 +36,15 @@ def faults(
             both.written(both.honest(executor), rows)
     if json is not None:
         written(rows, json)
-    survived = [row.slug for row in rows if not row.caught]
+    crashes = [row.slug for row in rows if row.crashed and not row.caught]
+    survived = [row.slug for row in rows if not row.caught and not row.crashed]
     idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
     named = sum(row.named for row in rows)
     table = Table(show_header=False)
     table.add_row("faults", str(len(rows)))
     table.add_row("survived", ", ".join(survived) or "none")
-    table.add_row("named by the diagnosis", str(named))
+    table.add_row("seen only as a crash", ", ".join(crashes) or "none")
+    table.add_row("named by the diagnosis", f"{named} ({named / max(len(rows), 1):.0%})")
     table.add_row("checks that caught nothing", ", ".join(idle) or "none")
     console.print(table)
     raise typer.Exit(1 if survived else 0)
@@ -50,7 +52,9 @@ def faults(
 
 def _line(row: Row) -> str:
     if not row.caught:
-        return f"[red]survived[/]  {row.slug}"
+        return (
+            f"[yellow]crashed[/]   {row.slug}" if row.crashed else f"[red]survived[/]  {row.slug}"
+        )
     return f"caught    {row.slug} by {len(row.caught)} checks on {row.case}" + (
         "" if row.named else "  (not named)"
     )

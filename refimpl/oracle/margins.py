@@ -86,6 +86,5 @@ def _smallest(rows: Sequence[Row]) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in rows:
         for slug, ratio in row.caught.items():
-            if ratio is not None:
-                found[slug] = min(found.get(slug, float("inf")), ratio)
+            found[slug] = min(found.get(slug, float("inf")), ratio)
     return found

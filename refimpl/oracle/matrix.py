@@ -1,21 +1,24 @@
 """The matrix of faults and checks: which check catches which fault, and what survives."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from refimpl.oracle.adapter import STAGES
 from refimpl.oracle.cases import cases, quick
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.diagnosis import findings
+from refimpl.oracle.checks.check import Check
+from refimpl.oracle.diagnosis import SHOWN, findings
 from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.judge import judge
 from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
-from refimpl.oracle.verdicts import Verdict
+from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.verdicts import Outcome, Verdict
 
 __all__ = ["Row", "matrix", "written"]
 
@@ -27,16 +30,18 @@ class Row:
     Args:
         slug: The fault's.
         bug_type: The fault's.
-        caught: Smallest ratio by check that caught it; None where there was no answer to judge.
-        case: The first case that caught it; empty if none did.
+        caught: Smallest ratio by check that failed it.
+        crashed: Checks that got no answer to judge: a crash, NaN or a wrong shape is no ratio.
+        case: The first case on which a check failed; empty if none did.
         diagnosis: What was said of the first fail.
-        named: Whether a hypothesis with this fault, or one of the identical answer, was named.
+        named: Whether one of those sentences is this very fault's.
         seconds: Time of the diagnosis.
     """
 
     slug: str
     bug_type: str
-    caught: dict[str, float | None] = field(default_factory=dict)
+    caught: dict[str, float] = field(default_factory=dict)
+    crashed: tuple[str, ...] = ()
     case: str = ""
     diagnosis: tuple[str, ...] = ()
     named: bool = False
@@ -50,7 +55,7 @@ def matrix(
 
     Args:
         faults: The faults.
-        every: Run all cases; default: stop at the first case that catches the fault.
+        every: Run all cases; default: stop at the first case on which a check fails.
         executor: Where they are run; default: here.
     """
     slugs = [f.slug for f in faults]
@@ -60,31 +65,40 @@ def matrix(
 
 def _row(slug: str, every: bool) -> Row:
     fault = next(f for f in FAULTS if f.slug == slug)
-    caught: dict[str, float | None] = {}
-    first, said, named, seconds = "", (), False, 0.0
+    row = Row(slug, fault.bug_type)
     for case in {**quick(), **cases()}.values():
         trial = Trial(InProcess(faulty(fault)), case)
         for check in sorted(CHECKS, key=lambda c: STAGES.index(c.stage)):
-            if not check.applies(trial):
-                continue
-            for mode in check.modes:
-                outcome = judge(trial, check, mode)
-                if outcome.verdict not in (Verdict.FAIL, Verdict.ERROR):
-                    continue
-                ratio = outcome.ratio
-                caught[check.slug] = min(
-                    filter(None, (caught.get(check.slug), ratio)), default=None
-                )
-                if outcome.verdict is Verdict.FAIL and not said:
-                    start = time.perf_counter()
-                    found = findings(trial, check, mode)
-                    seconds = time.perf_counter() - start
-                    said = tuple(f.text for f in found)[:4]
-                    named = any(f.hypothesis is not None and f.whole for f in found)
-                first = first or case.id
-        if first and not every:
+            for mode in check.modes if check.applies(trial) else ():
+                row = _joined(row, judge(trial, check, mode))
+                if row.caught and not row.case:
+                    row = replace(row, case=case.id, **_said(trial, check, mode, slug))
+        if row.caught and not every:
             break
-    return Row(slug, fault.bug_type, caught, first, said, named, seconds)
+    return row
+
+
+def _joined(row: Row, outcome: Outcome) -> Row:
+    slug = outcome.check
+    if outcome.verdict is Verdict.ERROR:
+        return replace(row, crashed=tuple(dict.fromkeys((*row.crashed, slug))))
+    if outcome.verdict is not Verdict.FAIL or outcome.ratio is None:
+        return row
+    ratio = math.inf if math.isnan(outcome.ratio) else outcome.ratio
+    smallest = min(ratio, row.caught.get(slug, math.inf))
+    return replace(row, caught={**row.caught, slug: smallest})
+
+
+def _said(trial: Trial, check: Check, mode: Mode, slug: str) -> dict[str, Any]:
+    """The sentences that a user is shown, and whether the fault is among them."""
+    start = time.perf_counter()
+    shown = findings(trial, check, mode)[:SHOWN]
+    named = {f.slug for found in shown if found.hypothesis for f in found.hypothesis.faults}
+    return {
+        "diagnosis": tuple(found.text for found in shown),
+        "named": slug in named,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def written(rows: Sequence[Row], path: Path) -> None:

@@ -10,10 +10,10 @@ from refimpl.oracle.diagnosis.structure import structure
 from refimpl.oracle.trial import Failed, Mode, Trial
 from refimpl.oracle.truth import Undecided
 
-__all__ = ["Finding", "diagnose", "findings"]
+__all__ = ["SHOWN", "Finding", "diagnose", "findings"]
 
 SECONDS = 3.0  # for pairs, and twice that for single hypotheses
-SHOWN = 4
+SHOWN = 4  # sentences for each fail
 NO_ANSWER = (Unsupported, BadAnswer, Failed, Undecided)
 
 
