@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy import stats
 from torch import Tensor
 
 from refimpl.intervals import (
@@ -104,7 +104,9 @@ def spearman(scores: Scores, reference: Scores) -> Estimate:
         reference: Scores [Q, M].
     """
     x, y = _pair(scores, reference)
-    return mean_over_queries(_correlation(stats.rankdata(x, axis=1), stats.rankdata(y, axis=1)))
+    return mean_over_queries(
+        _correlation(scipy.stats.rankdata(x, axis=1), scipy.stats.rankdata(y, axis=1))
+    )
 
 
 def kendall(scores: Scores, reference: Scores) -> Estimate:
@@ -117,7 +119,7 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
     x, y = _pair(scores, reference)
     tau: list[float] = []
     for a, b in zip(x, y, strict=True):
-        found: Any = stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
+        found: Any = scipy.stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
         tau.append(float(found.statistic))
     return mean_over_queries(np.array(tau))
 

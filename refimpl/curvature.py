@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from refimpl import checks
@@ -331,6 +331,6 @@ def lanczos(
     start = np.random.default_rng(0).standard_normal(size)
     if not matvec(start).any():  # ARPACK refuses the zero matrix
         return 0.0
-    operator = LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
+    operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
     options: dict[str, Any] = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3}
-    return float(eigsh(operator, **options, return_eigenvectors=False)[0])
+    return float(scipy.sparse.linalg.eigsh(operator, **options, return_eigenvectors=False)[0])

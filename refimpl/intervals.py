@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import stats
 
 __all__ = ["Estimate", "Interval", "difference", "mean_over_queries"]
 
@@ -115,7 +115,7 @@ def _student(values: Float[ndarray, " Q"], level: float) -> Interval:
     if (narrow := _degenerate(values, level)) is not None:
         return narrow
     width = float(np.ptp(values))  # scaled by it, so that no square underflows
-    t = stats.t.ppf((1 + level) / 2, len(values) - 1)
+    t = scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
     half = float(width * t * (values / width).std(ddof=1) / len(values) ** 0.5)
     mean = float(values.mean())
     return Interval(mean - half, mean + half, level, "student")
@@ -131,7 +131,7 @@ def _hall(values: Float[ndarray, " Q"], level: float) -> Interval:
     # t to second order. T = (3 / k) (c - 1) with c^3 = 1 + k (t - k / 6), so that c - 1 is over
     # 1 + c + c^2 what c^3 - 1 is: nothing cancels, and k may be 0.
     tail = (1 - level) / 2
-    t = stats.t.ppf([1 - tail, tail], count - 1) - k / 6
+    t = scipy.stats.t.ppf([1 - tail, tail], count - 1) - k / 6
     c = np.cbrt(1 + k * t)
     low, high = mean - width * z.std(ddof=1) / count**0.5 * 3 * t / (1 + c + c**2)
     return Interval(float(low), float(high), level, "hall")

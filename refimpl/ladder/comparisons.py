@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Shaped
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from refimpl import agreement
@@ -272,9 +272,13 @@ def _spectral(matrix: Float[Tensor, "P P"]) -> float:
     start = np.random.RandomState(0).standard_normal(len(entries))
     if not (entries @ start).any():  # ARPACK refuses the zero matrix
         return 0.0
-    operator = LinearOperator(entries.shape, matvec=lambda v: entries @ v, dtype=entries.dtype)  # pyright: ignore
+    operator = scipy.sparse.linalg.LinearOperator(
+        entries.shape, matvec=lambda v: entries @ v, dtype=entries.dtype
+    )  # pyright: ignore
     options: dict[str, Any] = {"k": 1, "which": "LM", "v0": start, "tol": 1e-3}
-    return float(np.abs(eigsh(operator, **options, return_eigenvectors=False)[0]))
+    return float(
+        np.abs(scipy.sparse.linalg.eigsh(operator, **options, return_eigenvectors=False)[0])
+    )
 
 
 def agreements(

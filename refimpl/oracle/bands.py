@@ -4,7 +4,7 @@ import math
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import chi2, norm
+import scipy
 from torch import Tensor
 
 from refimpl.oracle.case import Array
@@ -72,7 +72,10 @@ def variance_band(seeds: int, alpha: float, widening: float = 1.6) -> tuple[floa
         widening: The factor; 1 for a normal statistic.
     """
     freedom = seeds - 1
-    low, high = chi2.ppf(alpha / 2, freedom) / freedom, chi2.isf(alpha / 2, freedom) / freedom
+    low, high = (
+        scipy.stats.chi2.ppf(alpha / 2, freedom) / freedom,
+        scipy.stats.chi2.isf(alpha / 2, freedom) / freedom,
+    )
     return float(low) / widening, float(high) * widening
 
 
@@ -108,9 +111,9 @@ def draws_needed(
         alpha: Probability of a false alarm.
         missed: Probability of missing the error.
     """
-    z = float(norm.isf(missed))
+    z = float(scipy.stats.norm.isf(missed))
     if largest is None:
-        return math.ceil(((float(norm.isf(alpha / 2)) + z) * cv / delta) ** 2)
+        return math.ceil(((float(scipy.stats.norm.isf(alpha / 2)) + z) * cv / delta) ** 2)
     low, high = 1, 2
     while _reach(high, cv, largest, alpha, z) > delta:
         low, high = high, 2 * high
@@ -140,5 +143,5 @@ def smallest_seen(
         count: M.
         missed: Probability of missing the error.
     """
-    noise = (variance / count) ** 0.5 * float(norm.isf(missed))
+    noise = (variance / count) ** 0.5 * float(scipy.stats.norm.isf(missed))
     return (band + noise) / (mean - noise)  # pyright: ignore[reportReturnType]
