@@ -11,11 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
 
-# Before anything imports them: beartype checks every annotation of both packages. With `is_random`
-# it would pick the list item that it looks at by Python's global generator, which tests must leave.
-install_import_hook(
-    ["refimpl", "validation"], "beartype.beartype(conf=beartype.BeartypeConf(is_random=False))"
-)
+# Before anything imports them: beartype checks every annotation of both packages.
+install_import_hook(["refimpl", "validation"], "typechecker.checked")
 
 pytest_plugins = ["pytester", "evidence"]
 

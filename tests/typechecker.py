@@ -1,0 +1,35 @@
+"""beartype, made once for each signature: a function inside a function is decorated at every call."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from beartype import BeartypeConf, beartype
+
+__all__ = ["checked"]
+
+# With `is_random` it would pick the list item that it looks at by Python's global generator, which
+# tests must leave alone.
+_beartype = beartype(conf=BeartypeConf(is_random=False))
+_made: dict[Any, Callable[..., Any]] = {}
+
+
+def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """What beartype makes of a function, the same for all that look alike.
+
+    jaxtyping hands over an empty function with the signature of the one to be checked, and calls it
+    with that one's arguments: two of one name and signature do the same. A third of the suite's time
+    went into compiling such functions anew.
+
+    Args:
+        fn: The function that jaxtyping made.
+    """
+    # A default is known by its id: what is kept here keeps it alive, so that no other takes the id.
+    parameters = tuple(
+        (p.name, p.kind, p.annotation, id(p.default))
+        for p in inspect.signature(fn).parameters.values()
+    )
+    key = (fn.__module__, fn.__qualname__, parameters, fn.__annotations__.get("return"))
+    if key not in _made:
+        _made[key] = _beartype(fn)
+    return _made[key]
