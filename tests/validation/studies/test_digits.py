@@ -1,4 +1,4 @@
-"""The study of handwritten digits, at its quick sizes, from the command line to the page."""
+"""The study of handwritten digits, made small, from the command line to the page."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from refimpl.ladder.rungs import APART, TOP, TRUTH, WIDER, rungs
 from validation import trained
 from validation.__main__ import app
 from validation.runner import InProcess
-from validation.studies import digits
+from validation.studies import STUDIES, digits
 
 
 def invoke(*arguments: str) -> Result:
@@ -21,8 +21,8 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished quick run of two seeds."""
+def folder(smaller: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two seeds."""
     out = tmp_path_factory.mktemp("reports")
     found = invoke("digits", "--quick", "--seeds", "0,1", "--out", str(out))
     assert found.exit_code == 0, found.output
@@ -45,7 +45,7 @@ def test_every_curvature_damping_and_reference_is_measured_for_each_seed(folder:
         for seed in (0, 1)
         for reference in (TRUTH, TOP, *SIGNS)
         for damping in digits.QUICK["dampings"]
-        for entry in rungs(digits.CONFIG["groups"])
+        for entry in rungs(STUDIES["digits"].quick["groups"])
         if entry.name not in (reference, APART, WIDER)
     }
     keys = ("seed", "reference", "damping", "curvature", "statistic")

@@ -68,7 +68,9 @@ def test_a_users_texts_are_read(tmp_path: Path) -> None:
     for k in range(10):
         lines = "".join(line.format(words[(k + i) % 14] + words[i]) for i in range(14))
         (folder / f"{k}.txt").write_text(lines)
-    found = invoke("text", "--quick", "--texts", str(folder), "--out", str(tmp_path / "out"))
+    found = invoke(
+        "text", "--quick", "--seeds", "0", "--texts", str(folder), "--out", str(tmp_path / "out")
+    )
     assert found.exit_code == 0, found.output
     results = report.read(tmp_path / "out" / "text")
     assert "the user's texts" in results["setting"]

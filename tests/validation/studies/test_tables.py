@@ -1,4 +1,4 @@
-"""The studies of tables and of convolutions, at their quick sizes, from the command line to the page."""
+"""The studies of tables and of convolutions, made small, from the command line to the page."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from validation.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.studies import STUDIES
 
 
+@pytest.mark.usefixtures("smaller")
 @pytest.mark.parametrize("name", ["diabetes", "breast_cancer", "digits_cnn"])
 def test_a_quick_run_measures_every_rung_every_outcome_and_every_use(
     name: str, tmp_path: Path
