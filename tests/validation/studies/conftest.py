@@ -8,13 +8,8 @@ import pytest
 
 from validation.studies import STUDIES
 
-# Fewer queries and examples, and without LiSSA's 500 steps, which tests/ladder takes. Of `validate`,
-# the quick sizes themselves are run.
-SMALLER: dict[str, Any] = {
-    "queries": 6,
-    "examples": 4,
-    "groups": ["Kronecker", "labels", "empirical", "diagonal", "identity"],
-}
+# Fewer queries and examples. Of `validate`, the quick sizes themselves are run.
+SMALLER: dict[str, Any] = {"queries": 6, "examples": 4}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from refimpl.ladder.rungs import APART, TOP, TRUTH, WIDER, rungs
 from validation import trained
 from validation.__main__ import app
 from validation.runner import InProcess
-from validation.studies import STUDIES, digits
+from validation.studies import digits
 
 
 def invoke(*arguments: str) -> Result:
@@ -45,7 +45,7 @@ def test_every_curvature_damping_and_reference_is_measured_for_each_seed(folder:
         for seed in (0, 1)
         for reference in (TRUTH, TOP, *SIGNS)
         for damping in digits.QUICK["dampings"]
-        for entry in rungs(STUDIES["digits"].quick["groups"])
+        for entry in rungs(digits.CONFIG["groups"])
         if entry.name not in (reference, APART, WIDER)
     }
     keys = ("seed", "reference", "damping", "curvature", "statistic")
@@ -67,9 +67,7 @@ def test_provenance_names_what_made_it(folder: Path) -> None:
     assert provenance["seeds"] == "0, 1"
     assert {"python", "torch", "numpy", "scipy"} <= set(provenance["libraries"])
     assert provenance["configuration"]["train"] == str(digits.QUICK["train"])
-    assert set(provenance["time by part"]) == {
-        p.name for p in digits.STUDY.parts({**digits.CONFIG, **STUDIES["digits"].quick})
-    }
+    assert set(provenance["time by part"]) == {p.name for p in digits.STUDY.parts(quick())}
 
 
 def test_a_rerun_computes_nothing_and_saved_results_redraw_the_same_page(folder: Path) -> None:
