@@ -1,7 +1,8 @@
 """Tables: which figure stands where, which are the best and the worst; and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from refimpl.report import text
 from refimpl.report.lookup import Cell, across_seeds, cell, find, narrowed
@@ -108,16 +109,7 @@ def step_table(results: Results, damping: float) -> Table:
         results: The plain data.
         damping: lambda.
     """
-    here = find(results.get("steps", []), damping=damping)
-    columns = [
-        s for s in results.get("statistics", []) if any(r["statistic"] == s["name"] for r in here)
-    ]
-    rows: list[Row] = []
-    for upper, lower in dict.fromkeys((r["upper"], r["lower"]) for r in here):
-        own = find(here, upper=upper, lower=lower)
-        entries = [Entry(across_seeds(find(own, statistic=s["name"]))) for s in columns]
-        rows.append(Row(lower, f"from {upper}", aside=False, entries=entries))
-    return Table("steps", damping, columns, rows)
+    return _between(results, "steps", damping, lambda r: (r["lower"], f"from {r['upper']}"))
 
 
 def gap_table(results: Results, damping: float) -> Table:
@@ -127,16 +119,23 @@ def gap_table(results: Results, damping: float) -> Table:
         results: The plain data.
         damping: lambda.
     """
-    here = find(results.get("gaps", []), damping=damping)
+    return _between(results, "gaps", damping, lambda r: (r["term"], f"{r['upper']} → {r['lower']}"))
+
+
+def _between(
+    results: Results, key: str, damping: float, named: Callable[[Any], tuple[str, str]]
+) -> Table:
+    """The records of one key and damping: a row for each name and description that they have."""
+    here = find(results.get(key, []), damping=damping)
     columns = [
         s for s in results.get("statistics", []) if any(r["statistic"] == s["name"] for r in here)
     ]
     rows: list[Row] = []
-    for term, upper, lower in dict.fromkeys((r["term"], r["upper"], r["lower"]) for r in here):
-        own = find(here, term=term, upper=upper, lower=lower)
+    for name, description in dict.fromkeys(map(named, here)):
+        own = [r for r in here if named(r) == (name, description)]
         entries = [Entry(across_seeds(find(own, statistic=s["name"]))) for s in columns]
-        rows.append(Row(term, f"{upper} → {lower}", aside=False, entries=entries))
-    return Table("gaps", damping, columns, rows)
+        rows.append(Row(name, description, aside=False, entries=entries))
+    return Table(key, damping, columns, rows)
 
 
 def _marks(column: dict[str, Cell | None], better: str) -> dict[str, str]:
