@@ -1,13 +1,12 @@
 """The benches' page: targets with what was measured, drawings, tables; as HTML, JSON and Markdown."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from validation import pages
 from validation.bench.drawings import drawings
 from validation.bench.found import Found
 from validation.bench.tables import tables
@@ -42,13 +41,9 @@ def write(page: Mapping[str, Any], folder: Path) -> Path:
     Returns:
         The path of bench.html.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "bench.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "bench.md").write_text(_markdown(page), encoding="utf-8")
-    path = folder / "bench.html"
-    path.write_text(_html(page), encoding="utf-8")
-    return path
+    drawn = {name: Markup(svg) for name, svg in drawings(page["measured"]).items()}
+    html = pages.rendered(Path(__file__).with_name("bench.html"), page=page, drawings=drawn)
+    return pages.write("bench", folder, page, _markdown(page), html)
 
 
 def _markdown(page: Mapping[str, Any]) -> str:
@@ -62,17 +57,3 @@ def _markdown(page: Mapping[str, Any]) -> str:
     lines += ["", "## How this was made", ""]
     lines += [f"- {name}: {value}" for name, value in page["provenance"].items()]
     return "\n".join(lines) + "\n"
-
-
-def _html(page: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [FileSystemLoader(Path(__file__).parent), PackageLoader("refimpl.report")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn = {name: Markup(svg) for name, svg in drawings(page["measured"]).items()}
-    return environment.get_template("bench.html").render(page=page, drawings=drawn)

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 import refimpl
+from validation import pages
 from validation.peers.findings import STAGE_VERDICTS, Finding, read, verdicts
 
 __all__ = ["results", "write"]
@@ -113,12 +112,8 @@ def write(found: Mapping[str, Any], folder: Path) -> Path:
         for finding in library["findings"]:
             (own / f"{finding['slug']}.py").write_text(finding["source"], encoding="utf-8")
             (own / f"{finding['slug']}.txt").write_text(finding["output"] + "\n", encoding="utf-8")
-    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "peers.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "peers.md").write_text(_markdown(found), encoding="utf-8")
-    path = folder / "peers.html"
-    path.write_text(_html(found), encoding="utf-8")
-    return path
+    html = pages.rendered(Path(__file__).with_name("peers.html"), found=found, figure=figure)
+    return pages.write("peers", folder, found, _markdown(found), html)
 
 
 def figure(worst: Mapping[str, Any] | None) -> str:
@@ -150,18 +145,6 @@ def _markdown(found: Mapping[str, Any]) -> str:
                 f"\n      {output}\n",
             ]
     return "\n".join(lines) + "\n"
-
-
-def _html(found: Mapping[str, Any]) -> str:
-    styles = Path(refimpl.__file__).parent / "report" / "templates"
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, styles]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("peers.html").render(found=found, figure=figure)
 
 
 def main(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The trust report as HTML, JSON and Markdown."""
 
-import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,10 @@ import hypothesis
 import numpy as np
 import scipy
 import torch
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
 import refimpl
 from refimpl.report import text
+from validation import pages
 from validation.proved.records import ProvedRecord
 from validation.trust.identities import table
 from validation.trust.levels import Summary, Test, summarise
@@ -103,13 +102,11 @@ def write(found: Mapping[str, Any], folder: Path) -> Path:
     Returns:
         The path of trust.html.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text_ = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "trust.json").write_text(text_ + "\n", encoding="utf-8")
-    (folder / "trust.md").write_text(_markdown(found), encoding="utf-8")
-    path = folder / "trust.html"
-    path.write_text(_html(found), encoding="utf-8")
-    return path
+    html = pages.rendered(
+        Path(__file__).with_name("trust.html"),
+        found=found, ratio=ratio, bar=_bar, mutants=_mutants(found["mutants"]),
+    )  # fmt: skip
+    return pages.write("trust", folder, found, _markdown(found), html)
 
 
 def ratio(value: float | str | None) -> str:
@@ -180,18 +177,3 @@ def _bar(value: float | str | None) -> float:
     if not isinstance(value, float | int) or value <= 1e-6:
         return 0.0 if value is None or isinstance(value, float | int) else 100.0
     return float(min(100.0, 100 * (1 + np.log10(value) / 6)))
-
-
-def _html(found: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [FileSystemLoader(Path(__file__).parent), PackageLoader("refimpl.report")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("trust.html").render(
-        found=found, ratio=ratio, bar=_bar, mutants=_mutants(found["mutants"])
-    )
