@@ -11,11 +11,14 @@ from torch import Tensor, nn
 import refimpl as ri
 from refimpl.ladder.comparisons import Setting
 from refimpl.losses import Loss
+from refimpl.report.text import power
 from validation import models, training
 from validation.data import Split
 from validation.runner import Config, Earlier
 
-__all__ = ["Recipe", "facts", "fitted", "mlp", "predictions", "seeds", "setting", "train"]
+__all__ = [
+    "Recipe", "facts", "fitted", "how", "mlp", "predictions", "seeds", "setting", "train",
+]  # fmt: skip
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -123,16 +126,31 @@ def seeds(found: Mapping[int, Earlier]) -> str:
     return f"seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
-def facts(config: Config, first: Earlier, gradient: str, *, what: str) -> list[tuple[str, str]]:
-    """The figures that a page begins with.
+def how(config: Config, found: Mapping[int, Earlier], examples: str) -> str:
+    """How the model was trained, as a page's setting says it.
 
     Args:
         config: The study's configuration.
-        first: Results of the first seed.
-        gradient: The gradient norm at the end of training, as text.
+        found: Results by seed.
+        examples: What it was trained on.
+    """
+    return (
+        f"trained on {config['train']:,} {examples} by full-batch L-BFGS with weight decay "
+        f"{config['weight_decay']:g}, {seeds(found)}"
+    )
+
+
+def facts(
+    config: Config, found: Mapping[int, Earlier], *, what: str = "accuracy"
+) -> list[tuple[str, str]]:
+    """The figures that a page begins with, of its first seed.
+
+    Args:
+        config: The study's configuration.
+        found: Results by seed.
         what: The quality: "accuracy", or "R²".
     """
-    trained = first["train"].values
+    trained = next(iter(found.values()))["train"].values
 
     def said(value: float) -> str:
         return f"{value:.2f}" if what == "R²" else f"{100 * value:.1f} %"
@@ -143,5 +161,5 @@ def facts(config: Config, first: Earlier, gradient: str, *, what: str) -> list[t
         ("Parameters", f"{trained['parameters']:,}"),
         (f"Training {what}", said(trained["train_quality"])),
         (f"Query {what}", said(trained["query_quality"])),
-        ("Gradient norm at the end", gradient),
+        ("Gradient norm at the end", power(trained["gradient_norm"])),
     ]

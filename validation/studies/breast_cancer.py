@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from refimpl.report.text import power
 from validation import data, experiment, trained
 from validation.runner import Config, Earlier, Study
 from validation.trained import Recipe
@@ -57,20 +56,16 @@ RECIPE = Recipe(load, ri.losses.BinaryCrossEntropy(), trained.mlp)
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
     hidden = "-".join(map(str, config["sizes"]))
     return experiment.results(config, found) | {
         "name": "breast_cancer",
         "title": f"Two classes, nearly separable: breast cancer, MLP {hidden}",
         "setting": (
             "scikit-learn's Wisconsin breast cancer data, inputs standardised; an MLP "
-            f"{hidden} with tanh units and binary cross-entropy, trained on {config['train']:,} patients "
-            f"by full-batch L-BFGS with weight decay {config['weight_decay']:g}, "
-            f"{trained.seeds(found)}. The measurement is each query's loss."
+            f"{hidden} with tanh units and binary cross-entropy, "
+            f"{trained.how(config, found, 'patients')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(
-            config, first, power(first["train"].values["gradient_norm"]), what="accuracy"
-        ),
+        "facts": trained.facts(config, found),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation import comparisons, data, language
+from validation import comparisons, data, language, trained
 from validation.runner import Config, Earlier, Study
 
 __all__ = ["STUDY"]
@@ -51,15 +51,15 @@ def load(config: Config) -> language.Corpus:
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    seed, first = next(iter(found.items()))
-    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
+    first = next(iter(found.values()))
     return comparisons.results(config, found) | {
         "name": "characters",
         "title": "The walk-through's character task: a 2-layer Transformer on a0b1c2d3…",
         "setting": (
             "Letters and digits alternate and each kind counts upwards: a0b1c2d3 … z5a6b7 …. A "
             "decoder-only Transformer (pre-norm, causal attention, GELU) is trained by L-BFGS on the "
-            f"{config['train']} windows of five of the first 200 characters{many}; its MLP layers are "
+            f"{config['train']} windows of five of the first 200 characters, "
+            f"{trained.seeds(found)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Queries are windows from later in the stream, "
             "with pairs of letter and digit that training did not have; the measurement is the "
             "log-likelihood of the last three characters given the first two."

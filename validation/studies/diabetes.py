@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from refimpl.report.text import power
 from validation import data, experiment, trained
 from validation.runner import Config, Earlier, Study
 from validation.trained import Recipe
@@ -54,20 +53,16 @@ RECIPE = Recipe(load, ri.losses.SquaredError(), trained.mlp)
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
     hidden = "-".join(map(str, config["sizes"]))
     return experiment.results(config, found) | {
         "name": "diabetes",
         "title": f"A regression with much noise: diabetes, MLP {hidden}",
         "setting": (
             "scikit-learn's diabetes data (Efron et al. 2004), inputs and target standardised; an MLP "
-            f"{hidden} with tanh units and squared error, trained on {config['train']:,} patients by "
-            f"full-batch L-BFGS with weight decay {config['weight_decay']:g}, {trained.seeds(found)}. "
+            f"{hidden} with tanh units and squared error, {trained.how(config, found, 'patients')}. "
             "The measurement is each query's loss."
         ),
-        "facts": trained.facts(
-            config, first, power(first["train"].values["gradient_norm"]), what="R²"
-        ),
+        "facts": trained.facts(config, found, what="R²"),
     }
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from refimpl.report.text import power
 from validation import classifier, data, experiment, trained
 from validation.runner import Config, Earlier, Study
 from validation.trained import Recipe
@@ -60,20 +59,15 @@ RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
     hidden = "-".join(map(str, config["sizes"]))
     return experiment.results(config, found) | {
         "name": "digits",
         "title": f"How far can an influence estimate be trusted? Handwritten digits, MLP {hidden}",
         "setting": (
             f"scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; a softmax MLP {hidden} with "
-            f"tanh units, trained on {config['train']:,} images by full-batch L-BFGS with weight "
-            f"decay {config['weight_decay']:g}, {trained.seeds(found)}. The measurement is each "
-            "query's loss."
+            f"tanh units, {trained.how(config, found, 'images')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(
-            config, first, power(first["train"].values["gradient_norm"]), what="accuracy"
-        ),
+        "facts": trained.facts(config, found),
     }
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import refimpl as ri
-from refimpl.report.text import power
 from validation import classifier, data, experiment, models, trained
 from validation.runner import Config, Earlier, Study
 from validation.trained import Recipe
@@ -66,20 +65,16 @@ RECIPE = Recipe(load, ri.losses.CrossEntropy(), cnn)
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
     channels = " and ".join(map(str, config["channels"]))
     return experiment.results(config, found) | {
         "name": "digits_cnn",
         "title": "Where weights are shared over positions: handwritten digits, convolutions",
         "setting": (
             "scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; 3 × 3 convolutions of "
-            f"{channels} channels with tanh units, then a softmax layer, trained on "
-            f"{config['train']:,} images by full-batch L-BFGS with weight decay "
-            f"{config['weight_decay']:g}, {trained.seeds(found)}. The measurement is each query's loss."
+            f"{channels} channels with tanh units, then a softmax layer, "
+            f"{trained.how(config, found, 'images')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(
-            config, first, power(first["train"].values["gradient_norm"]), what="accuracy"
-        ),
+        "facts": trained.facts(config, found),
     }
 
 

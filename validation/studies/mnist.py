@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import refimpl as ri
-from refimpl.report.text import power
 from validation import classifier, data, experiment, trained
 from validation.runner import Config, Earlier, Study
 from validation.trained import Recipe
@@ -54,7 +53,7 @@ RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))["train"].values
+    parameters = next(iter(found.values()))["train"].values["parameters"]
     hidden = "-".join(map(str, config["sizes"]))
     real = bool(config["folder"])
     images = (
@@ -68,15 +67,12 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "title": f"The walk-through's MNIST experiment, MLP {hidden}"
         + ("" if real else ", on digits drawn larger"),
         "setting": (
-            f"{images}. A softmax MLP {hidden} with ReLU units, trained on {config['train']:,} images "
-            f"by full-batch L-BFGS with weight decay {config['weight_decay']:g}, "
-            f"{trained.seeds(found)}. The exact GNH of its {first['parameters']:,} parameters is "
+            f"{images}. A softmax MLP {hidden} with ReLU units, "
+            f"{trained.how(config, found, 'images')}. The exact GNH of its {parameters:,} parameters is "
             "solved through the kernel of pairs of examples and never formed. The measurement "
             "is each query's loss."
         ),
-        "facts": trained.facts(
-            config, next(iter(found.values())), power(first["gradient_norm"]), what="accuracy"
-        ),
+        "facts": trained.facts(config, found),
     }
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from validation import comparisons, data, language
+from validation import comparisons, data, language, trained
 from validation.runner import Config, Earlier, Study
 
 __all__ = ["STUDY"]
@@ -59,8 +59,7 @@ def load(config: Config) -> language.Corpus:
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    seed, first = next(iter(found.items()))
-    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
+    first = next(iter(found.values()))
     source = "the user's texts" if config["folder"] else "the documentation that ships with Python"
     return comparisons.results(config, found) | {
         "name": "text",
@@ -68,7 +67,8 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "setting": (
             f"Next character on {source} (text {first['train'].values['fingerprint']}), in windows of "
             f"{config['length']} characters. A decoder-only Transformer (pre-norm, causal attention, "
-            f"GELU) is trained by Adam on {config['windows']:,} windows{many}; its MLP layers are "
+            f"GELU) is trained by Adam on {config['windows']:,} windows, "
+            f"{trained.seeds(found)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Influence is asked of "
             f"{config['train']} of these windows, and the curvature is a mean over the same ones. "
             "Queries come from other topics; the measurement is the log-likelihood of a window's last "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation import comparisons, language
+from validation import comparisons, language, trained
 from validation.runner import Config, Earlier, Study
 from validation.studies import text
 
@@ -29,18 +29,17 @@ QUICK: Config = {**text.QUICK, "examples": 0, "model": text.QUICK["model"] | {"m
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    seed, first = next(iter(found.items()))
-    many = f", seeds {', '.join(map(str, found))}" if len(found) > 1 else f", seed {seed}"
-    trained = first["train"].values
+    first = next(iter(found.values()))
+    values = first["train"].values
     return comparisons.results(config, found) | {
         "name": "text_wide",
         "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
         "setting": (
-            f"The study “text” with a model of {trained['parameters']:,} tracked parameters{many} "
-            f"(text {trained['fingerprint']}). The exact Gauss-Newton Hessian is not formed: its "
-            "solves are conjugate gradients on products by differentiation, each certified by its "
-            f"residual. Influence is asked of {config['train']} windows of {config['length']} "
-            "characters, over which the curvature is a mean."
+            f"The study “text” with a model of {values['parameters']:,} tracked parameters, "
+            f"{trained.seeds(found)} (text {values['fingerprint']}). The exact Gauss-Newton Hessian is "
+            "not formed: its solves are conjugate gradients on products by differentiation, each "
+            f"certified by its residual. Influence is asked of {config['train']} windows of "
+            f"{config['length']} characters, over which the curvature is a mean."
         ),
         "facts": language.facts(config, first),
     }
