@@ -40,6 +40,7 @@ from validation.peers.models import from_parameters, gradients, grouped, names, 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Ggn", "Kfac"]
 
 VERSION = version("curvlinops-for-pytorch")
+FREE = {"factor_scale": "free", "squared_error": "full"}  # of all K-FACs
 
 
 class _ClassesFirst(nn.Module):
@@ -151,9 +152,7 @@ class Cg(Ggn):
 class Kfac(_Operators):
     """`KFACLinearOperator` with bias and weight as one block and exact damping."""
 
-    declaration = Declaration(
-        "curvlinops K-FAC", VERSION, {"factor_scale": "free", "squared_error": "full"}, "kfac"
-    )
+    declaration = Declaration("curvlinops K-FAC", VERSION, FREE, "kfac")
     operator: Any = KFACLinearOperator
     damping: Literal["use_exact_damping", "use_heuristic_damping"] = "use_exact_damping"
 
@@ -212,10 +211,7 @@ class KfacReduce(Kfac):
     """K-FAC-reduce."""
 
     declaration = Declaration(
-        "curvlinops K-FAC-reduce",
-        VERSION,
-        {"factor_scale": "free", "squared_error": "full", "weight_sharing": "reduce"},
-        "kfac",
+        "curvlinops K-FAC-reduce", VERSION, {**FREE, "weight_sharing": "reduce"}, "kfac"
     )
 
 
@@ -223,10 +219,7 @@ class KfacSeparate(Kfac):
     """Weight and bias as two blocks, the default."""
 
     declaration = Declaration(
-        "curvlinops K-FAC, separate bias",
-        VERSION,
-        {"factor_scale": "free", "squared_error": "full", "bias": "separate"},
-        "kfac",
+        "curvlinops K-FAC, separate bias", VERSION, {**FREE, "bias": "separate"}, "kfac"
     )
 
 
@@ -234,10 +227,7 @@ class KfacFactored(Kfac):
     """Damping split between the factors."""
 
     declaration = Declaration(
-        "curvlinops K-FAC, heuristic damping",
-        VERSION,
-        {"factor_scale": "free", "squared_error": "full", "damping": "factored"},
-        "kfac",
+        "curvlinops K-FAC, heuristic damping", VERSION, {**FREE, "damping": "factored"}, "kfac"
     )
     damping = "use_heuristic_damping"
     factors = Adapter.factors  # those of K-FAC
@@ -254,10 +244,7 @@ class KfacSampled(Kfac):
     """One drawn label per example, the default."""
 
     declaration = Declaration(
-        "curvlinops K-FAC, sampled",
-        VERSION,
-        {"factor_scale": "free", "squared_error": "full", "fisher": "sampled"},
-        "kfac",
+        "curvlinops K-FAC, sampled", VERSION, {**FREE, "fisher": "sampled"}, "kfac"
     )
     solve = Adapter.solve
     scores = Adapter.scores
@@ -267,19 +254,14 @@ class KfacEmpirical(Kfac):
     """The data's labels."""
 
     declaration = Declaration(
-        "curvlinops K-FAC, empirical",
-        VERSION,
-        {"factor_scale": "free", "squared_error": "full", "fisher": "empirical"},
-        "kfac",
+        "curvlinops K-FAC, empirical", VERSION, {**FREE, "fisher": "empirical"}, "kfac"
     )
 
 
 class Ekfac(Kfac):
     """`EKFACLinearOperator`."""
 
-    declaration = Declaration(
-        "curvlinops EK-FAC", VERSION, {"factor_scale": "free", "squared_error": "full"}, "ekfac"
-    )
+    declaration = Declaration("curvlinops EK-FAC", VERSION, FREE, "ekfac")
     operator = EKFACLinearOperator
     factors = Adapter.factors  # those of K-FAC
 
