@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
+from weakref import WeakSet
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -398,16 +399,22 @@ def _columns(
         yield chunk.reshape(-1, *outputs.shape)
 
 
+_verified: WeakSet[Problem] = WeakSet()
+
+
 def verify(problem: Problem) -> None:
     """Refuse a model whose tracked parameters act otherwise than through their layers' calls.
 
     A parameter used functionally, or a layer called with the examples on another axis, would make
     sum_r g_r a_r^T wrong without a sign of it. The gradient of a random combination of the first
-    examples' outputs shows it: an error of that kind is of order one, rounding of order u.
+    examples' outputs shows it: an error of that kind is of order one, rounding of order u. A problem
+    never changes, so it is looked at once.
 
     Raises:
         ValueError: The gradients differ.
     """
+    if problem in _verified:
+        return
     inputs, targets = problem.examples_up_to(3)
     generator = torch.Generator().manual_seed(0)
     run = forward_pass(problem, inputs, targets)
@@ -432,6 +439,7 @@ def verify(problem: Problem) -> None:
                 "parameters are used outside the module's forward, or the layer is called with the "
                 "examples on another axis than the first. Leave it out of `layers`"
             )
+    _verified.add(problem)
 
 
 def _numbers_per_example(problem: Problem) -> int:

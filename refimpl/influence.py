@@ -162,10 +162,7 @@ def _rows(
     """Rows (g, a) of the gradients of the examples' measurements, per block."""
     run = forward_pass(problem, inputs)
 
-    def total(f: Float[Tensor, "M ..."]) -> Float[Tensor, ""]:
-        return problem._measured(measurement, f, targets).sum()
-
-    slope = torch.func.grad(total)(run.outputs)
+    slope = torch.func.grad(lambda f: problem._measured(measurement, f, targets).sum())(run.outputs)
     return {name: (g[0], run.inputs[name]) for name, g in run.backward(slope[None]).items()}
 
 

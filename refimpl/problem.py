@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -289,11 +289,11 @@ class Problem:
         )
 
     def _convert(self, data: Any, *, copy: bool = False) -> Any:
-        def convert(tensor: Tensor) -> Tensor:
-            dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
-            return tensor.detach().to(dtype, copy=copy)
+        return pytree.tree_map(partial(_converted, dtype=self.dtype, copy=copy), data)
 
-        return pytree.tree_map(convert, data)
+
+def _converted(tensor: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
+    return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
 
 
 def as_arguments(inputs: Data) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
