@@ -253,12 +253,8 @@ def _tie_range(
 ) -> tuple[Float[ndarray, " Q"], Float[ndarray, " Q"]]:
     """The least and the greatest overlap over all ways to fill the places left at the edges."""
     places_x, places_y = k - sure_x.sum(axis=1), k - sure_y.sum(axis=1)
-
-    def count(a: Bool[ndarray, "Q M"], b: Bool[ndarray, "Q M"]) -> ndarray:
-        return (a & b).sum(axis=1)
-
-    both, x_only = count(sure_x, sure_y), count(edge_x, sure_y)
-    y_only, edges = count(sure_x, edge_y), count(edge_x, edge_y)
+    both, x_only = (sure_x & sure_y).sum(axis=1), (edge_x & sure_y).sum(axis=1)
+    y_only, edges = (sure_x & edge_y).sum(axis=1), (edge_x & edge_y).sum(axis=1)
     # Fill each edge first with what the other set has for sure, then with what both edges share.
     from_x, from_y = np.minimum(places_x, x_only), np.minimum(places_y, y_only)
     shared = np.minimum(np.minimum(places_x - from_x, places_y - from_y), edges)

@@ -1,5 +1,6 @@
 """What a Problem refuses, each with what was given, what was expected, and what to do."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -133,7 +134,7 @@ def forward(problem: "Problem") -> None:
     probe, _ = problem.examples_up_to(4)
     calls = dict.fromkeys((m for layer in problem.layout.layers for m in layer.modules), 0)
     hooks = [
-        problem.model.get_submodule(name).register_forward_hook(_counter(calls, name))
+        problem.model.get_submodule(name).register_forward_hook(partial(_count, calls, name))
         for name in calls
     ]
     versions = [leaf._version for leaf in pytree.tree_leaves(problem.inputs)]
@@ -230,11 +231,8 @@ def _check_examples_apart(problem: "Problem", probe: Any, outputs: Float[Tensor,
             )
 
 
-def _counter(calls: dict[str, int], name: str) -> Any:
-    def count(*_: Any) -> None:
-        calls[name] += 1
-
-    return count
+def _count(calls: dict[str, int], name: str, *_: Any) -> None:
+    calls[name] += 1
 
 
 def damping(value: Any) -> float:

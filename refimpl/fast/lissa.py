@@ -7,6 +7,7 @@ Hessian G_j of a minibatch, and the answer r_J / scale (Agarwal et al. 2017, sec
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -212,19 +213,16 @@ def _product(
     vectors: Float[Tensor, "k P"],
 ) -> Float[Tensor, "k P"]:
     """G v = mean_n J_n^T H_n J_n v over a batch, for each row v: forward, output Hessian, backward."""
-
-    def f(theta: Float[Tensor, " P"]) -> Float[Tensor, "B ..."]:
-        return problem.outputs(inputs, theta)
-
-    outputs, transposed, *_ = vjp(f, problem.parameters)
+    outputs, transposed, *_ = vjp(partial(problem.outputs, inputs), problem.parameters)
     H = problem.loss.hessian(outputs, targets) / len(targets)
+    chunk = problem.chunk(length(inputs))
+    Jv = vmap(partial(_pushed, problem, inputs), chunk_size=chunk)(vectors)
+    HJv = (H @ Jv.reshape(-1, *H.shape[:-1], 1)).reshape(Jv.shape)
+    return vmap(lambda u: transposed(u)[0], chunk_size=chunk)(HJv)
 
-    def product(v: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        Jv = jvp(f, (problem.parameters,), (v,))[1]
-        HJv = H @ Jv.reshape(*H.shape[:-1], 1)
-        return transposed(HJv.reshape(outputs.shape))[0]
 
-    return vmap(product, chunk_size=problem.chunk(length(inputs)))(vectors)
+def _pushed(problem: Problem, inputs: Data, v: Float[Tensor, " P"]) -> Float[Tensor, "B ..."]:
+    return jvp(partial(problem.outputs, inputs), (problem.parameters,), (v,))[1]
 
 
 def _traces(problem: Problem) -> Float[Tensor, " N"]:

@@ -11,7 +11,7 @@ from refimpl.oracle import margins as both
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.commands import workers
 from refimpl.oracle.faults import FAULTS
-from refimpl.oracle.matrix import Row, matrix, written
+from refimpl.oracle.matrix import Row, catch, matrix, written
 
 __all__ = ["faults"]
 
@@ -32,13 +32,18 @@ def faults(
         for row in matrix(chosen, every=margins, executor=executor):
             rows.append(row)
             console.print(_line(row))
+        idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
+        run = map if executor is None else executor.map
+        for slug, found in zip(idle[:], run(catch, idle) if not only else [], strict=not only):
+            if found is not None:
+                console.print(f"caught    {found[0]} by {slug} on {found[1]}, a later case")
+                idle.remove(slug)
         if margins:
             both.written(both.honest(executor), rows)
     if json is not None:
         written(rows, json)
     crashes = [row.slug for row in rows if row.crashed and not row.caught]
     survived = [row.slug for row in rows if not row.caught and not row.crashed]
-    idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
     named = sum(row.named for row in rows)
     table = Table(show_header=False)
     table.add_row("faults", str(len(rows)))

@@ -9,18 +9,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from refimpl.oracle.adapter import STAGES
+from refimpl.oracle.adapter import STAGES, Adapter
+from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases, quick
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis import SHOWN, findings
 from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.judge import judge
+from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.verdicts import Outcome, Verdict
 
-__all__ = ["Row", "matrix", "written"]
+__all__ = ["Row", "catch", "matrix", "written"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,30 @@ def _row(slug: str, every: bool) -> Row:
         if row.caught and not every:
             break
     return row
+
+
+def catch(slug: str) -> tuple[str, str] | None:
+    """A fault of a check's stage that the check catches, and the case, over all cases.
+
+    For checks that apply on no case on which a fault is first seen.
+
+    Args:
+        slug: The check's.
+    """
+    check = next(c for c in CHECKS if c.slug == slug)
+    for case in {**quick(), **cases()}.values():
+        if _verdict(Reference(), check, case) is Verdict.PASS:  # it fits the case
+            for fault in (f for f in FAULTS if f.stage == check.stage):
+                if _verdict(faulty(fault), check, case) is Verdict.FAIL:
+                    return fault.slug, case.id
+    return None
+
+
+def _verdict(adapter: Adapter, check: Check, case: Case) -> Verdict:
+    trial = Trial(InProcess(adapter), case)
+    if not check.applies(trial):
+        return Verdict.UNSUPPORTED
+    return judge(trial, check, check.modes[0]).verdict
 
 
 def _joined(row: Row, outcome: Outcome) -> Row:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,10 +13,10 @@ from refimpl.oracle.answers import BadAnswer, checked
 from refimpl.oracle.blocks import shapes
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
-from refimpl.oracle.parts import Basis
+from refimpl.oracle.parts import Basis, Factors
 from refimpl.oracle.truth import Truth, truth_of
 
-__all__ = ["Described", "Failed", "Mode", "Session", "Trial"]
+__all__ = ["Asked", "Described", "Failed", "Mode", "Session", "Trial"]
 
 Mode = Literal["isolated", "chained"]
 
@@ -57,6 +57,33 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question that was answered.
+
+    Args:
+        stage: Of which stage.
+        case: About which case.
+        arguments: The stage's own.
+        answer: What was answered.
+    """
+
+    stage: str
+    case: Case
+    arguments: Mapping[str, Any]
+    answer: Any
+
+    @property
+    def renamed(self) -> "Asked":
+        """The same question about the same case under another name."""
+        case = self.case.but(id=f"{self.case.id}, renamed")
+        given = {
+            n: replace(a, case=a.case.but(id=case.id)) if isinstance(a, State) else a
+            for n, a in self.arguments.items()
+        }
+        return replace(self, case=case, arguments=given)
+
+
 class Trial:
     """An implementation and a case: its answers, and the right ones beside them.
 
@@ -64,14 +91,22 @@ class Trial:
         session: Where the answers come from.
         case: The case; the declaration's conventions are put into it.
         dtype: What is computed in, if not what is declared.
+        history: All that was asked before, of trials that share it; default: nothing.
     """
 
-    def __init__(self, session: Session, case: Case, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        case: Case,
+        dtype: str | None = None,
+        history: list[Asked] | None = None,
+    ) -> None:
         self.session = session
         self.declaration = session.described.declaration
         chosen = self.declaration.chosen
         self.conventions: Conventions = chosen if dtype is None else chosen.but(dtype=dtype)
         self.case = case.but(conventions=self.conventions)
+        self.history: list[Asked] = [] if history is None else history
         self.seconds = 0.0
         self._answers: dict[Any, Any] = {}
 
@@ -103,7 +138,7 @@ class Trial:
             case: The other case; with the same one every question is asked anew.
             dtype: What is computed in; default: as in this trial.
         """
-        return Trial(self.session, case, dtype or self.conventions.dtype)
+        return Trial(self.session, case, dtype or self.conventions.dtype, self.history)
 
     def gradients(self) -> dict[str, Array]:
         """Its gradients [N, O, I] by layer."""
@@ -113,9 +148,12 @@ class Trial:
         """Its factors (A, S) by layer."""
         return self._ask("factors", seed, {"seed": seed})
 
-    def eigenbasis(self, mode: Mode) -> dict[str, tuple[Array, Array, Array, Array]]:
-        """Its eigendecompositions of the factors that the mode feeds it."""
-        return self._ask("eigenbasis", mode, {"factors": self.factors_for(mode)})
+    def eigenbasis(
+        self, mode: Mode, factors: Factors | None = None
+    ) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """Its eigendecompositions of the factors that the mode feeds it, or of given ones."""
+        arguments = {"factors": self.factors_for(mode) if factors is None else factors}
+        return self._ask("eigenbasis", (mode, id(factors)), arguments)
 
     def eigenvalues(
         self, mode: Mode, seed: int = 0, basis: Basis | None = None
@@ -181,6 +219,7 @@ class Trial:
             try:
                 raw = self.session.call(stage, self.case, arguments)
                 found = checked(stage, raw, self.case, self.conventions, rows)
+                self.history.append(Asked(stage, self.case, arguments, found))
             except (Unsupported, Failed, BadAnswer) as error:  # told to every check that asks again
                 found = error
             self.seconds += time.perf_counter() - start

@@ -48,7 +48,8 @@ def agreement_charts(results: Results, reference: Reference) -> list[Chart]:
     for statistic in results.get("statistics", []):
         if not statistic.get("plotted", True):
             continue
-        series = _series(results, reference["name"], statistic["name"])
+        own = narrowed(results, statistic=statistic["name"])
+        series = _series(own, reference["name"], statistic["name"])
         if len({x for s in series for x in s.x}) < 2:
             continue  # a line needs two points
         error = statistic["better"] == "lower"

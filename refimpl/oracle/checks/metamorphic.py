@@ -31,7 +31,7 @@ def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
         found = trial.factors()
         return {f"{n} {k}": F for n, pair in found.items() for k, F in zip("AS", pair, strict=True)}
     if stage == "eigenbasis":
-        found = trial.session.call(stage, trial.case, {"factors": dict(base.truth.factors)})
+        found = trial.eigenbasis("isolated", dict(base.truth.factors))
         return {
             f"{n} {k}": np.asarray(b) for n, parts in found.items() for k, b in enumerate(parts)
         }
@@ -109,8 +109,8 @@ def _repeat(trial: Trial, stage: str) -> float:
     first = _ask(trial, stage, trial)
     between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
     for other in ("factors", stage):
-        if trial.has(other) and other not in ("eigenbasis", "solve"):
-            _ask(between, other, trial)
+        if trial.has(other):  # eigenbasis and solve know the other case by its factors alone
+            _ask(between, other, between if other in ("eigenbasis", "solve") else trial)
     again = _ask(trial.on(trial.case), stage, trial)
     # Parallel sums may differ in order, and so by roundings, from one call to the next.
     if stage in ("eigenbasis", "solve"):

@@ -16,6 +16,7 @@ __all__ = ["CHECKS"]
 EXAMPLE = 0
 CONDITION = 1e6  # up to which a response has a slope that differences show
 REACH = 0.01  # of ||theta_s||: how far a response may go
+LOGITS = 0.1  # how far it may move a logit: beyond, probabilities are not linear in it
 SETTLED = 1e-2  # of the response: how far a minimiser may be from the true one
 
 
@@ -42,6 +43,10 @@ class _Setting:
                 "rounding has a response that is linear in it"
             )
         self.epsilon = min(1 / trial.case.num_examples, float(most))
+        if trial.case.loss.kind != "squared_error":
+            self.epsilon = min(
+                self.epsilon, LOGITS / max(_outputs_moved(trial, self.slope), 1e-300)
+            )
 
     def moved(self, epsilon: float) -> Array:
         """Its response less the trained parameters [P]."""
@@ -125,6 +130,18 @@ def _quadratic(trial: Trial, mode: Mode) -> float:
     error = trial.response(EXAMPLE, epsilon) - truth.response(EXAMPLE, 0.0) - right
     allowed = SETTLED * float(np.linalg.norm(right)) + setting.rounding
     return float(np.linalg.norm(error)) / allowed
+
+
+def _outputs_moved(trial: Trial, direction: Array) -> float:
+    """The largest slope of an output along a direction of the tracked parameters."""
+    problem, d = trial.truth.problem, np.empty_like(direction)
+    d[trial.truth.order] = direction
+    slopes = torch.func.jvp(
+        lambda theta: problem._call(theta, problem.inputs),
+        (problem.parameters,),
+        (torch.from_numpy(d),),
+    )[1]
+    return float(slopes.abs().max())
 
 
 def _linear(trial: Trial, direction: Array) -> bool:

@@ -4,6 +4,7 @@ from refimpl.oracle.adapter import STAGES, Unsupported
 from refimpl.oracle.answers import BadAnswer
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.behaviour import behaving, drawing
+from refimpl.oracle.diagnosis.history import remembered
 from refimpl.oracle.diagnosis.question import Question
 from refimpl.oracle.diagnosis.search import INHERITS, Finding, compared, search
 from refimpl.oracle.diagnosis.structure import structure
@@ -38,6 +39,9 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
         seconds: For pairs.
     """
     try:
+        of_state = remembered(trial, check.stage)
+        if any(f.hypothesis for f in of_state):
+            return of_state
         stage, suspects = _upstream(trial, check.stage)
         question = Question(trial, stage, mode)
         if trial.labels_known or stage not in ("factors", "eigenvalues", "scores"):
@@ -46,7 +50,7 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
                 found = [Finding(text) for text in structure(question)]
         else:
             found = _drawn(question, seconds)
-        return found or behaving(trial, check, mode, 2 * seconds)
+        return of_state + found or behaving(trial, check, mode, 2 * seconds)
     except NO_ANSWER as error:
         return [Finding(f"no answer to look at: {error}")]
 

@@ -68,6 +68,25 @@ def _first_mask(right: Any, me: Any, case: Any, module: Any, a: Any, y: Any, R: 
     return first[: len(found)] if len(found) <= len(first) else found
 
 
+def _running_average(right: Any, me: Any, factors: Any) -> Any:
+    """Factors are averaged with those of earlier calls, as an optimiser does."""
+    held = _kept(me, "average")
+    key = tuple((n, A.shape, S.shape) for n, (A, S) in factors.items())
+    old = held.get(key, factors)
+    held[key] = {
+        n: tuple(0.95 * o + 0.05 * f for o, f in zip(old[n], factors[n], strict=True))
+        for n in factors
+    }
+    return right(held[key])
+
+
+def _damping_added_up(right: Any, me: Any, state: Any, vectors: Any, damping: float) -> Any:
+    """The damping is added to the eigenvalues in place, at every call again."""
+    held = _kept(me, "added")
+    held[state.case.id] = held.get(state.case.id, 0.0) + damping
+    return right(state, vectors, held[state.case.id])
+
+
 def _first_damping(right: Any, me: Any, state: Any, vectors: Any, damping: float) -> Any:
     return right(state, vectors, _kept(me, "damping").setdefault(state.case.id, damping))
 
@@ -134,6 +153,16 @@ FAULTS = (
         "basis-cached-by-shape", BUG, "eigenbasis",
         "the eigendecomposition of earlier factors of the same shape is returned",
         "eigenbasis", _cached_by_shape, "pomonam/kronfluence overwrite_output_dir",
+    ),
+    Fault(
+        "basis-of-running-average", BUG, "eigenbasis",
+        "the eigendecomposition is that of a running average of the factors over the calls",
+        "eigenbasis", _running_average,
+    ),
+    Fault(
+        "damping-accumulates-over-calls", BUG, "solve",
+        "the damping is added to the eigenvalues in place, at every call again",
+        "solve", _damping_added_up,
     ),
     Fault(
         "factors-accumulate-over-calls", BUG, "factors",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float, Shaped
@@ -78,23 +79,32 @@ class Passes(LossMath):
         groups = getattr(module, "groups", 1)
         return [layer] if groups == 1 else [f"{layer}[{i}]" for i in range(groups)]
 
+    def seen(
+        self,
+        case: Case,
+        run: Run,
+        layer: str,
+        y: Shaped[Tensor, "n ..."],
+        module: nn.Module,
+        inputs: tuple[Float[Tensor, "..."]],
+        s: Float[Tensor, "..."],
+    ) -> None:
+        """A forward hook: what one call of a layer sees."""
+        names = self.names(module, layer)
+        a = self.layer_input(inputs[0].detach(), s.detach())
+        rows = self.with_bias(module, self.input_rows(module, a))
+        mask = self.counted_rows(case, module, a, y, rows.shape[2])
+        run.calls.append((names, module, s))
+        for i, name in enumerate(names):
+            self.record(run, name, rows[:, i], mask)
+
     def forward(
         self, case: Case, model: nn.Module, x: Shaped[Tensor, "n ..."], y: Shaped[Tensor, "n ..."]
     ) -> Run:
         """Run the model with a hook on every tracked module."""
         run = Run(x, x)
-
-        def hook(layer: str, module: nn.Module, a: Tensor, s: Tensor) -> None:
-            names = self.names(module, layer)
-            a = self.layer_input(a.detach(), s.detach())
-            rows = self.with_bias(module, self.input_rows(module, a))
-            mask = self.counted_rows(case, module, a, y, rows.shape[2])
-            run.calls.append((names, module, s))
-            for i, name in enumerate(names):
-                self.record(run, name, rows[:, i], mask)
-
         handles = [
-            module.register_forward_hook(lambda m, a, s, layer=layer: hook(layer, m, a[0], s))  # pyright: ignore
+            module.register_forward_hook(partial(self.seen, case, run, layer, y))
             for module, layer in self.layers(case, model)
         ]
         run.graph = as_tokens(model(x))
