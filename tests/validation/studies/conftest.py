@@ -6,10 +6,26 @@ from typing import Any
 
 import pytest
 
+from validation.runner import Study
 from validation.studies import STUDIES
 
-# Fewer queries and examples. Of `validate`, the quick sizes themselves are run.
-SMALLER: dict[str, Any] = {"queries": 6, "examples": 4}
+# Fewer queries, examples and models, and less patience. Of `validate`, the quick sizes are run.
+SMALLER: dict[str, Any] = {
+    "queries": 6,
+    "examples": 4,
+    "scratch": {"examples": 3, "seeds": 2, "trials": 60},
+    "halves": {"models": 4, "seeds": 2, "trials": 40},
+    "removal": {"queries": 4, "sizes": [1, 5], "trials": 60},
+}
+
+
+def _smaller(study: Study) -> Study:
+    config = {**study.config, **study.quick}
+    changed = {name: value for name, value in SMALLER.items() if name in config}
+    if study.name != "digits":  # one damping is enough for all but one of them
+        one = [config["headline"]]
+        changed |= {"dampings": one, "retrained": {"+": one, "-": one}}
+    return replace(study, quick={**study.quick, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +33,5 @@ def smaller() -> Iterator[None]:
     """`--quick` means these sizes in the studies that retrain."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("digits", "diabetes", "breast_cancer", "digits_cnn"):
-            study = STUDIES[name]
-            patch.setitem(STUDIES, name, replace(study, quick={**study.quick, **SMALLER}))
+            patch.setitem(STUDIES, name, _smaller(STUDIES[name]))
         yield
