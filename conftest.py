@@ -68,6 +68,8 @@ def global_state_is_left_alone() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The studies first: their fixtures take a minute, and xdist's stealing, near the end of the
-    list, would give half of a module's tests to a process that must run the fixture again."""
+    """The studies first: a process that steals half of a module runs its fixture, a minute, again.
+
+    It steals from the end of the list, where cheap tests stand then.
+    """
     items.sort(key=lambda item: "studies" not in item.path.parts)
