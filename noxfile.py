@@ -57,12 +57,19 @@ def trust(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Mutation testing (hours): all of it, or `nox -s mutants -- "refimpl.fast*"` for a part."""
+    """Mutation testing (hours): all of it, `-- "refimpl.fast*"` a part, `-- --sample 300` a sample."""
     install(session, "mutants")
     env = {**ONE_THREAD, "REFIMPL_PROFILE": "mutants"}
-    children = ["--max-children", str(os.cpu_count() or 1)]
-    session.run("mutmut", "run", *children, *session.posargs, env=env)
-    session.run("python", "-m", "validation.mutants")
+    run = ["mutmut", "run", "--max-children", str(os.cpu_count() or 1)]
+    if session.posargs[:1] != ["--sample"]:
+        session.run(*run, *session.posargs, env=env)
+        session.run("python", "-m", "validation.mutants")
+        return
+    session.run(*run, "refimpl.influence.x__solved__mutmut_1", env=env)  # makes all, tests one
+    sampled = ["python", "-m", "validation.mutants", *session.posargs]
+    names = session.run(*sampled, "--names", silent=True)
+    session.run(*run, *str(names).split(), env=env)
+    session.run(*sampled)
 
 
 @nox.session

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from validation.mutants import Mutant, Reason, complaints, read, summary
+from validation.mutants import Mutant, Reason, complaints, read, sample, summary
 
 A = Mutant("refimpl.fast.kfac.xǁKFACǁ_solve__mutmut_3", "refimpl/fast/kfac.py", False)
 B = Mutant("refimpl.exact.minimise.x_minimise__mutmut_1", "refimpl/exact/minimise.py", True)
@@ -51,3 +51,16 @@ def test_survivors_get_their_reasons_and_the_rest_is_complained_of():
 def test_reasons_are_stale_only_where_every_mutant_was_tested():
     known = [Reason("*", "- never", "old")]
     assert summary([A, B], known, CHANGES, generated=9, version="3")["stale"] == []
+
+
+def test_a_sample_is_drawn_from_all_and_has_an_interval(tmp_path):
+    codes = {f"refimpl.a.x_f__mutmut_{n}": None for n in range(200)}
+    (tmp_path / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
+    chosen = sample(tmp_path, 50)
+    assert chosen == sample(tmp_path, 50) != sample(tmp_path, 50, seed=1)
+    assert set(chosen) <= set(codes)
+    assert len(set(chosen)) == 50
+    # all of 40 killed: Clopper and Pearson's lower end is 0.025^(1/40)
+    low, high = summary([B] * 40, [], CHANGES, generated=200, version="3")["interval"]
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    assert summary([B] * 40, [], CHANGES, generated=40, version="3")["interval"] == [1.0, 1.0]

@@ -163,10 +163,15 @@ def _mutants(found: Mapping[str, Any] | None) -> str:
         return "Not measured: run `nox -s mutants`."
     tested, generated = found["total"], found["generated"]
     part = "" if tested == generated else f", a random sample of {generated:,}"
+    ends = (
+        ""
+        if tested == generated
+        else ", 95 % interval {:.1f} to {:.1f}".format(*(100 * end for end in found["interval"]))
+    )
     without = sum(s["reason"] is None for s in found["survivors"])
     reason = "each with its reason" if not without else f"{without} of them without a reason yet"
     return (
-        f"{found['killed']:,} of {tested:,} mutants{part} killed ({100 * found['score']:.1f} %), "
+        f"{found['killed']:,} of {tested:,} mutants{part} killed ({100 * found['score']:.1f} %{ends}), "
         f"{len(found['survivors'])} survive, {reason}; {found['tool']} {found['version']}, "
         f"{found['date']}."
     )

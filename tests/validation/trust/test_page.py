@@ -19,7 +19,7 @@ MUTANTS = {
     "generated": 300,
     "total": 200,
     "killed": 199,
-    "score": 0.995,
+    "score": 0.995, "interval": [0.972, 1.0],
     "by_module": {"refimpl/x.py": {"total": 200, "killed": 199}},
     "survivors": [
         {
@@ -51,6 +51,7 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "equal &lt;to&gt; it" in page
     assert "99.5 %" in page
     assert "199 of 200 mutants, a random sample of 300 killed" in page
+    assert "95 % interval 97.2 to 100.0" in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
     saved = json.loads((tmp_path / "trust.json").read_text())
     assert saved["levels"][0]["ratio"] == str(ratio)

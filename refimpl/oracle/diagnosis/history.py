@@ -1,0 +1,99 @@
+"""Answers that depend on what was asked before: kept, added up, or drawn anew at every call."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refimpl.oracle.adapter import Adapter
+from refimpl.oracle.case import Array
+from refimpl.oracle.diagnosis.question import Question
+from refimpl.oracle.diagnosis.search import INHERITS, Finding, Hypothesis
+from refimpl.oracle.faults import FAULTS, Fault, edited
+from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Asked, Session, Trial
+
+__all__ = ["remembered"]
+
+
+def remembered(trial: Trial, stage: str) -> list[Finding]:
+    """Faults of state that, asked the same questions in the same order, give the first wrong answer.
+
+    Two experiments come first, on the implementation itself: the same question under another name,
+    which no earlier answer can have spoilt, and the same question twice.
+
+    Args:
+        trial: The implementation, with all that it was asked.
+        stage: The stage of the check that fails.
+    """
+    asked = [a for a in trial.history if a.stage in INHERITS[stage]]
+    reference = InProcess(Pipeline(trial.declaration))
+    known = trial.labels_known
+    wrong = (
+        i
+        for i, a in enumerate(asked)
+        if (known or a.stage not in ("factors", "eigenvalues", "scores"))
+        and not _near(trial, a, a.answer, _answer(reference, a))
+    )
+    first = next(wrong, None)
+    if first is None:
+        return []
+    suspect = asked[first]
+    right = _answer(reference, suspect)
+    if _near(trial, suspect, _answer(trial.session, suspect.renamed), right):
+        seen = "asked under another name, the same question is answered rightly"
+        return _replayed(trial, asked[: first + 1], "state", seen)
+    twice = [_answer(trial.session, suspect) for _ in range(2)]
+    if not _near(trial, suspect, *twice):
+        return _replayed(trial, [suspect, suspect], "randomness", "asked twice, it has two answers")
+    return []
+
+
+def _replayed(trial: Trial, asked: Sequence[Asked], bug_type: str, seen: str) -> list[Finding]:
+    """The faults of a type with which a pipeline answers the last question as was seen."""
+    last = asked[-1]
+    found: list[Finding] = []
+    for fault in FAULTS:
+        if fault.bug_type != bug_type or fault.stage not in INHERITS[last.stage]:
+            continue
+        answers = _replay(edited(Pipeline, fault)(trial.declaration), asked)
+        if not answers:
+            continue
+        if bug_type == "state":
+            fits = _near(trial, last, answers[-1], last.answer)
+        else:
+            fits = not _near(trial, last, *answers)
+        if fits:
+            found.append(_finding(last, fault, seen))
+    text = f"{last.stage}: the answer depends on what was asked before: {seen}"
+    return found or [Finding(text, None, 1)]
+
+
+def _finding(last: Asked, fault: Fault, seen: str) -> Finding:
+    text = f"{last.stage}: {fault.sentence}: {seen}, and so is it with that mistake"
+    return Finding(text, Hypothesis((fault,)), 1)
+
+
+def _replay(pipeline: Adapter, asked: Sequence[Asked]) -> list[object]:
+    session = InProcess(pipeline)
+    try:
+        return [_answer(session, a) for a in asked]
+    except Exception:  # the fault does not fit this case
+        return []
+
+
+def _answer(session: Session, asked: Asked) -> object:
+    return session.call(asked.stage, asked.case, asked.arguments)
+
+
+def _near(trial: Trial, asked: Asked, one: object, other: object) -> bool:
+    """Whether two answers differ by roundings only: mistakes of this kind are of order one."""
+    named = Question(trial, asked.stage, "isolated").named
+    a, b = named(one), named(other)
+    return a.keys() == b.keys() and all(_close(a[n], b[n], trial.unit**0.5) for n in a)
+
+
+def _close(a: Array, b: Array, share: float) -> bool:
+    return a.shape == b.shape and bool(
+        np.abs(a - b).max(initial=0) <= share * np.abs(b).max(initial=0)
+    )
