@@ -17,7 +17,7 @@ from strategies import mlp
 from torch import nn
 
 import refimpl as ri
-from refimpl.capture import sweeps
+from refimpl.sweeps import sweeps
 
 X, Y = torch.eye(6, 3), torch.arange(6) % 2
 CE, SE, BCE = ri.losses.CrossEntropy(), ri.losses.SquaredError(), ri.losses.BinaryCrossEntropy()

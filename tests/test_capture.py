@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 import refimpl as ri
 from refimpl import capture
-from refimpl.capture import forward_pass, label_draws, matrices, sweeps
+from refimpl.capture import forward_pass, matrices
+from refimpl.sweeps import label_draws, sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -253,7 +254,7 @@ def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
     with pytest.MonkeyPatch.context() as patch:
         if not kept:
             patch.setattr(capture, "BUDGET", 1)
-        passes = capture.sweeps_kept(problem, batch_size=2)
+        passes = sweeps_kept(problem, batch_size=2)
         first, second = list(passes()), list(passes())
     assert all((one is two) == kept for one, two in zip(first, second, strict=True))
     for one, two in zip(first, second, strict=True):
@@ -265,7 +266,7 @@ def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
 
 @given(problems(tokens=(0, 3)), st.sampled_from([1, 50]))
 def test_pieces_of_matrices_are_all_of_them(problem, budget):
-    sweep = next(capture.sweeps(problem))
+    sweep = next(sweeps(problem))
     for name, g in sweep.gradients.items():
         whole = capture.matrices(g, sweep.inputs[name])
         with pytest.MonkeyPatch.context() as patch:

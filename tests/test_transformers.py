@@ -8,8 +8,8 @@ from strategies import problems
 from torch import Tensor
 
 import refimpl as ri
-from refimpl.capture import sweeps
 from refimpl.fast.ekfac import corrected_eigenvalues
+from refimpl.sweeps import sweeps
 from validation.models import transformer
 
 U = torch.finfo(torch.float64).eps / 2

@@ -50,7 +50,7 @@ BREAKAGES = (
     ),
     Breakage(
         "the data's labels under the name of sampled ones",
-        "refimpl/capture.py",
+        "refimpl/sweeps.py",
         'if fisher == "empirical":',
         'if fisher in ("empirical", "sampled"):',
         "tests/fast",
@@ -113,14 +113,14 @@ BREAKAGES = (
     ),
     Breakage(
         "the same draws in every batch",
-        "refimpl/capture.py",
+        "refimpl/sweeps.py",
         "else draws[place]",
         "else draws[: place.stop - place.start]",
         "tests/sampling/test_draws.py",
     ),
     Breakage(
         "one draw shared by all examples of a batch",
-        "refimpl/capture.py",
+        "refimpl/sweeps.py",
         "else draws[place]",
         "else draws[place][:1].expand_as(draws[place])",
         "tests/sampling/test_draws.py",

@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 
-from refimpl.capture import sizes
 from refimpl.exact.assembly import by_positions
 from refimpl.layout import Block
 from refimpl.problem import Problem
+from refimpl.sweeps import sizes
 
 __all__ = ["Cost", "available_memory", "costs"]
 

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import captured, matrices, sizes
+from refimpl.capture import matrices
 from refimpl.curvature import Curvature, cholesky, cholesky_solve, largest_eigenvalue
 from refimpl.exact.assembly import mirror, tiles
 from refimpl.problem import Problem
+from refimpl.sweeps import captured, sizes
 
 __all__ = ["Kernel"]
 

@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import pieces_of_matrices, sweeps
+from refimpl.capture import pieces_of_matrices
 from refimpl.curvature import Curvature, Dense
 from refimpl.problem import Problem
+from refimpl.sweeps import sweeps
 
 __all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
 

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from refimpl.capture import Fisher, Sweep, label_draws, pieces_of_matrices, sweeps_kept
+from refimpl.capture import pieces_of_matrices
 from refimpl.curvature import Curvature
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem import Problem
+from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps_kept
 
 __all__ = ["EKFAC", "corrected_eigenvalues"]
 

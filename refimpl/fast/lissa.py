@@ -14,9 +14,10 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.capture import matrices, sweeps
+from refimpl.capture import matrices
 from refimpl.curvature import DENSE, Curvature, NotConverged, lanczos, largest_eigenvalue
 from refimpl.problem import Data, Problem, index, length
+from refimpl.sweeps import sweeps
 
 __all__ = ["LiSSA", "Trace"]
 

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl import exact, fast
-from refimpl.capture import sweeps
 from refimpl.curvature import Curvature, Dense
 from refimpl.problem import Problem
+from refimpl.sweeps import sweeps
 
 __all__ = [
     "APART",

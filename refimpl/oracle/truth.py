@@ -27,13 +27,13 @@ import numpy as np
 import torch
 
 from refimpl import exact
-from refimpl.capture import Sweep, label_draws, sweeps_kept
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors, mean_row
 from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import ROUNDOFF, Conventions
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
+from refimpl.sweeps import Sweep, label_draws, sweeps_kept
 
 __all__ = ["DELTA", "DRAWS", "Noise", "Truth", "Undecided", "truth_of"]
 

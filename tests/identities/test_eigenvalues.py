@@ -7,8 +7,8 @@ from strategies import SMOOTH, TokenMixing, problems, randomise, scale_of
 from torch import nn
 
 import refimpl as ri
-from refimpl.capture import sweeps
 from refimpl.fast.ekfac import corrected_eigenvalues
+from refimpl.sweeps import sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import refimpl as ri
-from refimpl.capture import sweeps
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
+from refimpl.sweeps import sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 

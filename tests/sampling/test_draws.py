@@ -9,9 +9,9 @@ from sampling.problems import LOSSES, orthonormal, problem as make, units
 from torch import Tensor
 
 import refimpl as ri
-from refimpl.capture import label_draws
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.oracle.bands import of_variance_band
+from refimpl.sweeps import label_draws
 
 U = torch.finfo(torch.float64).eps / 2
 # How many different examples, copies of them, samples of each; the batch size; how many seeds.

@@ -19,7 +19,8 @@ MUTANTS = {
     "generated": 300,
     "total": 200,
     "killed": 199,
-    "score": 0.995, "interval": [0.972, 1.0],
+    "score": 0.995,
+    "interval": [0.972, 1.0],
     "by_module": {"refimpl/x.py": {"total": 200, "killed": 199}},
     "survivors": [
         {
