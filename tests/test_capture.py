@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import refimpl as ri
 from refimpl import capture
 from refimpl.capture import forward_pass, matrices
-from refimpl.sweeps import label_draws, sweeps
+from refimpl.sweeps import label_draws, sweeps, sweeps_kept
 
 U = torch.finfo(torch.float64).eps / 2
 

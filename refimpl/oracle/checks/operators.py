@@ -55,9 +55,13 @@ def _gauss_newton_linear(trial: Trial, mode: Mode) -> float:
 
 
 def _null_space(trial: Trial) -> Array:
-    """An orthonormal basis [k, P] of at most eight vectors of G's null space."""
+    """An orthonormal basis [k, P] of at most eight vectors of G's null space.
+
+    An eigenvalue that is not zero but small, 1e-14 of the largest, is none of it: only what eigh's own
+    rounding, P u_64, cannot tell from zero.
+    """
     w, Q = np.linalg.eigh(trial.truth.matrix)
-    return Q[:, w <= 1e-12 * max(w[-1], 0.0)].T[:8]
+    return Q[:, w <= len(w) * 2.0**-53 * max(w[-1], 0.0)].T[:8]
 
 
 def _gauss_newton_null_space(trial: Trial, mode: Mode) -> float:
