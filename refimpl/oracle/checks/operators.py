@@ -39,7 +39,7 @@ def _outer(v: Array, w: Array) -> Array:
 
 
 def _gauss_newton_positive(trial: Trial, mode: Mode) -> float:
-    v = np.concatenate([trial.vectors, _null_space(trial)])
+    v = np.concatenate([trial.vectors, _null_space(trial.truth.matrix)])
     forms = np.einsum("kp,kp->k", v, trial.gauss_newton(v))
     size = (v**2).sum(axis=1) * _product_size(trial)
     return worst(np.minimum(forms, 0.0), size, trial.unit)
@@ -54,18 +54,18 @@ def _gauss_newton_linear(trial: Trial, mode: Mode) -> float:
     return relative(error, size, trial.unit)
 
 
-def _null_space(trial: Trial) -> Array:
+def _null_space(matrix: Array) -> Array:
     """An orthonormal basis [k, P] of at most eight vectors of G's null space.
 
     An eigenvalue that is not zero but small, 1e-14 of the largest, is none of it: only what eigh's own
     rounding, P u_64, cannot tell from zero.
     """
-    w, Q = np.linalg.eigh(trial.truth.matrix)
+    w, Q = np.linalg.eigh(matrix)
     return Q[:, w <= len(w) * 2.0**-53 * max(w[-1], 0.0)].T[:8]
 
 
 def _gauss_newton_null_space(trial: Trial, mode: Mode) -> float:
-    v = _null_space(trial)
+    v = _null_space(trial.truth.matrix)
     if not len(v):
         raise Undecided("the Gauss-Newton Hessian of this case is not singular")
     # The vectors themselves lie within P u_64 of the null space.

@@ -16,7 +16,7 @@ __all__ = ["CHECKS"]
 EXAMPLE = 0
 CONDITION = 1e6  # up to which a response has a slope that differences show
 REACH = 0.01  # of ||theta_s||: how far a response may go
-LOGITS = 0.1  # how far it may move a logit: beyond, probabilities are not linear in it
+LOGITS = 0.01  # how far it may move a logit: at 0.1 some slopes are off by a quarter already
 SETTLED = 1e-2  # of the response: how far a minimiser may be from the true one
 
 

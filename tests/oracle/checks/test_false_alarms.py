@@ -1,0 +1,31 @@
+"""False alarms that the reference itself once set off."""
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.cases import cases
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.checks.operators import _null_space
+from refimpl.oracle.judge import judge
+from refimpl.oracle.reference import Reference
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Trial
+from refimpl.oracle.verdicts import Verdict
+
+
+@pytest.mark.parametrize(
+    ("slug", "case"),
+    [
+        ("response-odd", "conditioning/large-logits"),
+        ("response-slope", "conditioning/large-inputs"),
+    ],
+)
+def test_a_weight_that_moves_logits_far_is_not_taken_for_a_small_one(slug: str, case: str) -> None:
+    check = next(c for c in CHECKS if c.slug == slug)
+    found = judge(Trial(InProcess(Reference()), cases()[case]), check, "isolated")
+    assert found.verdict is Verdict.PASS
+
+
+def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
+    null = _null_space(np.diag([1.0, 1e-14, 0.0]))
+    np.testing.assert_allclose(np.abs(null), [[0.0, 0.0, 1.0]])
