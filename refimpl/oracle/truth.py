@@ -3,21 +3,12 @@
 Everything comes from refimpl in float64. Where a convention only scales the loss (token means, the
 whole squared distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
 refimpl's and A is the same (S and Lambda of the empirical Fisher are c^2 times); where it asks for
-another matrix, refimpl computes that one.
-
-Scales. An implementation that is backward stable computes the exact answer to a problem whose
-weights, inputs and intermediate results differ from the given ones by a modest multiple of u,
-relatively. The scale of an answer is therefore the size of what relative perturbations of size one
-would change in it, to first order: the root mean square over DRAWS random perturbations of size DELTA,
-divided by DELTA (Kenney & Laub 1994, small-sample condition estimation). `Noise` says what is
-perturbed how. What cancels inside a stage (p - y of a confident softmax, 1 - tanh^2 of a saturated unit)
-no perturbation of the problem shows; so what refimpl itself loses in float32, over float32's u, is added
-to it as one more draw. An error is then `ratio` times u times the scale, and a ratio below 30 passes.
+another matrix, refimpl computes that one. On what scale an answer's error
+is judged is refimpl.oracle.noise's matter.
 """
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -31,55 +22,16 @@ from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors, mean_row
 from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.case import Array, Case
-from refimpl.oracle.conventions import ROUNDOFF, Conventions
+from refimpl.oracle.conventions import Conventions
+from refimpl.oracle.noise import DRAWS, Noise, spread
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
 from refimpl.sweeps import Sweep, label_draws, sweeps_kept
 
-__all__ = ["DELTA", "DRAWS", "Noise", "Truth", "Undecided", "truth_of"]
-
-DELTA = 1e-7  # truncation errors are of this size, roundings of size u / DELTA = 1e-9
-DRAWS = 8
+__all__ = ["Truth", "Undecided", "truth_of"]
 
 
 class Undecided(Exception):
     """This case cannot decide this check; the text says why. The verdict is `indeterminate`."""
-
-
-class Noise:
-    """Relative perturbations of size DELTA, independent and normal, from a seed and what is perturbed.
-
-    Args:
-        seed: The seed.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def _random(self, what: str) -> np.random.Generator:
-        # From the name, so that what else was asked for, and when, changes nothing.
-        return np.random.default_rng([self.seed, zlib.crc32(what.encode())])
-
-    def jitter(self, what: str, array: Array) -> Array:
-        """Every entry times 1 + DELTA xi: what storing and rounding each of them does.
-
-        Args:
-            what: Its name.
-            array: Real numbers; integers are returned as they are.
-        """
-        if array.dtype.kind != "f":
-            return array
-        return array * (1 + DELTA * self._random(what).standard_normal(array.shape))
-
-    def symmetric(self, what: str, matrix: Array) -> Array:
-        """A + DELTA ||A||_2 E with E symmetric and ||E||_2 = 1: what an eigensolver does.
-
-        Args:
-            what: Its name.
-            matrix: Symmetric [n, n].
-        """
-        E = self._random(what).standard_normal(matrix.shape)
-        E = E + E.T
-        return matrix + DELTA * np.linalg.norm(matrix, 2) / np.linalg.norm(E, 2) * E
 
 
 class Truth:
@@ -110,12 +62,7 @@ class Truth:
         self.seed = seed
         self._known: dict[bytes, dict[str, Array]] = {}
         if noise is not None:
-            case = case.but(
-                parameters={k: noise.jitter(k, v) for k, v in case.parameters.items()},
-                inputs=noise.jitter("inputs", case.inputs),
-                query_inputs=noise.jitter("query_inputs", case.query_inputs),
-                **_moved_targets(case, noise),
-            )
+            case = noise.moved(case)
         self.case = case
         self.problem = case.problem if dtype == torch.float64 else case.problem_in(dtype)
 
@@ -344,7 +291,7 @@ class Truth:
         return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)
 
     def scale(self, answer: Callable[["Truth"], Any]) -> Any:
-        """How much relative perturbations of size one change an answer; see the module.
+        """How much relative perturbations of size one change an answer; see refimpl.oracle.noise.
 
         Args:
             answer: Takes a Truth and returns an array, or arrays by layer.
@@ -356,8 +303,8 @@ class Truth:
         plain = answer(self)
         moved, rounded = [answer(truth) for truth in self._moved], answer(self._rounded)
         if isinstance(plain, Mapping):
-            return {k: _rms([m[k] for m in moved], rounded[k], plain[k]) for k in plain}
-        return _rms(moved, rounded, plain)
+            return {k: spread([m[k] for m in moved], rounded[k], plain[k]) for k in plain}
+        return spread(moved, rounded, plain)
 
     @cached_property
     def _moved(self) -> list["Truth"]:
@@ -403,13 +350,6 @@ class Truth:
         return shapes(self.case, self.conventions)
 
 
-def _moved_targets(case: Case, noise: Noise) -> dict[str, Array]:
-    """The values of a squared error, perturbed; labels are exact in every dtype."""
-    if case.loss.kind != "squared_error":
-        return {}
-    return {n: noise.jitter(n, getattr(case, n)) for n in ("labels", "query_labels")}
-
-
 @dataclass(frozen=True)
 class _Asked:
     """Which truth: cases are the same when their contents are."""
@@ -436,15 +376,6 @@ def truth_of(case: Case, curvature: str) -> Truth:
         content.update(f"{name} {array.dtype} {array.shape}".encode())
         content.update(np.ascontiguousarray(array).tobytes())
     return _shared(_Asked(content.hexdigest(), curvature, case))
-
-
-def _rms(moved: list[Any], rounded: Any, plain: Any) -> Any:
-    if isinstance(plain, tuple):
-        return tuple(_rms([m[i] for m in moved], rounded[i], p) for i, p in enumerate(plain))
-    squares = np.mean([(np.asarray(m) - plain) ** 2 for m in moved], axis=0) / DELTA**2
-    lost = (np.asarray(rounded, dtype=np.float64) - plain) / ROUNDOFF["float32"]
-    squares = squares + np.where(np.isfinite(lost), lost, 0.0) ** 2
-    return np.sqrt(squares) + 0.1 * np.sqrt(squares.mean())
 
 
 def _gap(eigenvalues: Array) -> float:

@@ -1,255 +1,15 @@
-"""Relations between an implementation's own answers: what is right is not asked, only what must agree.
+"""Relations between an implementation's own answers as checks, one for every stage that has them."""
 
-How far two answers may differ is what rounding may do to either, on the scales of `refimpl.oracle.truth`.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from refimpl.oracle.case import Array, Case
-from refimpl.oracle.checks import changes
-from refimpl.oracle.checks.check import Check, labels_known, worst
-from refimpl.oracle.checks.scores import score_scale
+from refimpl.oracle.checks import relations
+from refimpl.oracle.checks.check import Check, labels_known
 from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Undecided, truth_of
 
 __all__ = ["CHECKS"]
 
-TIMES = 4.0  # a power of two: multiplying the loss by it rounds nothing
-
-Answers = Mapping[str, Array]
 Relation = Callable[[Trial, str], float]
-
-
-def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
-    """The answer of a stage as arrays by name; basis and vectors are those of the base."""
-    if stage == "gradients":
-        return trial.gradients()
-    if stage == "factors":
-        found = trial.factors()
-        return {f"{n} {k}": F for n, pair in found.items() for k, F in zip("AS", pair, strict=True)}
-    if stage == "eigenbasis":
-        found = trial.eigenbasis("isolated", dict(base.truth.factors))
-        return {
-            f"{n} {k}": np.asarray(b) for n, parts in found.items() for k, b in enumerate(parts)
-        }
-    if stage == "eigenvalues":
-        return trial.eigenvalues("isolated", basis=base.truth.basis)
-    if stage == "gauss_newton":
-        return {"": trial.gauss_newton(base.vectors)}
-    if stage == "solve":
-        return {"": trial.solve("isolated", base.vectors)}
-    return {"": trial.scores()}
-
-
-def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer; see refimpl.oracle.truth."""
-    truth = trial.truth
-    if stage == "gradients":
-        return truth.scale(lambda t: t.gradients)
-    if stage == "factors":
-        moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
-        found = {f"{n} {k}": moved[n][i] + sums[n][i] for n in moved for i, k in enumerate("AS")}
-        if trial.conventions.factor_scale == "each":
-            return found
-        own = trial.factors()  # of whatever scale its factors have
-        sizes = {f"{n} {k}": (np.trace(own[n][i]), np.trace(truth.factors[n][i]))
-                 for n in moved for i, k in enumerate("AS")}  # fmt: skip
-        return {
-            k: s * (sizes[k][0] / sizes[k][1] if sizes[k][1] > 0 else 1) for k, s in found.items()
-        }
-    if stage == "eigenvalues":
-        return truth.scale(lambda t: t.eigenvalues_in(truth.basis))
-    if stage == "gauss_newton":
-        v = trial.vectors
-        return {"": truth.scale(lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)}
-    return {"": score_scale(trial)}
-
-
-def _differ(trial: Trial, stage: str, found: Answers, expected: Answers, scale: Answers) -> float:
-    return max(worst(found[n] - expected[n], scale[n], trial.unit) for n in expected)
-
-
-def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
-    """Whether the answer on another case is the same, or so many times as large."""
-    other, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    scale = {n: times * s for n, s in _scales(trial, stage).items()}
-    return _differ(trial, stage, other, {n: times * a for n, a in own.items()}, scale)
-
-
-def _batch_size(trial: Trial, stage: str) -> float:
-    n = trial.case.num_examples
-    sizes = {1, n} - {trial.case.batch_size}
-    return max(_same(trial, stage, trial.case.but(batch_size=size)) for size in sizes)
-
-
-def _order(trial: Trial, stage: str) -> float:
-    n = trial.case.num_examples
-    if n < 2:
-        raise Undecided("one example has one order")
-    order = np.random.default_rng(0).permutation(n)
-    if (order == np.arange(n)).all():
-        order = order[::-1]
-    case = changes.selected(trial.case, order)
-    if stage not in ("gradients", "scores"):
-        return _same(trial, stage, case)
-
-    def reordered(answers: Answers) -> Answers:
-        by_example = 0 if stage == "gradients" else 1
-        return {name: np.take(a, order, axis=by_example) for name, a in answers.items()}
-
-    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, stage, found, reordered(own), reordered(_scales(trial, stage)))
-
-
-def _repeat(trial: Trial, stage: str) -> float:
-    """The same question again, with one about another case in between."""
-    first = _ask(trial, stage, trial)
-    between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
-    for other in ("factors", stage):
-        if trial.has(other):  # eigenbasis and solve know the other case by its factors alone
-            _ask(between, other, between if other in ("eigenbasis", "solve") else trial)
-    again = _ask(trial.on(trial.case), stage, trial)
-    # Parallel sums may differ in order, and so by roundings, from one call to the next.
-    if stage in ("eigenbasis", "solve"):
-        scale = {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
-    else:
-        scale = _scales(trial, stage)
-    return _differ(trial, stage, again, first, scale)
-
-
-def _duplicated(trial: Trial, stage: str) -> float:
-    case = changes.repeated(trial.case)
-    if stage != "scores":
-        return _same(trial, stage, case)
-    times = 0.5 if trial.conventions.score_scale == "1/N" else 1.0
-
-    def twice(answers: Answers) -> Answers:
-        return {n: times * np.concatenate([a, a], axis=1) for n, a in answers.items()}
-
-    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, stage, found, twice(own), twice(_scales(trial, stage)))
-
-
-def _padding(trial: Trial, stage: str) -> float:
-    case = changes.repadded(trial.case)
-    # Where a layer's positions are not the loss's tokens all of them count: K-FAC looks at padding.
-    one, two = (truth_of(c, trial.declaration.curvature).factors for c in (trial.case, case))
-    for name, (A, _) in one.items():
-        if not np.allclose(A, two[name][0], rtol=1e-9, atol=1e-9 * np.abs(A).max()):
-            raise Undecided(f"layer {name!r} acts on other positions than the loss counts")
-    return _same(trial, stage, case)
-
-
-def _blind(trial: Trial, stage: str) -> float:
-    return _same(trial, stage, changes.relabelled(trial.case))
-
-
-def _loss_scaled(trial: Trial, stage: str) -> float:
-    """C l has c G and c A x S; with c lambda the scores are c times as large."""
-    conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
-    hessian = TIMES**2 if empirical and trial.declaration.curvature != "gauss_newton" else TIMES
-    damping = 1.0 if conventions.damping == "relative" else hessian
-    case = changes.reweighted(trial.case, TIMES, damping)
-    second = TIMES**2 if empirical else TIMES
-    if stage != "factors":
-        times = {"eigenvalues": second, "scores": TIMES**2 / hessian}.get(stage, TIMES)
-        return _same(trial, stage, case, times)
-    found, own = trial.on(case).factors(), trial.factors()
-    scale = _scales(trial, stage)
-    ratios: list[float] = []
-    for name, (A, S) in own.items():  # whichever of the two takes the factor
-        trace = float(np.trace(A))
-        share = float(np.trace(found[name][0])) / trace if trace != 0 else 1.0
-        ratios.append(
-            worst(found[name][0] - share * A, abs(share) * scale[f"{name} A"], trial.unit)
-        )
-        rest = second / share if share != 0 else np.inf
-        ratios.append(worst(found[name][1] - rest * S, abs(rest) * scale[f"{name} S"], trial.unit))
-        if conventions.factor_scale == "each":
-            ratios.append(
-                worst(np.array([share - 1.0]), np.array([trial.case.inputs.size]), trial.unit)
-            )
-    return max(ratios)
-
-
-def _precision(trial: Trial, stage: str) -> float:
-    """In float32 the answer is that of float64 to float32's rounding."""
-    low = trial.on(trial.case, "float32")
-    scale, own = _scales(trial, stage), _ask(trial, stage, trial)
-    if stage == "scores":
-        score_scale(low)  # undecided where float32 decides nothing
-    return _differ(low, stage, _ask(low, stage, trial), own, scale)
-
-
-def _alone(trial: Trial, stage: str) -> float:
-    """Each of the first examples, or queries, by itself."""
-    own, scale = _ask(trial, stage, trial), _scales(trial, stage)
-    case, ratios = trial.case, list[float]()
-    count = case.num_examples if stage == "gradients" else len(case.query_inputs)
-    for k in range(min(3, count)):
-        if stage == "gradients":
-            other = changes.selected(case, np.array([k]))
-            mean = trial.conventions.loss_reduction == "example_mean"
-            times = 1 / case.num_examples if mean else 1.0
-        else:
-            rows = {n: getattr(case, n)[k : k + 1] for n in ("query_inputs", "query_labels")}
-            other, times = case.but(**rows), 1.0
-        found = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
-        expected, each = {n: a[k] for n, a in own.items()}, {n: s[k] for n, s in scale.items()}
-        ratios.append(_differ(trial, stage, found, expected, each))
-    return max(ratios)
-
-
-def _tokens_add(trial: Trial, stage: str) -> float:
-    own, scale = trial.gradients(), _scales(trial, stage)
-    parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
-    total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
-    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
-    return _differ(trial, stage, total, own, each)
-
-
-def _on_themselves(trial: Trial) -> tuple[Trial, Array, Array]:
-    """Scores of the training data on themselves [N, N], and their scale."""
-    case = trial.case
-    other = trial.on(case.but(query_inputs=case.inputs, query_labels=case.labels))
-    return other, other.scores(), _scales(other, "scores")[""]
-
-
-def _symmetric(trial: Trial, stage: str) -> float:
-    _, scores, scale = _on_themselves(trial)
-    return worst(scores - scores.T, scale + scale.T, trial.unit)
-
-
-def _own_influence(trial: Trial, stage: str) -> float:
-    _, scores, scale = _on_themselves(trial)
-    own = np.diag(scores) if trial.conventions.sign == "influence" else -np.diag(scores)
-    return worst(np.maximum(own, 0.0), np.diag(scale), trial.unit)
-
-
-def _large_damping(trial: Trial, stage: str) -> float:
-    """At lambda = ||H|| / sqrt(u) the first neglected term is sqrt(u) ||grad l_q|| ||grad l_n||."""
-    if not trial.has("gradients"):
-        raise Undecided("it has no gradients of its own")
-    case, truth = trial.case, trial.truth
-    sizes = [np.trace(A) * np.trace(S) for A, S in truth.factors.values()]
-    damping = max(*sizes, float(np.linalg.norm(truth.matrix, 2)), 1e-30) / trial.unit**0.5
-    scores = trial.on(case.but(damping=float(damping))).scores() * damping
-    q = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels)).gradients()
-    g = trial.gradients()
-    if trial.conventions.loss_reduction == "example_mean":
-        q = {n: len(case.query_inputs) * m for n, m in q.items()}
-        g = {n: case.num_examples * m for n, m in g.items()}
-    products = sum(np.einsum("qoi,noi->qn", q[n], g[n]) for n in g)
-    norms = [np.sqrt(sum((m[n] ** 2).sum(axis=(1, 2)) for n in g)) for m in (q, g)]
-    size = np.outer(*norms)
-    if trial.conventions.sign == "influence":
-        products = -products
-    if trial.conventions.score_scale == "1/N":
-        products, size = products / case.num_examples, size / case.num_examples
-    return worst(scores - products, size, trial.unit**0.5)
 
 
 def _not_empirical(trial: Trial) -> bool:
@@ -299,71 +59,72 @@ LAW = "Grosse et al. 2023, section 2.2: expectation over the model's own labels"
 
 CHECKS: tuple[Check, ...] = (
     *_checks(
-        "batch-size", ALL, _batch_size,
+        "batch-size", ALL, relations.batch_size,
         "The {} do not depend on how many examples a batch has.",
         "answer(batch size b) = answer(1) = answer(N)", MEAN,
     ),
     *_checks(
-        "order", ALL, _order,
+        "order", ALL, relations.order,
         "Reordering the training data reorders the {} or leaves them as they are.",
         "answer(data in another order) = answer(data), reordered", MEAN,
     ),
     *_checks(
-        "repeat", (*ALL[:2], "eigenbasis", "eigenvalues", "gauss_newton", "solve", "scores"), _repeat,
+        "repeat", (*ALL[:2], "eigenbasis", "eigenvalues", "gauss_newton", "solve", "scores"),
+        relations.repeat,
         "The same question about the {}, after another case was asked about, has the same answer.",
         "answer = answer, at the same seed", "the adapter's contract: nothing depends on an earlier call",
         _always,
     ),
     *_checks(
-        "duplicated", OF_DATA, _duplicated,
+        "duplicated", OF_DATA, relations.duplicated,
         "With every training example twice the {} are the same.",
         "mean over data and data = mean over data", MEAN,
     ),
     *_checks(
-        "padding", ALL, _padding,
+        "padding", ALL, relations.padding,
         "What stands at ignored tokens does not matter to the {}.",
         "answer(other padding) = answer", "docs/conventions.md: ignored tokens count nothing anywhere",
     ),
     *_checks(
-        "labels-blind", ("factors", "eigenvalues", "gauss_newton"), _blind,
+        "labels-blind", ("factors", "eigenvalues", "gauss_newton"), relations.blind,
         "The {} of the true Fisher do not see the labels of the data.",
         "answer(other labels) = answer, at the same seed", LAW, _not_empirical,
     ),
     *_checks(
-        "loss-scaled", ALL, _loss_scaled,
+        "loss-scaled", ALL, relations.loss_scaled,
         "Four times the loss has four times the {} (with four times the damping; squares of data's "
         "gradients sixteen times).",
         "S(c l) = c S(l), score(c l, c lambda) = c score(l, lambda)", "homogeneity in the loss",
     ),
     *_checks(
-        "precision", ("gradients", "factors", "scores"), _precision,
+        "precision", ("gradients", "factors", "scores"), relations.precision,
         "In float32 the {} are those of float64, to float32's rounding.",
         "|answer_32 - answer_64| <= 30 u_32 scale", "Higham 2002, section 1.6: backward stability",
         lambda trial: trial.labels_known and trial.conventions.dtype == "float64",
     ),
     *_checks(
-        "alone", ("gradients", "scores"), _alone,
+        "alone", ("gradients", "scores"), relations.alone,
         "The {} of an example asked about alone are those that it has among others.",
         "answer(one row) = its row of answer(all)", "docs/conventions.md: examples do not interact",
     ),
     *_checks(
-        "tokens-add", ("gradients",), _tokens_add,
+        "tokens-add", ("gradients",), relations.tokens_add,
         "The {} of the examples are the sums of those of their tokens.",
         "grad l_n = sum_t grad l_nt", "docs/conventions.md: the example loss is a sum over tokens",
         lambda trial: trial.conventions.loss_reduction == "sum",
     ),
     *_checks(
-        "symmetric", ("scores",), _symmetric,
+        "symmetric", ("scores",), relations.symmetric,
         "The {} of the training data on themselves are symmetric.",
         "grad l_m^T H^-1 grad l_n = grad l_n^T H^-1 grad l_m", "Koh & Liang 2017, eq. 2",
     ),
     *_checks(
-        "own-influence", ("scores",), _own_influence,
+        "own-influence", ("scores",), relations.own_influence,
         "No example harms itself: the {} of examples on their own loss have the declared sign.",
         "-grad l_n^T H^-1 grad l_n <= 0", "Koh & Liang 2017, section 2.1",
     ),
     *_checks(
-        "large-damping", ("scores",), _large_damping,
+        "large-damping", ("scores",), relations.large_damping,
         "As the damping grows the {} become products of gradients.",
         "lambda score -> -grad l_q^T grad l_n, at lambda = ||H|| / sqrt(u)", "Neumann series",
         lambda trial: trial.conventions.damping == "absolute",

@@ -1,0 +1,272 @@
+"""Relations between an implementation's own answers: what is right is not asked, only what must agree.
+
+How far two answers may differ is what rounding may do to either, on the scales of `refimpl.oracle.noise`.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from refimpl.oracle.case import Array, Case
+from refimpl.oracle.checks import changes
+from refimpl.oracle.checks.check import worst
+from refimpl.oracle.checks.scores import score_scale
+from refimpl.oracle.trial import Trial
+from refimpl.oracle.truth import Undecided, truth_of
+
+__all__ = [
+    "alone",
+    "batch_size",
+    "blind",
+    "duplicated",
+    "large_damping",
+    "loss_scaled",
+    "order",
+    "own_influence",
+    "padding",
+    "precision",
+    "repeat",
+    "symmetric",
+    "tokens_add",
+]
+
+TIMES = 4.0  # a power of two: multiplying the loss by it rounds nothing
+
+Answers = Mapping[str, Array]
+
+
+def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
+    """The answer of a stage as arrays by name; basis and vectors are those of the base."""
+    if stage == "gradients":
+        return trial.gradients()
+    if stage == "factors":
+        found = trial.factors()
+        return {f"{n} {k}": F for n, pair in found.items() for k, F in zip("AS", pair, strict=True)}
+    if stage == "eigenbasis":
+        found = trial.eigenbasis("isolated", dict(base.truth.factors))
+        return {
+            f"{n} {k}": np.asarray(b) for n, parts in found.items() for k, b in enumerate(parts)
+        }
+    if stage == "eigenvalues":
+        return trial.eigenvalues("isolated", basis=base.truth.basis)
+    if stage == "gauss_newton":
+        return {"": trial.gauss_newton(base.vectors)}
+    if stage == "solve":
+        return {"": trial.solve("isolated", base.vectors)}
+    return {"": trial.scores()}
+
+
+def _scales(trial: Trial, stage: str) -> Answers:
+    """Of every entry of an answer; see refimpl.oracle.truth."""
+    truth = trial.truth
+    if stage == "gradients":
+        return truth.scale(lambda t: t.gradients)
+    if stage == "factors":
+        moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+        found = {f"{n} {k}": moved[n][i] + sums[n][i] for n in moved for i, k in enumerate("AS")}
+        if trial.conventions.factor_scale == "each":
+            return found
+        own = trial.factors()  # of whatever scale its factors have
+        sizes = {f"{n} {k}": (np.trace(own[n][i]), np.trace(truth.factors[n][i]))
+                 for n in moved for i, k in enumerate("AS")}  # fmt: skip
+        return {
+            k: s * (sizes[k][0] / sizes[k][1] if sizes[k][1] > 0 else 1) for k, s in found.items()
+        }
+    if stage == "eigenvalues":
+        return truth.scale(lambda t: t.eigenvalues_in(truth.basis))
+    if stage == "gauss_newton":
+        v = trial.vectors
+        return {"": truth.scale(lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)}
+    return {"": score_scale(trial)}
+
+
+def _differ(trial: Trial, stage: str, found: Answers, expected: Answers, scale: Answers) -> float:
+    return max(worst(found[n] - expected[n], scale[n], trial.unit) for n in expected)
+
+
+def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
+    """Whether the answer on another case is the same, or so many times as large."""
+    other, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    scale = {n: times * s for n, s in _scales(trial, stage).items()}
+    return _differ(trial, stage, other, {n: times * a for n, a in own.items()}, scale)
+
+
+def batch_size(trial: Trial, stage: str) -> float:
+    """The answer with batches of one and of all examples."""
+    n = trial.case.num_examples
+    sizes = {1, n} - {trial.case.batch_size}
+    return max(_same(trial, stage, trial.case.but(batch_size=size)) for size in sizes)
+
+
+def order(trial: Trial, stage: str) -> float:
+    """The answer on reordered data, put back in order."""
+    n = trial.case.num_examples
+    if n < 2:
+        raise Undecided("one example has one order")
+    order = np.random.default_rng(0).permutation(n)
+    if (order == np.arange(n)).all():
+        order = order[::-1]
+    case = changes.selected(trial.case, order)
+    if stage not in ("gradients", "scores"):
+        return _same(trial, stage, case)
+
+    def reordered(answers: Answers) -> Answers:
+        by_example = 0 if stage == "gradients" else 1
+        return {name: np.take(a, order, axis=by_example) for name, a in answers.items()}
+
+    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    return _differ(trial, stage, found, reordered(own), reordered(_scales(trial, stage)))
+
+
+def repeat(trial: Trial, stage: str) -> float:
+    """The same question again, with one about another case in between."""
+    first = _ask(trial, stage, trial)
+    between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
+    for other in ("factors", stage):
+        if trial.has(other):  # eigenbasis and solve know the other case by its factors alone
+            _ask(between, other, between if other in ("eigenbasis", "solve") else trial)
+    again = _ask(trial.on(trial.case), stage, trial)
+    # Parallel sums may differ in order, and so by roundings, from one call to the next.
+    if stage in ("eigenbasis", "solve"):
+        scale = {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
+    else:
+        scale = _scales(trial, stage)
+    return _differ(trial, stage, again, first, scale)
+
+
+def duplicated(trial: Trial, stage: str) -> float:
+    """The answer on the data and the data once more."""
+    case = changes.repeated(trial.case)
+    if stage != "scores":
+        return _same(trial, stage, case)
+    times = 0.5 if trial.conventions.score_scale == "1/N" else 1.0
+
+    def twice(answers: Answers) -> Answers:
+        return {n: times * np.concatenate([a, a], axis=1) for n, a in answers.items()}
+
+    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    return _differ(trial, stage, found, twice(own), twice(_scales(trial, stage)))
+
+
+def padding(trial: Trial, stage: str) -> float:
+    """The answer with something else at ignored tokens."""
+    case = changes.repadded(trial.case)
+    # Where a layer's positions are not the loss's tokens all of them count: K-FAC looks at padding.
+    one, two = (truth_of(c, trial.declaration.curvature).factors for c in (trial.case, case))
+    for name, (A, _) in one.items():
+        if not np.allclose(A, two[name][0], rtol=1e-9, atol=1e-9 * np.abs(A).max()):
+            raise Undecided(f"layer {name!r} acts on other positions than the loss counts")
+    return _same(trial, stage, case)
+
+
+def blind(trial: Trial, stage: str) -> float:
+    """The answer with other labels."""
+    return _same(trial, stage, changes.relabelled(trial.case))
+
+
+def loss_scaled(trial: Trial, stage: str) -> float:
+    """C l has c G and c A x S; with c lambda the scores are c times as large."""
+    conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
+    hessian = TIMES**2 if empirical and trial.declaration.curvature != "gauss_newton" else TIMES
+    damping = 1.0 if conventions.damping == "relative" else hessian
+    case = changes.reweighted(trial.case, TIMES, damping)
+    second = TIMES**2 if empirical else TIMES
+    if stage != "factors":
+        times = {"eigenvalues": second, "scores": TIMES**2 / hessian}.get(stage, TIMES)
+        return _same(trial, stage, case, times)
+    found, own = trial.on(case).factors(), trial.factors()
+    scale = _scales(trial, stage)
+    ratios: list[float] = []
+    for name, (A, S) in own.items():  # whichever of the two takes the factor
+        trace = float(np.trace(A))
+        share = float(np.trace(found[name][0])) / trace if trace != 0 else 1.0
+        ratios.append(
+            worst(found[name][0] - share * A, abs(share) * scale[f"{name} A"], trial.unit)
+        )
+        rest = second / share if share != 0 else np.inf
+        ratios.append(worst(found[name][1] - rest * S, abs(rest) * scale[f"{name} S"], trial.unit))
+        if conventions.factor_scale == "each":
+            ratios.append(
+                worst(np.array([share - 1.0]), np.array([trial.case.inputs.size]), trial.unit)
+            )
+    return max(ratios)
+
+
+def precision(trial: Trial, stage: str) -> float:
+    """In float32 the answer is that of float64 to float32's rounding."""
+    low = trial.on(trial.case, "float32")
+    scale, own = _scales(trial, stage), _ask(trial, stage, trial)
+    if stage == "scores":
+        score_scale(low)  # undecided where float32 decides nothing
+    return _differ(low, stage, _ask(low, stage, trial), own, scale)
+
+
+def alone(trial: Trial, stage: str) -> float:
+    """Each of the first examples, or queries, by itself."""
+    own, scale = _ask(trial, stage, trial), _scales(trial, stage)
+    case, ratios = trial.case, list[float]()
+    count = case.num_examples if stage == "gradients" else len(case.query_inputs)
+    for k in range(min(3, count)):
+        if stage == "gradients":
+            other = changes.selected(case, np.array([k]))
+            mean = trial.conventions.loss_reduction == "example_mean"
+            times = 1 / case.num_examples if mean else 1.0
+        else:
+            rows = {n: getattr(case, n)[k : k + 1] for n in ("query_inputs", "query_labels")}
+            other, times = case.but(**rows), 1.0
+        found = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
+        expected, each = {n: a[k] for n, a in own.items()}, {n: s[k] for n, s in scale.items()}
+        ratios.append(_differ(trial, stage, found, expected, each))
+    return max(ratios)
+
+
+def tokens_add(trial: Trial, stage: str) -> float:
+    """The gradient of a sequence against the sum over its tokens, each alone."""
+    own, scale = trial.gradients(), _scales(trial, stage)
+    parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
+    total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
+    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
+    return _differ(trial, stage, total, own, each)
+
+
+def _on_themselves(trial: Trial) -> tuple[Trial, Array, Array]:
+    """Scores of the training data on themselves [N, N], and their scale."""
+    case = trial.case
+    other = trial.on(case.but(query_inputs=case.inputs, query_labels=case.labels))
+    return other, other.scores(), _scales(other, "scores")[""]
+
+
+def symmetric(trial: Trial, stage: str) -> float:
+    """Scores of the training examples among themselves, against their transpose."""
+    _, scores, scale = _on_themselves(trial)
+    return worst(scores - scores.T, scale + scale.T, trial.unit)
+
+
+def own_influence(trial: Trial, stage: str) -> float:
+    """Scores of the training examples on themselves, of one sign."""
+    _, scores, scale = _on_themselves(trial)
+    own = np.diag(scores) if trial.conventions.sign == "influence" else -np.diag(scores)
+    return worst(np.maximum(own, 0.0), np.diag(scale), trial.unit)
+
+
+def large_damping(trial: Trial, stage: str) -> float:
+    """At lambda = ||H|| / sqrt(u) the first neglected term is sqrt(u) ||grad l_q|| ||grad l_n||."""
+    if not trial.has("gradients"):
+        raise Undecided("it has no gradients of its own")
+    case, truth = trial.case, trial.truth
+    sizes = [np.trace(A) * np.trace(S) for A, S in truth.factors.values()]
+    damping = max(*sizes, float(np.linalg.norm(truth.matrix, 2)), 1e-30) / trial.unit**0.5
+    scores = trial.on(case.but(damping=float(damping))).scores() * damping
+    q = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels)).gradients()
+    g = trial.gradients()
+    if trial.conventions.loss_reduction == "example_mean":
+        q = {n: len(case.query_inputs) * m for n, m in q.items()}
+        g = {n: case.num_examples * m for n, m in g.items()}
+    products = sum(np.einsum("qoi,noi->qn", q[n], g[n]) for n in g)
+    norms = [np.sqrt(sum((m[n] ** 2).sum(axis=(1, 2)) for n in g)) for m in (q, g)]
+    size = np.outer(*norms)
+    if trial.conventions.sign == "influence":
+        products = -products
+    if trial.conventions.score_scale == "1/N":
+        products, size = products / case.num_examples, size / case.num_examples
+    return worst(scores - products, size, trial.unit**0.5)
