@@ -65,9 +65,11 @@ def exact(setting: Make, config: Config, earlier: Earlier) -> Any:
     curvature = ri.exact.GaussNewton(at.problem, **config.get("route", {}))
     matrices, fits = {}, [Fit(TRUTH, curvature, at.problem)]
     if curvature.method == "primal":
-        hessian = ri.exact.hessian(at.problem)
-        fits.append(Fit(TOP, ri.Dense(at.problem, [hessian], positive=False), at.problem))
-        matrices = {TRUTH: curvature.dense(), TOP: hessian}
+        matrices = {TRUTH: curvature.dense()}
+        if config.get("full_hessian", True):
+            matrices[TOP] = ri.exact.hessian(at.problem)
+            full = ri.Dense(at.problem, [matrices[TOP]], positive=False)
+            fits.append(Fit(TOP, full, at.problem))
     found, records = climb(
         fits, at, config["dampings"], known={}, top_k=config["top"], operators=bool(matrices)
     )

@@ -269,3 +269,15 @@ def test_parts_are_named_apart_and_need_what_is_listed_before(setting: Setting) 
     assert len(set(names)) == len(names) == 1 + 1 + 6 + 2 + 2 * 3
     for part in parts:
         assert all(names.index(need) < names.index(part.name) for need in part.needs)
+
+
+def test_the_full_hessian_can_be_left_out_and_changes_nothing_else(
+    setting: Setting, scores: dict[str, Result]
+) -> None:
+    without = done(comparisons.exact(lambda c, e: setting, CONFIG | {"full_hessian": False}, {}))
+    both = scores["exact"].arrays
+    assert set(both) - set(without.arrays) == {
+        f"{kind}/{TOP}" for kind in ("scores", "products", "matrix")
+    }
+    for name, array in without.arrays.items():
+        np.testing.assert_array_equal(array, both[name])
