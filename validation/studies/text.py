@@ -15,7 +15,7 @@ CONFIG: Config = {
     "folder": "",  # of the user's .txt files; without one, the documentation that ships with Python
     "windows": 1500,  # trained on
     "train": 120,  # of these, whose influence is asked for, and over which the curvature is a mean
-    # By its definition it takes 3 ms a parameter and window: a quarter of an hour for each seed.
+    # By its definition it takes 2.4 ms a parameter and window: ten minutes for each seed.
     "full_hessian": False,
     "queries": 40,
     "length": 64,
@@ -67,7 +67,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         ""
         if config["full_hessian"]
         else (
-            " The full Hessian is left out: by its definition it takes a quarter of an hour for each seed."
+            " The full Hessian is left out: by its definition it takes ten minutes for each seed."
         )
     )
     source = "the user's texts" if config["folder"] else "the documentation that ships with Python"
