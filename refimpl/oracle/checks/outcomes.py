@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from refimpl.exact.response import _Objective
 from refimpl.oracle.case import Array
@@ -79,12 +80,11 @@ def _stationary(trial: Trial, mode: Mode) -> float:
     """||gradient|| / lambda, a bound on the distance from the minimiser, over what may remain."""
     setting, truth = _setting(trial), trial.truth
     answer = trial.response(EXAMPLE, setting.epsilon)
-    theta = np.empty_like(answer)
-    theta[truth.order] = answer
+    theta = _in_our_order(trial, answer)
     problem, damping = truth.problem, trial.case.damping / truth.loss_scale
     chosen = torch.tensor([[EXAMPLE]])
     objective = _Objective.of(problem, chosen, setting.epsilon, damping)
-    shift = torch.from_numpy(theta)[None] - problem.parameters
+    shift = theta[None] - problem.parameters
     gradient = objective.value_and_gradient(shift, torch.tensor([0]))[1]
     distance = float(gradient.norm()) / damping
     response = setting.epsilon * float(np.linalg.norm(setting.slope))
@@ -132,23 +132,28 @@ def _quadratic(trial: Trial, mode: Mode) -> float:
     return float(np.linalg.norm(error)) / allowed
 
 
+def _in_our_order(trial: Trial, flat: Array) -> Float[torch.Tensor, " P"]:
+    """A flat vector of the declared conventions as refimpl's own."""
+    found = np.empty_like(flat)
+    found[trial.truth.order] = flat
+    return torch.from_numpy(found)
+
+
 def _outputs_moved(trial: Trial, direction: Array) -> float:
     """The largest slope of an output along a direction of the tracked parameters."""
-    problem, d = trial.truth.problem, np.empty_like(direction)
-    d[trial.truth.order] = direction
+    problem, d = trial.truth.problem, _in_our_order(trial, direction)
     slopes = torch.func.jvp(
         lambda theta: problem._call(theta, problem.inputs),
         (problem.parameters,),
-        (torch.from_numpy(d),),
+        (d,),
     )[1]
     return float(slopes.abs().max())
 
 
 def _linear(trial: Trial, direction: Array) -> bool:
     """Whether outputs are linear along a direction of the tracked parameters."""
-    problem, d = trial.truth.problem, np.empty_like(direction)
-    d[trial.truth.order] = direction / np.linalg.norm(direction)
-    step = torch.from_numpy(d) * problem.parameters.norm()
+    problem, d = trial.truth.problem, _in_our_order(trial, direction / np.linalg.norm(direction))
+    step = d * problem.parameters.norm()
     ahead, here, back = (
         problem._call(problem.parameters + s * step, problem.inputs) for s in (1, 0, -1)
     )

@@ -57,7 +57,7 @@ def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer; see refimpl.oracle.truth."""
+    """Of every entry of an answer; see refimpl.oracle.noise."""
     truth = trial.truth
     if stage == "gradients":
         return truth.scale(lambda t: t.gradients)
@@ -103,16 +103,16 @@ def order(trial: Trial, stage: str) -> float:
     n = trial.case.num_examples
     if n < 2:
         raise Undecided("one example has one order")
-    order = np.random.default_rng(0).permutation(n)
-    if (order == np.arange(n)).all():
-        order = order[::-1]
-    case = changes.selected(trial.case, order)
+    places = np.random.default_rng(0).permutation(n)
+    if (places == np.arange(n)).all():
+        places = places[::-1]
+    case = changes.selected(trial.case, places)
     if stage not in ("gradients", "scores"):
         return _same(trial, stage, case)
 
     def reordered(answers: Answers) -> Answers:
         by_example = 0 if stage == "gradients" else 1
-        return {name: np.take(a, order, axis=by_example) for name, a in answers.items()}
+        return {name: np.take(a, places, axis=by_example) for name, a in answers.items()}
 
     found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
     return _differ(trial, stage, found, reordered(own), reordered(_scales(trial, stage)))
