@@ -24,6 +24,19 @@ BUDGET = 2**24
 
 
 @dataclass(frozen=True)
+class Readout:
+    """A frozen last linear layer, f = V h + c: what lies before it sees the outputs only through h.
+
+    Args:
+        h: Its input, with its graph, [N, ..., H].
+        weight: V, [C, H].
+    """
+
+    h: Float[Tensor, "N *_positions H"]
+    weight: Float[Tensor, "C H"]
+
+
+@dataclass(frozen=True)
 class Pass:
     """One forward pass.
 
@@ -31,31 +44,35 @@ class Pass:
         outputs: f(x), [N, ...].
         inputs: Rows a per block, [N, R, I].
         counted: Rows that count per block, [N, R]; those of ignored tokens do not.
+        readout: The layer that makes the outputs, where it is linear and not tracked.
     """
 
     outputs: Float[Tensor, "N ..."]
     inputs: dict[str, Float[Tensor, "N _R _I"]]
     counted: dict[str, Bool[Tensor, "N _R"]]
+    readout: Readout | None
     _graph: Float[Tensor, "N ..."]
     _calls: list[tuple[str, nn.Module, Tensor]]
 
     def backward(
-        self, cotangents: Float[Tensor, "K N ..."]
+        self, cotangents: Float[Tensor, "K N ..."], *, from_readout: bool = False
     ) -> dict[str, Float[Tensor, "K N _R _O"]]:
         """Pre-activation gradients g of <cotangent, f> for K cotangents at once.
 
         Args:
             cotangents: K vectors in output space per example, [K, N, ...].
+            from_readout: Whether they are of the readout's input h, and g is of <cotangent, h>.
 
         Returns:
             Rows g per block [K, N, R, O], matching `inputs`.
         """
+        end = self.readout.h if from_readout and self.readout else self._graph
         directions, examples = cotangents.shape[:2]
         leaves = [s for _, _, s in self._calls]
         gradients = torch.autograd.grad(
-            self._graph,
+            end,
             leaves,
-            cotangents.reshape(-1, *self._graph.shape),
+            cotangents.reshape(-1, *end.shape),
             retain_graph=True,
             allow_unused=True,
             is_grads_batched=True,
@@ -91,6 +108,12 @@ def forward_pass(
         )
         for module, layer in layer_of.items()
     ]
+    last: list[tuple[nn.Linear, Tensor, Tensor]] = []
+    handles += [
+        module.register_forward_hook(partial(_keep_linear, last), with_kwargs=True)
+        for name, module in problem.model.named_modules()
+        if isinstance(module, nn.Linear) and name not in layer_of
+    ]
     args, kwargs = as_arguments(inputs)
     try:
         with torch.enable_grad():
@@ -102,9 +125,34 @@ def forward_pass(
         outputs=graph.detach(),
         inputs={name: _joined(parts, dim=1) for name, parts in recorder.rows.items()},
         counted={name: _joined(parts, dim=1) for name, parts in recorder.counted.items()},
+        readout=_readout(last, graph),
         _graph=graph,
         _calls=recorder.calls,
     )
+
+
+def _keep_linear(
+    last: list[tuple[nn.Linear, Tensor, Tensor]],
+    module: nn.Linear,
+    args: tuple[Tensor, ...],
+    kwargs: dict[str, Tensor],
+    s: Float[Tensor, "..."],
+) -> None:
+    """A forward hook: keep the last call of a layer that is not tracked."""
+    last[:] = [(module, args[0] if args else kwargs["input"], s)]
+
+
+def _readout(
+    last: list[tuple[nn.Linear, Tensor, Tensor]], graph: Float[Tensor, "N ..."]
+) -> Readout | None:
+    """The last linear layer, where what it made is the outputs themselves, unchanged since."""
+    if not last or last[0][2] is not graph or not last[0][1].requires_grad:
+        return None
+    module, h, _ = last[0]
+    # An in-place operation, or another hook, leaves the same tensor with other numbers.
+    if not torch.equal(nn.functional.linear(h, module.weight, module.bias), graph):
+        return None
+    return Readout(h, module.weight.detach())
 
 
 def _joined(parts: list[Shaped[Tensor, "..."]], dim: int) -> Shaped[Tensor, "..."]:
@@ -179,10 +227,13 @@ def verify(problem: Problem) -> None:
     generator = torch.Generator().manual_seed(0)
     run = forward_pass(problem, inputs, targets)
     v = torch.randn(run.outputs.shape, generator=generator, dtype=problem.dtype).to(run.outputs)
-    rows = run.backward(v[None])
-    ours = problem.layout.flatten(
-        {name: matrices(g[0], run.inputs[name]) for name, g in rows.items()}
-    )
+    backwards = [run.backward(v[None])]
+    if run.readout:
+        backwards.append(run.backward((v @ run.readout.weight)[None], from_readout=True))
+    found = [
+        problem.layout.flatten({name: matrices(g[0], run.inputs[name]) for name, g in rows.items()})
+        for rows in backwards
+    ]
 
     def combination(theta: Float[Tensor, " P"], x: Data, w: Float[Tensor, "..."]) -> Tensor:
         return (problem.outputs(index(x, None), theta)[0] * w).sum()
@@ -192,8 +243,9 @@ def verify(problem: Problem) -> None:
     )
     scale = float(truth.norm())
     for block in problem.layout.blocks:
-        error = float((ours - truth)[:, block.slice].norm())
-        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * max(scale, float(ours.norm())):
+        error = max(float((ours - truth)[:, block.slice].norm()) for ours in found)
+        largest = max(scale, *(float(ours.norm()) for ours in found))
+        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * largest:
             raise ValueError(
                 f"the gradient of layer '{block.layer}' is not sum_r g_r a_r^T over its calls: its "
                 "parameters are used outside the module's forward, or the layer is called with the "

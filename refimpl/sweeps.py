@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
 from refimpl import capture
-from refimpl.capture import forward_pass, verify
+from refimpl.capture import Pass, forward_pass, verify
 from refimpl.problem import Problem, index
 
 __all__ = [
@@ -88,8 +88,8 @@ def sweeps(
         local = None if draws is None else draws[place]
         step = max(1, capture.BUDGET // (row_cost * len(run.outputs)))
         first = True
-        for cotangents in _cotangents(problem, run.outputs, targets, fisher, samples, local, step):
-            yield Sweep(place, first, run.inputs, run.counted, run.backward(cotangents))
+        for gradients in _gradients(problem, run, targets, fisher, samples, local, step):
+            yield Sweep(place, first, run.inputs, run.counted, gradients)
             first = False
 
 
@@ -110,7 +110,7 @@ def sizes(problem: Problem) -> Sizes:
     """How many directions and positions the problem's examples have, from the first of them."""
     inputs, targets = problem.examples_up_to(1)
     run = forward_pass(problem, inputs, targets)
-    _, tokens, _, columns = problem.loss.compact_root(run.outputs, targets).shape
+    _, tokens, _, columns = _root(problem, run, targets)[0].shape
     return Sizes(tokens * columns, {name: a.shape[1] for name, a in run.inputs.items()})
 
 
@@ -145,8 +145,7 @@ def captured(problem: Problem, batch_size: int) -> Iterator[Rows]:
     step = max(1, capture.BUDGET // (problem.activations * min(batch_size, problem.num_examples)))
     for place, inputs, targets in problem.batches(batch_size):
         run = forward_pass(problem, inputs, targets)
-        root = problem.loss.compact_root(run.outputs, targets)
-        parts = [run.backward(c) for c in _columns(root, run.outputs, step)]
+        parts = list(_exact(problem, run, targets, step))
         gradients = {
             name: torch.cat([part[name] for part in parts]) if len(parts) > 1 else g
             for name, g in parts[0].items()
@@ -221,32 +220,59 @@ def _check_samples(samples: int) -> None:
         raise ValueError(f"samples must be >= 1, got {samples}")
 
 
-def _cotangents(
+def _gradients(
     problem: Problem,
-    outputs: Float[Tensor, "N ..."],
+    run: Pass,
     targets: Shaped[Tensor, "N ..."],
     fisher: Fisher,
     samples: int,
     draws: Float[Tensor, "N samples ..."] | None,
     step: int,
-) -> Iterator[Float[Tensor, "K N ..."]]:
-    """The output-space vectors to send back, at most `step` at a time, each [K, N, *outputs]."""
-    shape = outputs.shape
+) -> Iterator[dict[str, Float[Tensor, "K N _R _O"]]]:
+    """Rows g per block of the Fisher's directions, at most `step` at a time, each [K, N, R, O]."""
+    shape = run.outputs.shape
     if fisher == "exact":
-        yield from _columns(problem.loss.compact_root(outputs, targets), outputs, step)
+        yield from _exact(problem, run, targets, step)
         return
     if fisher == "empirical":
-        yield problem.loss.gradient(outputs, targets).reshape(1, *shape)
+        yield run.backward(problem.loss.gradient(run.outputs, targets).reshape(1, *shape))
         return
     if draws is None:
         raise ValueError("fisher='sampled' needs draws: see label_draws")
-    scores = problem.loss.pseudo_gradients(outputs, targets, draws) / samples**0.5
+    scores = problem.loss.pseudo_gradients(run.outputs, targets, draws) / samples**0.5
     for start in range(0, samples, step):
-        yield scores[start : start + step].reshape(-1, *shape)
+        yield run.backward(scores[start : start + step].reshape(-1, *shape))
+
+
+def _exact(
+    problem: Problem, run: Pass, targets: Shaped[Tensor, "N ..."], step: int
+) -> Iterator[dict[str, Float[Tensor, "K N _R _O"]]]:
+    root, hidden = _root(problem, run, targets)
+    end = run.readout.h if hidden and run.readout else run.outputs
+    for cotangents in _columns(root, end.shape, step):
+        yield run.backward(cotangents, from_readout=hidden)
+
+
+def _root(
+    problem: Problem, run: Pass, targets: Shaped[Tensor, "N ..."]
+) -> tuple[Float[Tensor, "N T C K"], bool]:
+    """R with R R^T each token's output Hessian H, or V^T H V of a readout's input where that is shorter.
+
+    What lies before a readout f = V h + c has J^T H J = J_h^T (V^T H V) J_h. Of more classes than h is
+    wide, V^T R has a root of as many columns as rows: with R^T V = Q U the triangle U^T, since
+    U^T U = V^T R R^T V. A vocabulary so costs no more directions than the model is wide.
+    """
+    root = problem.loss.compact_root(run.outputs, targets)
+    if run.readout is None or root.shape[2] != len(run.readout.weight):
+        return root, False
+    width = run.readout.weight.shape[1]
+    if root.shape[3] <= width:
+        return root, False
+    return torch.linalg.qr(root.mT @ run.readout.weight, mode="r").R.mT, True
 
 
 def _columns(
-    root: Float[Tensor, "N T C K"], outputs: Float[Tensor, "N ..."], step: int
+    root: Float[Tensor, "N T C K"], shape: torch.Size, step: int
 ) -> Iterator[Float[Tensor, "D N ..."]]:
     """The columns of all tokens' roots, each zero at the other tokens, at most `step` at a time."""
     n, tokens, classes, directions = root.shape
@@ -256,7 +282,7 @@ def _columns(
         t, k = torch.tensor(chosen, device=root.device).T
         chunk = root.new_zeros(len(chosen), n, tokens, classes)
         chunk[torch.arange(len(chosen), device=root.device), :, t] = root[:, t, :, k]
-        yield chunk.reshape(-1, *outputs.shape)
+        yield chunk.reshape(-1, *shape)
 
 
 def _numbers_per_example(problem: Problem) -> int:

@@ -95,8 +95,9 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "N T D"]:
         """Attention output; `allowed` [n, 1, t, s]: whether token t looks at token s."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        scores = q @ k.mT / math.sqrt(q.shape[-1])
-        weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
+        # Not masked_fill, which batched backward passes take one direction at a time.
+        closed = torch.zeros_like(allowed, dtype=x.dtype).masked_fill(~allowed, -torch.inf)
+        weights = (q / math.sqrt(q.shape[-1]) @ k.mT + closed).softmax(dim=-1)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
 
