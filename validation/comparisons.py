@@ -1,6 +1,6 @@
 """What studies have in common: the ladder's comparisons as parts, each saved as it finishes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ import refimpl as ri
 from refimpl.ladder import records
 from refimpl.ladder.comparisons import Setting, Solved, agreements, climb, operator
 from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
-from refimpl.ladder.rungs import FITS, TOP, TRUTH, Fit, Known, rungs
+from refimpl.ladder.rungs import FITS, HEADLINE, TOP, TRUTH, Fit, Known, rungs
 from validation.runner import Config, Earlier, Part
 from validation.saved import plain
 
 __all__ = ["Make", "Setting", "chosen", "matrix_of", "outcomes", "parts", "results", "scores_of"]
 
 Make = Callable[[Config, Earlier], Setting]
+KRONECKER = "fits/Kronecker"  # the part that fits the EK-FAC whose labels are not drawn
 KINDS = ("figures", "contrasts", "steps", "gaps", "scatter", "responses", "solves", "traces")
 
 
@@ -33,10 +34,9 @@ def parts(setting: Make, config: Config) -> list[Part]:
     """
     fits = [f"fits/{group}" for group in config["groups"]]
     listed = [Part("exact", partial(exact, setting), ("train",))]
-    listed += [
-        Part(f"fits/{group}", partial(fit, setting), ("train", "exact"), {"group": group})
-        for group in config["groups"]
-    ]
+    for group in config["groups"]:
+        reads = ("train", "exact", *(f for f in fits if (group, f) == ("labels", KRONECKER)))
+        listed.append(Part(f"fits/{group}", partial(fit, setting), reads, {"group": group}))
     for damping in config["dampings"]:
         at = {"damping": damping}
         listed.append(Part(f"influences/{damping:g}", influences, ("exact", *fits), at))
@@ -94,12 +94,45 @@ def fit(setting: Make, config: Config, earlier: Earlier) -> Any:
         if f"scores/{name}" in saved
     }
     matrix = matrix_of(earlier)
-    known = Known(config["seed"], matrix)
+    known = Known(config["seed"], matrix, _fitted(at, earlier))
+    fitted: dict[str, np.ndarray] = {}
+
+    def fits() -> Iterator[Fit]:
+        for one in FITS[config["group"]](at.problem, known):
+            if one.name == HEADLINE and one.shown:
+                assert isinstance(one.curvature, ri.fast.EKFAC)
+                fitted.update(_eigen(one.curvature))
+            yield one
+
     found, records = climb(
-        FITS[config["group"]](at.problem, known), at, config["dampings"],
-        known=truths, top_k=config["top"], operators=matrix is not None,
+        fits(), at, config["dampings"], known=truths, top_k=config["top"],
+        operators=matrix is not None,
     )  # fmt: skip
-    return _seeded(records, config), _scores(found)
+    return _seeded(records, config), _scores(found) | fitted
+
+
+def _eigen(ekfac: ri.fast.EKFAC) -> dict[str, np.ndarray]:
+    """Factors and eigendecompositions of an EK-FAC, as arrays that are saved."""
+    parts = {name: (*ekfac.factors[name], *ekfac.eigen[name]) for name in ekfac.eigen}
+    return {
+        f"ekfac/{n}/{i}": part.numpy() for n, all_ in parts.items() for i, part in enumerate(all_)
+    }
+
+
+def _fitted(at: Setting, earlier: Earlier) -> ri.fast.EKFAC | None:
+    """The EK-FAC that an earlier part fitted, if it did."""
+    if KRONECKER not in earlier:
+        return None
+    arrays = earlier[KRONECKER].arrays
+    parts = {
+        block.name: tuple(torch.from_numpy(arrays[f"ekfac/{block.name}/{i}"]) for i in range(5))
+        for block in at.problem.layout.blocks
+    }
+    return ri.fast.EKFAC(
+        at.problem,
+        factors={name: (A, S) for name, (A, S, *_) in parts.items()},
+        eigen={name: (Q_A, Q_S, L) for name, (*_, Q_A, Q_S, L) in parts.items()},
+    )
 
 
 def _operator(at: Setting, matrix: Float[Tensor, "P P"] | None) -> Any:

@@ -12,9 +12,10 @@ from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem import Problem
 from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps_kept
 
-__all__ = ["EKFAC", "corrected_eigenvalues"]
+__all__ = ["EKFAC", "Eigen", "corrected_eigenvalues"]
 
 Basis = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"]]]
+Eigen = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"], Float[Tensor, "_O _I"]]]
 
 
 def corrected_eigenvalues(
@@ -84,6 +85,7 @@ class EKFAC(Curvature):
         batch_size: Examples per pass; results do not depend on it.
         factors: (A, S) of each block, where a K-FAC of this problem has them already; then they are
             taken as they are, and `weight_sharing` says nothing.
+        eigen: The attribute `eigen` of an EK-FAC of this problem; with its `factors` nothing is fitted.
 
     Attributes:
         factors: (A [I, I], S [O, O]) of each block.
@@ -103,9 +105,13 @@ class EKFAC(Curvature):
         weight_sharing: WeightSharing = "expand",
         batch_size: int | None = None,
         factors: Factors | None = None,
+        eigen: Eigen | None = None,
     ) -> None:
         super().__init__(problem)
         self.fisher: Fisher = fisher
+        if factors is not None and eigen is not None:
+            self.factors, self.eigen = factors, eigen
+            return
         draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
         passes = sweeps_kept(
             problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size

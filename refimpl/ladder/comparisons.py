@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,14 +66,14 @@ class Solved:
         products: Inverse-Hessian-vector products of the measurements' gradients; NaN likewise.
         solves: How well the systems were solved, a record per damping.
         traces: How an iterative solve converged, a record per damping.
-        operator: H + damping I as a matrix, where it may be formed.
+        operator: The damped matrix, where it may be formed.
     """
 
     scores: Float[Tensor, "L Q N"]
     products: Float[Tensor, "L Q P"]
     solves: list[Record]
     traces: list[Record] = field(default_factory=list[Record])
-    operator: Callable[[float], Float[Tensor, "P P"]] | None = None
+    operator: "Operator | None" = None
 
 
 def solved(fit: Fit, at: Setting, dampings: Sequence[float], *, operators: bool) -> Solved:
@@ -146,17 +147,42 @@ def _coordinates(whole: Problem, problem: Problem) -> Shaped[Tensor, " P"] | sli
     return torch.cat([numbers[at[block.name]] for block in problem.layout.blocks])
 
 
-def operator(curvature: Curvature) -> Callable[[float], Float[Tensor, "P P"]]:
-    """The damped matrix that a curvature's solves invert, by damping.
+@dataclass(frozen=True)
+class Operator:
+    """The damped matrix that a curvature's solves invert.
+
+    Args:
+        damped: It, by damping.
+        matrix: H, where the damped matrix is H + damping I; None where the damping is another.
+    """
+
+    damped: Callable[[float], Float[Tensor, "P P"]]
+    matrix: Float[Tensor, "P P"] | None
+
+    @cached_property
+    def norms(self) -> tuple[float, float]:
+        """||H||, Frobenius and spectral."""
+        assert self.matrix is not None
+        return _norms(self.matrix)
+
+
+def operator(curvature: Curvature) -> Operator:
+    """The damped matrix that a curvature's solves invert.
 
     Args:
         curvature: The curvature.
     """
-    eye = torch.eye(curvature.num_parameters).to(curvature._like)
     if type(curvature)._damped is not Curvature._damped:  # factored damping is no multiple of I
-        return lambda damping: curvature._damped(eye, damping)
+        eye = torch.eye(curvature.num_parameters).to(curvature._like)
+        return Operator(lambda damping: curvature._damped(eye, damping), None)
     matrix = curvature.dense()
-    return lambda damping: matrix + damping * eye
+
+    def damped(damping: float) -> Float[Tensor, "P P"]:
+        whole = matrix.clone()
+        whole.diagonal().add_(damping)
+        return whole
+
+    return Operator(damped, matrix)
 
 
 def climb(
@@ -233,10 +259,7 @@ def _step(
 
 def _errors(ours: Solved, theirs: Solved, dampings: Sequence[float]) -> list[dict[str, Record]]:
     """Relative errors of the operator and of the inverse-vector products, at every damping."""
-    errors: list[dict[str, Record]] = [{} for _ in dampings]
-    if ours.operator is not None and theirs.operator is not None:
-        for at, damping in enumerate(dampings):
-            errors[at] |= _operator_errors(ours.operator, theirs.operator, damping)
+    errors = _operator_errors(ours.operator, theirs.operator, dampings)
     for at, (x, y) in enumerate(zip(ours.products, theirs.products, strict=True)):
         if bool(torch.isfinite(x).all() & torch.isfinite(y).all()):
             errors[at]["ihvp_error"] = interval(agreement.relative_error(x, y))
@@ -244,24 +267,36 @@ def _errors(ours: Solved, theirs: Solved, dampings: Sequence[float]) -> list[dic
 
 
 def _operator_errors(
-    ours: Callable[[float], Float[Tensor, "P P"]],
-    theirs: Callable[[float], Float[Tensor, "P P"]],
-    damping: float,
-) -> dict[str, Record]:
+    ours: Operator | None, theirs: Operator | None, dampings: Sequence[float]
+) -> list[dict[str, Record]]:
     """||E|| / ||H|| for the difference E of the damped operators, and H the one referred to."""
-    reference = theirs(damping)
-    difference = ours(damping) - reference
-    reference.diagonal().sub_(damping)
+    if ours is None or theirs is None:
+        return [{} for _ in dampings]
+    if ours.matrix is not None and theirs.matrix is not None:  # the dampings cancel
+        record = _relative(_norms(ours.matrix - theirs.matrix), theirs.norms)
+        return [dict(record) for _ in dampings]
+    found: list[dict[str, Record]] = []
+    for damping in dampings:
+        reference = theirs.damped(damping)
+        difference = _norms(ours.damped(damping) - reference)
+        if theirs.matrix is None:
+            reference.diagonal().sub_(damping)
+        sizes = _norms(reference) if theirs.matrix is None else theirs.norms
+        found.append(_relative(difference, sizes))
+    return found
+
+
+def _relative(errors: tuple[float, float], sizes: tuple[float, float]) -> dict[str, Record]:
     found: dict[str, Record] = {}
-    for name, norm in (("frobenius", _frobenius), ("spectral", _spectral)):
-        whole = norm(reference)
-        value = norm(difference) / whole if whole > 0 else None
+    for name, error, size in zip(("frobenius", "spectral"), errors, sizes, strict=True):
+        value = error / size if size > 0 else None
         found[f"operator_{name}"] = {"value": value, "low": value, "high": value, "undefined": 0}
     return found
 
 
-def _frobenius(matrix: Float[Tensor, "P P"]) -> float:
-    return float(matrix.norm())
+def _norms(matrix: Float[Tensor, "P P"]) -> tuple[float, float]:
+    """Frobenius and spectral."""
+    return float(matrix.norm()), _spectral(matrix)
 
 
 def _spectral(matrix: Float[Tensor, "P P"]) -> float:

@@ -1,5 +1,6 @@
 """EK-FAC's eigenvalues: diagonal of the block in its eigenbasis, trace, optimality, solves."""
 
+import pytest
 import torch
 from evidence import within
 from hypothesis import given, strategies as st
@@ -78,6 +79,10 @@ def test_factors_found_before_give_the_same_matrices(problem, fisher):
     kfac = ri.fast.KFAC(problem, fisher=fisher)
     ekfac = ri.fast.EKFAC(problem, fisher=fisher, factors=kfac.factors)
     assert torch.equal(ekfac.dense(), ri.fast.EKFAC(problem, fisher=fisher).dense())
+    with pytest.MonkeyPatch.context() as patch:  # with both, no pass is made
+        patch.setattr("refimpl.sweeps.forward_pass", None)
+        read = ri.fast.EKFAC(problem, fisher=fisher, factors=ekfac.factors, eigen=ekfac.eigen)
+    assert torch.equal(read.dense(), ekfac.dense())
     again = ri.fast.KFAC(problem, factors=kfac.factors, factored_damping=True)
     b = vectors(problem, 1)
     truth = ri.fast.KFAC(problem, fisher=fisher, factored_damping=True).solve(b, 0.1).value

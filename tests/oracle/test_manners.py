@@ -1,6 +1,7 @@
 """Whatever an implementation does, its checks get the right verdict and the others still run."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def session(name: str, timeout: float = 60.0) -> Program | InProcess:
     return Program(command, name, timeout)
 
 
+@cache
 def judged(name: str, timeout: float = 60.0) -> Report:
     asked = session(name, timeout)
     report = run(asked, two(), ASKED, diagnose=False)

@@ -113,6 +113,24 @@ def test_scores_are_the_public_influences_of_every_curvature(
     assert all(s["missed"] == 0 for s in solves)
 
 
+def test_drawn_labels_are_compared_with_the_ekfac_that_was_saved(
+    setting: Setting, scores: dict[str, Result]
+) -> None:
+    def steps(*names: str, **changed: np.ndarray) -> Any:
+        earlier = {name: scores[name] for name in names}
+        if changed:
+            saved = scores["fits/Kronecker"].arrays
+            earlier["fits/Kronecker"] = Result({}, saved | changed)
+        config = CONFIG | {"group": "labels"}
+        return done(comparisons.fit(lambda c, e: setting, config, earlier)).values["steps"]
+
+    there = steps("exact", "fits/Kronecker")
+    assert there == steps("exact")  # bit for bit what is fitted anew
+    key = f"ekfac/{setting.problem.layout.blocks[0].name}/4"
+    wrong = 2 * scores["fits/Kronecker"].arrays[key]
+    assert there != steps("exact", **{key: wrong})
+
+
 def test_figures_are_means_over_queries_against_the_truth(
     setting: Setting, scores: dict[str, Result], agreed: Result
 ) -> None:

@@ -21,7 +21,7 @@ CONFIG: Config = {
     "groups": ["wider", "Kronecker", "labels", "empirical", "diagonal", "identity"],
     # The model is so sure of itself that below this hardly a retraining becomes stationary.
     "retrained": {"+": [1.0, 1e-1], "-": [1.0, 1e-1]},
-    "examples": 60,
+    "examples": 50,
     "quasi_newton_trials": 200,
     "headline": 1e-1,
     "top": 10,

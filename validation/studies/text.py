@@ -14,7 +14,7 @@ __all__ = ["STUDY"]
 CONFIG: Config = {
     "folder": "",  # of the user's .txt files; without one, the documentation that ships with Python
     "windows": 1500,  # trained on
-    "train": 60,  # of these, whose influence is asked for, and over which the curvature is a mean
+    "train": 50,  # of these, whose influence is asked for, and over which the curvature is a mean
     # By its definition it takes 2.4 ms a parameter and window, and the matrix of all layers ("wider")
     # four times that of the tracked ones: minutes for each seed. The quick study has both.
     "full_hessian": False,

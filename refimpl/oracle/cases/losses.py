@@ -26,6 +26,14 @@ def _one_output(d: Draw) -> Case:
     )  # fmt: skip
 
 
+def _linear_regression(d: Draw) -> Case:
+    """Linear in its parameters: objectives are quadratic, and a response is one solve at any weight."""
+    return d.case(
+        [d.linear("fc", 3, 2)], d.normal(13, 3, mean=0.5), d.normal(13, 2, scale=2.0),
+        "SquaredError", "LinearNetwork", "OddLastBatch", loss=LossSpec("squared_error"),
+    )  # fmt: skip
+
+
 def _deep_linear(d: Draw) -> Case:
     """No activation, squared error: K-FAC is the Gauss-Newton block (Bernacchia et al. 2018)."""
     layers = [d.linear("fc1", 3, 4), d.linear("fc2", 4, 2)]
@@ -101,6 +109,7 @@ def _two_classes(d: Draw) -> Case:
 CASES: dict[str, Callable[[Draw], Case]] = {
     "losses/squared-error": _squared_error,
     "losses/one-output": _one_output,
+    "losses/linear-regression": _linear_regression,
     "losses/deep-linear": _deep_linear,
     "losses/binary": _binary,
     "losses/pos-weight": _pos_weight,

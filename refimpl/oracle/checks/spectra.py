@@ -9,7 +9,7 @@ from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Truth, Undecided
 
-__all__ = ["CHECKS", "clusters"]
+__all__ = ["CHECKS", "clusters", "residual"]
 
 BOTH: tuple[Mode, ...] = ("isolated", "chained")
 
@@ -27,7 +27,13 @@ def _one(norm: Array) -> float:
     return float(np.linalg.norm(norm, 1))
 
 
-def _residual(trial: Trial, mode: Mode) -> float:
+def residual(trial: Trial, mode: Mode) -> float:
+    """How far Q diag(w) Q^T is from its factor, the worst of all, over its scale.
+
+    Args:
+        trial: The trial.
+        mode: Whose factors are decomposed.
+    """
     return max(
         worst(np.array([_one(F - (Q * w) @ Q.T)]), np.array([_one(F) * len(F)]), trial.unit)
         for F, w, Q in _each(trial, mode)
@@ -169,7 +175,7 @@ CHECKS = (
         "||F - Q diag(w) Q^T||_1 / (||F||_1 n u)",
         "LAPACK, dsyt21; Golub & Van Loan 2013, section 8.3",
         "backward error n u ||F|| of a symmetric eigensolver",
-        _residual, modes=BOTH,
+        residual, modes=BOTH,
     ),
     Check(
         "eigenbasis-orthogonal", "stages", "eigenbasis",

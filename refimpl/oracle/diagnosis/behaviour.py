@@ -31,7 +31,7 @@ def behaving(trial: Trial, check: Check, mode: Mode, seconds: float) -> list[Fin
     deadline = time.process_time() + seconds
     ratio = float(check.measure(trial, mode))
     order = ("state", "randomness", "coverage")
-    likely = sorted(FAULTS, key=lambda f: (f.bug_type not in order, f.stage != check.stage))
+    likely = sorted(FAULTS, key=lambda f: (f.stage != check.stage, f.bug_type not in order))
     found: list[Finding] = []
     for fault in likely:
         if time.process_time() > deadline:

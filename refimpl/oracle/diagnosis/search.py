@@ -122,13 +122,13 @@ class Finding:
         text: It, as a sentence.
         hypothesis: What was supposed; None for what was only seen in the arrays.
         size: Of how many parts it is; fewer are likelier.
-        whole: Whether all of the answer is explained.
+        error: How far what was supposed is from the answer, relative to its largest entry.
     """
 
     text: str
     hypothesis: Hypothesis | None = None
     size: int = 0
-    whole: bool = True
+    error: float = 0.0
 
 
 @dataclass
@@ -218,7 +218,8 @@ def search(question: Question, suspects: Iterable[str], seconds: float) -> list[
         pairs = [a.joined(b) for i, a in enumerate(likely) for b in others[i + 1 :] if a != b]
         pairs += [b.joined(a) for i, a in enumerate(likely) for b in likely[i + 1 :]]
         found += _tried(question, pairs, right, deadline)[0]
-    return sorted(found + scaled, key=lambda f: f.size)
+    # Of two that are as simple, that which is bit for bit the answer is the one to read.
+    return sorted(found + scaled, key=lambda f: (f.size, f.error))
 
 
 def _tried(
@@ -271,7 +272,8 @@ def _finding(question: Question, h: Hypothesis, match: _Match, right: _Match) ->
         where = "" if len(owners) == len(names) else f" in {', '.join(owners[:4])}"
         parts.append(f"a factor of {factor}{where}")
     text = f"{question.stage}: " + "; besides, ".join(parts)
-    return Finding(text, h if h.size else None, h.size + bool(scaled), True)
+    size = h.size + bool(scaled)
+    return Finding(text, h if h.size else None, size, error=match.error)
 
 
 def _digits(error: float) -> str:
