@@ -1,6 +1,6 @@
 """What studies have in common: the ladder's comparisons as parts, each saved as it finishes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,21 @@ from refimpl.ladder.rungs import FITS, HEADLINE, TOP, TRUTH, Fit, Known, rungs
 from validation.runner import Config, Earlier, Part
 from validation.saved import plain
 
-__all__ = ["Make", "Setting", "chosen", "matrix_of", "outcomes", "parts", "results", "scores_of"]
+__all__ = [
+    "Make",
+    "Setting",
+    "agreement_with",
+    "chosen",
+    "matrix_of",
+    "outcomes",
+    "parts",
+    "results",
+    "scores_of",
+]
 
 Make = Callable[[Config, Earlier], Setting]
 KRONECKER = "fits/Kronecker"  # the part that fits the EK-FAC whose labels are not drawn
+NOT_SCORES = ("matrix/", "products/", "ekfac/")  # by far the larger part of what is saved
 KINDS = ("figures", "contrasts", "steps", "gaps", "scatter", "responses", "solves", "traces")
 
 
@@ -39,7 +50,8 @@ def parts(setting: Make, config: Config) -> list[Part]:
         listed.append(Part(f"fits/{group}", partial(fit, setting), reads, {"group": group}))
     for damping in config["dampings"]:
         at = {"damping": damping}
-        listed.append(Part(f"influences/{damping:g}", influences, ("exact", *fits), at))
+        name = f"influences/{damping:g}"
+        listed.append(Part(name, influences, ("exact", *fits), at, without=NOT_SCORES))
         for reference, sign in SIGNS.items():
             name = "+" if sign > 0 else "-"
             if damping not in config["retrained"].get(name, []):
@@ -49,8 +61,20 @@ def parts(setting: Make, config: Config) -> list[Part]:
             listed.append(Part(solved, partial(responses, setting), ("train", "exact"), options))
             options |= {"from": solved}
             agreed = solved.replace("responses", "outcomes")
-            listed.append(Part(agreed, outcomes, ("exact", *fits, solved), options))
+            listed.append(agreement_with(agreed, fits, solved, options))
     return listed
+
+
+def agreement_with(name: str, fits: Sequence[str], solved: str, options: Config) -> Part:
+    """The part that compares every rung's predictions with retrainings.
+
+    Args:
+        name: Its name.
+        fits: The parts of the rungs.
+        solved: The part of the retrainings.
+        options: With "damping", "reference" and "from".
+    """
+    return Part(name, outcomes, ("exact", *fits, solved), options, without=NOT_SCORES)
 
 
 def chosen(config: Config) -> Int[Tensor, " K"]:

@@ -71,13 +71,18 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
             options = {"reference": NEAR, "damping": damping}
             listed.append(Part(name, partial(warm, make), ("train", "exact"), options))
             needs = (*here.values(), f"responses/{damping:g}/-", "exact", *fits)
-            listed.append(Part(f"gaps/{damping:g}", gaps, needs, {"damping": damping}))
+            listed.append(
+                Part(
+                    f"gaps/{damping:g}", gaps, needs, {"damping": damping},
+                    without=comparisons.NOT_SCORES,
+                )
+            )  # fmt: skip
         for reference, name in here.items():
             options = {"damping": damping, "reference": reference, "from": name}
             if reference == HALVES:
                 options["statistics"] = ["pearson", "spearman", "kendall"]
             known = f"outcomes/{damping:g}/{name.split('/')[1]}"
-            listed.append(Part(known, comparisons.outcomes, ("exact", *fits, name), options))
+            listed.append(comparisons.agreement_with(known, fits, name, options))
     return listed
 
 

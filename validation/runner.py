@@ -68,12 +68,25 @@ class Part:
             study's, with this part's options and "seed" added.
         needs: The parts whose results it is given.
         options: What distinguishes it from its siblings.
+        without: How the names of arrays begin that it does not read: they are not sent to it.
     """
 
     name: str
     work: Work
     needs: tuple[str, ...] = ()
     options: Config = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    def given(self, found: Result) -> Result:
+        """A result as it is sent.
+
+        Args:
+            found: Of one of its needs.
+        """
+        if not self.without:
+            return found
+        sent = {n: a for n, a in found.arrays.items() if not n.startswith(self.without)}
+        return replace(found, arrays=sent)
 
 
 @dataclass(frozen=True)
@@ -301,7 +314,7 @@ class _Runner:
                 if any((at[0], need) not in self.results for need in part.needs):
                     continue
                 config = {**self.config, **part.options, "seed": at[0]}
-                earlier = {need: self.results[at[0], need] for need in part.needs}
+                earlier = {need: part.given(self.results[at[0], need]) for need in part.needs}
                 self.progress.started(at)
                 running[executor.submit(_timed, part.work, config, earlier)] = at
                 waiting.remove(at)

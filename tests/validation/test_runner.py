@@ -72,6 +72,26 @@ def test_a_second_run_computes_nothing_and_returns_the_same_bits(tmp_path: Path)
         assert a.tobytes() == b.tobytes()
 
 
+def test_arrays_that_a_part_does_not_read_are_not_sent_to_it(tmp_path: Path) -> None:
+    sent: list[set[str]] = []
+
+    def two(config: Config, earlier: Earlier) -> Any:
+        return {}, {"matrix/G": np.eye(3), "scores/G": np.ones(2)}
+
+    def reads(config: Config, earlier: Earlier) -> Any:
+        sent.append(set(earlier["two"].arrays))
+        return {}
+
+    parts = [
+        Part("two", two),
+        Part("all", reads, ("two",)),
+        Part("some", reads, ("two",), without=("matrix/",)),
+    ]
+    found = run(study(parts, tmp_path), tmp_path / "out")
+    assert sent == [{"matrix/G", "scores/G"}, {"scores/G"}]
+    assert set(found.results[0]["two"].arrays) == {"matrix/G", "scores/G"}
+
+
 def test_each_seed_has_its_own_results(tmp_path: Path) -> None:
     found = run(study(counted([]), tmp_path), tmp_path / "out", seeds=[0, 1]).results
     assert found[0]["draw"].values != found[1]["draw"].values

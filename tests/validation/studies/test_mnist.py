@@ -1,4 +1,4 @@
-"""The MNIST study, at its quick sizes: on the user's files, and on digits drawn larger."""
+"""The MNIST study, made small: on the user's files, and on digits drawn larger."""
 
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from refimpl import report
 from refimpl.ladder.rungs import LADDER
 from validation.__main__ import app
 from validation.data import MNIST_FILES
+
+pytestmark = pytest.mark.usefixtures("smaller")
 
 
 def invoke(*arguments: str) -> Result:
