@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scipy.stats import binomtest
+import scipy
 
 from refimpl.ladder.rungs import APART, HEADLINE, TRUTH
 from refimpl.report import text
@@ -77,7 +77,7 @@ def sequence_claims(config: Config, earlier: Earlier) -> Any:
 def _almost_no_influence(shown: Any) -> dict[str, Any]:
     """Queries that no training example moves notably, with Wilson's interval for their share."""
     total, without = shown["queries_total"], shown["queries_total"] - shown["notable"]
-    share = binomtest(without, total).proportion_ci(method="wilson")
+    share = scipy.stats.binomtest(without, total).proportion_ci(method="wilson")
     return claim(
         "Some queries have almost no influence from any training example",
         POST,

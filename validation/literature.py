@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 import refimpl
 from refimpl import report as pages
@@ -191,7 +191,9 @@ def _better(results: Results) -> Iterator[dict[str, Any]]:
                 if r["value"] is not None and scores.get(r["curvature"]) is not None
             ]
             if len(pairs) > 4:
-                found.append(-float(np.asarray(stats.spearmanr(*zip(*pairs, strict=True)))[0]))
+                found.append(
+                    -float(np.asarray(scipy.stats.spearmanr(*zip(*pairs, strict=True)))[0])
+                )
     if found:
         yield _row(
             "Better approximations of the Hessian give better attributions",

@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 import refimpl as ri
 from refimpl.intervals import Interval
@@ -191,8 +190,12 @@ def detect(
     every, without = np.ones((1, len(flipped))), 1.0 - np.eye(len(flipped))
     weights = np.vstack([every, _resamples(kinds, len(flipped)), without])
     found = {name: np.stack(weighted(flipped, v, weights)) for name, v in scores.items()}
+    from sklearn import metrics  # on use: it takes half a second to load
+
     for name, v in scores.items():  # the point values are scikit-learn's own
-        found[name][:, 0] = roc_auc_score(flipped, v), average_precision_score(flipped, v)
+        found[name][:, 0] = (
+            metrics.roc_auc_score(flipped, v), metrics.average_precision_score(flipped, v)
+        )  # fmt: skip
 
     def detection(values: Float[ndarray, "2 W"]) -> Detection:
         return Detection(*(_measured(row, kinds, level) for row in values))
@@ -251,8 +254,8 @@ def _measured(
     # Two scores may differ between resamples though no single example makes a difference: no skewness.
     acceleration = cubes / (6 * squares**1.5) if squares > 0 else 0.0
     tail = (1 - level) / 2
-    z = stats.norm.ppf(np.clip(below, 1e-9, 1 - 1e-9))
-    shifted = z + stats.norm.ppf([tail, 1 - tail])
-    ends = stats.norm.cdf(z + shifted / (1 - acceleration * shifted))
+    z = scipy.stats.norm.ppf(np.clip(below, 1e-9, 1 - 1e-9))
+    shifted = z + scipy.stats.norm.ppf([tail, 1 - tail])
+    ends = scipy.stats.norm.cdf(z + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(resampled, ends)
     return Measured(float(value), Interval(float(low), float(high), level, "bca"))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 from torch import Tensor
 
 from refimpl import agreement
@@ -97,23 +97,23 @@ def _top(
 ) -> dict[str, Any]:
     """What the examples that come first in `order_by` are like: labels and own losses."""
     top = np.argsort(order_by, axis=1, kind="stable")[:, : config["top"]]
-    percentile = 100 * (rankdata(losses) - 0.5) / len(losses)
+    percentile = 100 * (scipy.stats.rankdata(losses) - 0.5) / len(losses)
     same = (labels[top] == query_labels[:, None]).mean(axis=1)
     counts, _ = np.histogram(percentile[top], bins=10, range=(0, 100))
     return {
         "count": config["top"],
         "queries": len(top),
         "scope": "notable queries",
-        "same_label": _triple(same),
+        "same_label": _triple(same, 1.0),
         "chance_label": (labels[None, :] == query_labels[:, None]).mean(),
-        "loss_percentile": _triple(percentile[top].mean(axis=1)),
+        "loss_percentile": _triple(percentile[top].mean(axis=1), 100.0),
         "mean_loss": losses[top].mean(),
         "mean_loss_all": losses.mean(),
         "deciles": counts / counts.sum(),
     }
 
 
-def _triple(per_query: Float[np.ndarray, " Q"]) -> list[float]:
-    """The mean over queries and the ends of its interval."""
+def _triple(per_query: Float[np.ndarray, " Q"], most: float) -> list[float]:
+    """The mean over queries and its interval, which Student's would let reach beyond 0 and the most."""
     mean = agreement.mean_over_queries(per_query)
-    return [mean.value, mean.interval.low, mean.interval.high]
+    return [mean.value, max(mean.interval.low, 0.0), min(mean.interval.high, most)]

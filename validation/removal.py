@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import binomtest
 from torch import Tensor
 from torch.func import vmap
 
@@ -88,7 +88,7 @@ def removal(make: Make, config: Config, earlier: Earlier) -> Any:
             ok = kept[row]
             if ok.sum() < 2:
                 continue
-            share = binomtest(int(flips[row][ok].sum()), int(ok.sum())).proportion_ci(
+            share = scipy.stats.binomtest(int(flips[row][ok].sum()), int(ok.sum())).proportion_ci(
                 method="wilson"
             )
             value = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from refimpl.report import text
 from refimpl.report.lookup import Cell, cell, contrast, dampings
-from refimpl.report.results import Results
+from refimpl.report.results import Results, TopExamples
 
 __all__ = ["Finding", "findings"]
 
@@ -196,29 +196,41 @@ def _damping(results: Results) -> list[Finding]:
 
 def _alike(results: Results) -> list[Finding]:
     """Labels and losses of the most influential examples."""
-    found: list[Finding] = []
+    groups: dict[str, list[TopExamples]] = {}
     for top in results.get("top_examples", []):
-        shares = [v for v in top["same_label"] if v is not None]
-        ranks = [v for v in top["loss_percentile"] if v is not None]
-        if len(shares) < 3 or len(ranks) < 3:
-            continue
-        (value, low, high), (percentile, least, most) = shares, ranks
+        if None not in (*top["same_label"], *top["loss_percentile"]):
+            groups.setdefault(top["group"], []).append(top)
+    found: list[Finding] = []
+    for group, seeds in groups.items():
+        least, most = ([t["loss_percentile"][end] or 0.0 for t in seeds] for end in (1, 2))
         hardness = (
-            "harder than average" if least > 50 else "easier than average" if most < 50
+            "harder than average" if min(least) > 50 else "easier than average" if max(most) < 50
             else "about as hard as average"
         )  # fmt: skip
+        shares = sorted({f"{100 * (t['same_label'][0] or 0.0):.0f}" for t in seeds}, key=int)
+        share = " to ".join(dict.fromkeys((shares[0], shares[-1])))
         found.append(
             Finding(
-                f"The {top['group']} examples are {hardness}, and "
-                f"{100 * value:.0f} % share the query's label",
-                f"Top {top['count']} of {top['queries']} {top['scope']} by {top['curvature']}, "
-                f"λ = {text.damping(top['damping'])}: their own loss lies at percentile "
-                f"{percentile:.0f} [{least:.0f}, {most:.0f}] of all training losses (50 would be "
-                f"average); same label {100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}], by "
-                f"chance {100 * top['chance_label']:.0f} %.",
+                f"The {group} examples are {hardness}, and {share} % share the query's label",
+                "; ".join(_top(t) for t in seeds)
+                + f" (by chance {100 * seeds[0]['chance_label']:.0f} %; a percentile of 50 would be "
+                "average).",
             )
         )
     return found
+
+
+def _top(top: TopExamples) -> str:
+    """What the most influential examples of one seed are like."""
+    value, low, high = (100 * (v or 0.0) for v in top["same_label"])
+    percentile, least, most = (v or 0.0 for v in top["loss_percentile"])
+    seed = f", seed {top['seed']}" if "seed" in top else ""
+    return (
+        f"Top {top['count']} of {top['queries']} {top['scope']} by {top['curvature']}, "
+        f"λ = {text.damping(top['damping'])}{seed}: own loss at percentile {percentile:.0f} "
+        f"[{least:.0f}, {most:.0f}] of all training losses, same label {value:.0f} % "
+        f"[{low:.0f}, {high:.0f}]"
+    )
 
 
 def _notable(results: Results) -> list[Finding]:
@@ -269,11 +281,13 @@ def _convergence(results: Results) -> list[Finding]:
             if not bad_solves
             else f"{bad_solves} of {all_solves:,} linear solves missed {whose}"
         )
+    of_all_seeds: dict[tuple[str, float | None], list[bool]] = {}
+    for r in responses:
+        of_all_seeds.setdefault((r["reference"], r["damping"]), []).extend(r["converged"])
     where = "; ".join(
-        f"{r['reference']}{text.at_damping(r['damping'])}: "
-        f"{sum(not ok for ok in r['converged'])} of {len(r['converged'])}"
-        for r in responses
-        if not all(r["converged"])
+        f"{reference}{text.at_damping(damping)}: {sum(not ok for ok in found)} of {len(found)}"
+        for (reference, damping), found in of_all_seeds.items()
+        if not all(found)
     )
     evidence = f"Missed: {where}." if where else "Every answer on this page carries a certificate."
     return [Finding(text.sentence("; ".join(parts)), evidence)]

@@ -102,6 +102,26 @@ def test_hardness_is_told_by_the_interval(
     assert f"The most helpful examples are {word} average" in claims(results)
 
 
+def test_seeds_share_one_finding_of_what_influential_examples_are_like(results: Any) -> None:
+    first = results["top_examples"][0]
+    other = {"seed": 1, "same_label": [0.75, 0.7, 0.8], "loss_percentile": [45.0, 40.0, 49.0]}
+    results["top_examples"] = [first, first | other]
+    (found,) = [f for f in findings(results) if "share the query's label" in f.claim]
+    assert found.claim == (
+        "The most helpful examples are about as hard as average, and 50 to 75 % share the query's "
+        "label"
+    )
+    assert found.evidence.count("own loss at percentile") == 2
+    assert "seed 1: own loss at percentile 45 [40, 49]" in found.evidence
+
+
+def test_retrainings_of_all_seeds_are_counted_together(results: Any) -> None:
+    results["responses"] = [{**r, "seed": seed} for seed in (0, 1) for r in results["responses"]]
+    found = findings(results)[-1]
+    assert found.claim.startswith("2 of 16 retrainings missed")
+    assert found.evidence == "Missed: up, λ = 10⁻³: 2 of 8."
+
+
 def test_agreement_that_rises_or_stays_is_said_so(results: Any) -> None:
     coarse = [
         f

@@ -1,7 +1,5 @@
 """scikit-learn's breast cancer data: two classes from thirty measurements of cell nuclei."""
 
-from sklearn.datasets import load_breast_cancer
-
 from validation.data.split import Split
 from validation.data.tabular import ordered, standardised
 
@@ -21,6 +19,8 @@ def breast_cancer(train: int, queries: int, seed: int) -> Split:
     Raises:
         ValueError: More tumours are asked for than there are, or too few to train on.
     """
+    from sklearn.datasets import load_breast_cancer  # on use: it takes half a second to load
+
     rows, labels = load_breast_cancer(return_X_y=True)
     x, y = ordered(rows, labels.astype(float), train, queries, seed)
     x = standardised(x, train)

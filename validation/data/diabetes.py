@@ -1,7 +1,5 @@
 """scikit-learn's diabetes data: a regression from ten measurements of a patient."""
 
-from sklearn.datasets import load_diabetes
-
 from validation.data.split import Split
 from validation.data.tabular import ordered, standardised
 
@@ -21,6 +19,8 @@ def diabetes(train: int, queries: int, seed: int) -> Split:
     Raises:
         ValueError: More patients are asked for than there are, or too few to train on.
     """
+    from sklearn.datasets import load_diabetes  # on use: it takes half a second to load
+
     rows, targets = load_diabetes(return_X_y=True, scaled=False)
     x, y = ordered(rows, targets, train, queries, seed)
     x, y = standardised(x, train), standardised(y, train)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +24,8 @@ def digits(train: int, queries: int, seed: int) -> Split:
     Raises:
         ValueError: More images are asked for than there are.
     """
+    from sklearn.datasets import load_digits  # on use: it takes half a second to load
+
     images, labels = load_digits(return_X_y=True)
     if train + queries > len(images):
         raise ValueError(f"{train} + {queries} images asked for, there are {len(images)}")
