@@ -51,7 +51,11 @@ def test_18_the_objective_has_the_derivatives_of_which_the_influence_is_made(pro
     size = scale_of(problem) + damping + ri.exact.hessian(problem).norm() + g.norm()
     within((H - truth).norm(), 1e3 * U * size, "Hessian")
     none = ri.exact.bregman_response(problem, [m], epsilon=0.0, damping=damping)
-    assert torch.equal(none.parameters[0], problem.parameters)
+    # What rounding leaves of a gradient of zero is met where lambda theta alone cancels it.
+    left = 1e3 * U * (g.norm() + scale_of(problem) ** 0.5 + damping * problem.parameters.norm())
+    within(
+        (none.parameters[0] - problem.parameters).norm(), left / damping, "no weight, no response"
+    )
 
 
 @given(problems(**SMALL))
