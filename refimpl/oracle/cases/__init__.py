@@ -48,15 +48,23 @@ QUICK = (
 
 
 @cache
+def _spectra() -> dict[str, dict[str, int]]:
+    return json.loads(files(__name__).joinpath("spectra.json").read_text())
+
+
+@cache
+def _made(id: str) -> Case:
+    return RECIPES[id](Draw(id, _spectra()[id]["seed"]))
+
+
 def cases() -> dict[str, Case]:
     """All cases, in the order of the report."""
-    spectra = json.loads(files(__name__).joinpath("spectra.json").read_text())
-    return {id: recipe(Draw(id, spectra[id]["seed"])) for id, recipe in RECIPES.items()}
+    return {id: _made(id) for id in RECIPES}
 
 
 def quick() -> dict[str, Case]:
     """The most telling ones."""
-    return {id: cases()[id] for id in QUICK}
+    return {id: _made(id) for id in QUICK}
 
 
 def drawn(*, smooth: bool = False) -> "SearchStrategy[Case]":
