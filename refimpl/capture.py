@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from refimpl.layers import groups_of, input_rows, output_rows
 from refimpl.problem import Data, Problem, as_arguments, index, length
 
-__all__ = ["Pass", "forward_pass", "matrices", "pieces_of_matrices", "verify"]
+__all__ = ["Pass", "Readout", "forward_pass", "matrices", "pieces_of_matrices", "verify"]
 
 # A batch and its directions are cut so that what they hold stays near this many numbers (128 MiB).
 BUDGET = 2**24
@@ -44,7 +44,7 @@ class Pass:
         outputs: f(x), [N, ...].
         inputs: Rows a per block, [N, R, I].
         counted: Rows that count per block, [N, R]; those of ignored tokens do not.
-        readout: The layer that makes the outputs, where it is linear and not tracked.
+        readout: The layer that makes the outputs, where it is linear, not tracked, and narrower.
     """
 
     outputs: Float[Tensor, "N ..."]
@@ -108,11 +108,11 @@ def forward_pass(
         )
         for module, layer in layer_of.items()
     ]
-    last: list[tuple[nn.Linear, Tensor, Tensor]] = []
+    last: list[_Call] = []
     handles += [
-        module.register_forward_hook(partial(_keep_linear, last), with_kwargs=True)
+        module.register_forward_hook(partial(_keep_call, last), with_kwargs=True)
         for name, module in problem.model.named_modules()
-        if isinstance(module, nn.Linear) and name not in layer_of
+        if name not in layer_of and _widens(module)
     ]
     args, kwargs = as_arguments(inputs)
     try:
@@ -131,28 +131,48 @@ def forward_pass(
     )
 
 
-def _keep_linear(
-    last: list[tuple[nn.Linear, Tensor, Tensor]],
+@dataclass(frozen=True)
+class _Call:
+    """The call of a linear layer, and how often its input and output had been changed in place."""
+
+    module: nn.Linear
+    h: Tensor
+    s: Tensor
+    versions: tuple[int, int]
+
+
+def _widens(module: nn.Module) -> bool:
+    """Whether a module is nn.Linear and nothing else, with more outputs than inputs."""
+    return (
+        isinstance(module, nn.Linear)
+        # Not a subclass's, nor one that was put in its place.
+        and getattr(module.forward, "__func__", None) is nn.Linear.forward
+        and not module._forward_hooks  # the caller's may change what it gives
+        and module.out_features > module.in_features
+    )
+
+
+def _keep_call(
+    last: list[_Call],
     module: nn.Linear,
     args: tuple[Tensor, ...],
     kwargs: dict[str, Tensor],
     s: Float[Tensor, "..."],
 ) -> None:
     """A forward hook: keep the last call of a layer that is not tracked."""
-    last[:] = [(module, args[0] if args else kwargs["input"], s)]
+    h = args[0] if args else kwargs["input"]
+    last[:] = [_Call(module, h, s, (h._version, s._version))]
 
 
-def _readout(
-    last: list[tuple[nn.Linear, Tensor, Tensor]], graph: Float[Tensor, "N ..."]
-) -> Readout | None:
+def _readout(last: list[_Call], graph: Float[Tensor, "N ..."]) -> Readout | None:
     """The last linear layer, where what it made is the outputs themselves, unchanged since."""
-    if not last or last[0][2] is not graph or not last[0][1].requires_grad:
+    if not last or last[0].s is not graph or not last[0].h.requires_grad:
         return None
-    module, h, _ = last[0]
-    # An in-place operation, or another hook, leaves the same tensor with other numbers.
-    if not torch.equal(nn.functional.linear(h, module.weight, module.bias), graph):
+    call = last[0]
+    # What was changed in place is still the same tensor, and may even have the same numbers.
+    if call.versions != (call.h._version, call.s._version):
         return None
-    return Readout(h, module.weight.detach())
+    return Readout(call.h, call.module.weight.detach())
 
 
 def _joined(parts: list[Shaped[Tensor, "..."]], dim: int) -> Shaped[Tensor, "..."]:
@@ -227,13 +247,10 @@ def verify(problem: Problem) -> None:
     generator = torch.Generator().manual_seed(0)
     run = forward_pass(problem, inputs, targets)
     v = torch.randn(run.outputs.shape, generator=generator, dtype=problem.dtype).to(run.outputs)
-    backwards = [run.backward(v[None])]
-    if run.readout:
-        backwards.append(run.backward((v @ run.readout.weight)[None], from_readout=True))
-    found = [
-        problem.layout.flatten({name: matrices(g[0], run.inputs[name]) for name, g in rows.items()})
-        for rows in backwards
-    ]
+    rows = run.backward(v[None])
+    ours = problem.layout.flatten(
+        {name: matrices(g[0], run.inputs[name]) for name, g in rows.items()}
+    )
 
     def combination(theta: Float[Tensor, " P"], x: Data, w: Float[Tensor, "..."]) -> Tensor:
         return (problem.outputs(index(x, None), theta)[0] * w).sum()
@@ -243,9 +260,8 @@ def verify(problem: Problem) -> None:
     )
     scale = float(truth.norm())
     for block in problem.layout.blocks:
-        error = max(float((ours - truth)[:, block.slice].norm()) for ours in found)
-        largest = max(scale, *(float(ours.norm()) for ours in found))
-        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * largest:
+        error = float((ours - truth)[:, block.slice].norm())
+        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * max(scale, float(ours.norm())):
             raise ValueError(
                 f"the gradient of layer '{block.layer}' is not sum_r g_r a_r^T over its calls: its "
                 "parameters are used outside the module's forward, or the layer is called with the "

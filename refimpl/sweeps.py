@@ -1,8 +1,8 @@
 """Pseudo-gradients of the training data, batch by batch: what every curvature is summed from.
 
 A sweep holds, for some examples, the rows a of their layers' inputs and the rows g of some directions in
-output space: columns of the output Hessian's root, gradients at drawn labels, or at the data's own. The
-sum over the directions of one example has the second moment of the Fisher that was asked for.
+output space: columns of a root of the output Hessian (see `_root`), gradients at drawn labels, or at the
+data's own. The sum over the directions of one example has the second moment of the Fisher asked for.
 """
 
 from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ class Sizes:
     """How many rows an example has.
 
     Args:
-        directions: Columns of its output Hessian's compact root, all tokens together.
+        directions: Columns of the root that is taken of its output Hessian, all tokens together.
         positions: Rows per block.
     """
 
@@ -121,7 +121,7 @@ class Rows:
     Args:
         place: Where the examples stand in the training data.
         inputs: Rows a per block, [N, R, I].
-        gradients: Rows g per block, [K, N, R, O], of all directions k: the columns of H_n's root.
+        gradients: Rows g per block, [K, N, R, O], of all directions k: the columns of a root of H_n.
     """
 
     place: slice
@@ -262,13 +262,18 @@ def _root(
     wide, V^T R has a root of as many columns as rows: with R^T V = Q U the triangle U^T, since
     U^T U = V^T R R^T V. A vocabulary so costs no more directions than the model is wide.
     """
-    root = problem.loss.compact_root(run.outputs, targets)
-    if run.readout is None or root.shape[2] != len(run.readout.weight):
-        return root, False
-    width = run.readout.weight.shape[1]
-    if root.shape[3] <= width:
-        return root, False
-    return torch.linalg.qr(root.mT @ run.readout.weight, mode="r").R.mT, True
+    if run.readout is None:
+        return problem.loss.compact_root(run.outputs, targets), False
+    classes, width = run.readout.weight.shape
+    # The roots of a few examples at a time: they have a column for every class, and what is kept has not.
+    step = max(1, capture.BUDGET // (classes * run.outputs[0].numel()))
+    triangles: list[Tensor] = []
+    for outputs, labels in zip(run.outputs.split(step), targets.split(step), strict=True):
+        root = problem.loss.compact_root(outputs, labels)
+        if root.shape[3] <= width:  # of independent outputs, each has a column of its own
+            return problem.loss.compact_root(run.outputs, targets), False
+        triangles.append(torch.linalg.qr(root.mT @ run.readout.weight, mode="r").R.mT)
+    return torch.cat(triangles), True
 
 
 def _columns(

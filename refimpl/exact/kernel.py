@@ -27,7 +27,7 @@ class Kernel(Curvature):
 
     Memory is that of the kernel and its factor, 2 (N K)^2 numbers, and of all layers' inputs and
     gradients, N R (I + K O) a block; K counts the directions of an example: T (C - 1) for a softmax, else
-    T C.
+    T C, and T H where a frozen last layer is H wide and narrower.
 
     Args:
         problem: The problem.

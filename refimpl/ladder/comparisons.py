@@ -172,7 +172,7 @@ def operator(curvature: Curvature) -> Operator:
     Args:
         curvature: The curvature.
     """
-    if type(curvature)._damped is not Curvature._damped:  # factored damping is no multiple of I
+    if getattr(curvature, "factored_damping", False):  # no multiple of I
         eye = torch.eye(curvature.num_parameters).to(curvature._like)
         return Operator(lambda damping: curvature._damped(eye, damping), None)
     matrix = curvature.dense()

@@ -41,6 +41,6 @@ def judge(trial: Trial, check: Check, mode: Mode) -> Outcome:
 
 def _sentence(check: Check, ratio: float) -> str:
     size = f"{ratio:.1e}" if math.isfinite(ratio) else str(ratio)
-    # A scale of rounding is exceeded by some factor in honest answers; a bound, never.
+    # A scale of rounding is exceeded by some factor in honest answers; a bound, hardly ever.
     scale = "its bound" if check.threshold == 1 else "its rounding scale"
     return f"off by {size} times {scale} (at most {check.threshold:g}): {check.statement}"

@@ -203,18 +203,21 @@ def _alike(results: Results) -> list[Finding]:
     found: list[Finding] = []
     for group, seeds in groups.items():
         least, most = ([t["loss_percentile"][end] or 0.0 for t in seeds] for end in (1, 2))
-        hardness = (
-            "harder than average" if min(least) > 50 else "easier than average" if max(most) < 50
-            else "about as hard as average"
-        )  # fmt: skip
+        harder, easier = sum(end > 50 for end in least), sum(end < 50 for end in most)
+        if len(seeds) in (harder, easier):
+            hardness = "harder than average" if harder else "easier than average"
+        elif not harder and not easier:
+            hardness = "about as hard as average"
+        else:
+            hardness = (
+                f"harder than average at {harder} of {len(seeds)} seeds and easier at {easier}"
+            )
         shares = sorted({f"{100 * (t['same_label'][0] or 0.0):.0f}" for t in seeds}, key=int)
         share = " to ".join(dict.fromkeys((shares[0], shares[-1])))
         found.append(
             Finding(
                 f"The {group} examples are {hardness}, and {share} % share the query's label",
-                "; ".join(_top(t) for t in seeds)
-                + f" (by chance {100 * seeds[0]['chance_label']:.0f} %; a percentile of 50 would be "
-                "average).",
+                "; ".join(_top(t) for t in seeds) + " (a percentile of 50 would be average).",
             )
         )
     return found
@@ -229,7 +232,7 @@ def _top(top: TopExamples) -> str:
         f"Top {top['count']} of {top['queries']} {top['scope']} by {top['curvature']}, "
         f"λ = {text.damping(top['damping'])}{seed}: own loss at percentile {percentile:.0f} "
         f"[{least:.0f}, {most:.0f}] of all training losses, same label {value:.0f} % "
-        f"[{low:.0f}, {high:.0f}]"
+        f"[{low:.0f}, {high:.0f}], by chance {100 * top['chance_label']:.0f} %"
     )
 
 

@@ -69,7 +69,7 @@ def test_hostile_models_give_the_matrix_of_the_definition(name, loss):
     within((assembled(problem) - G).norm(), slack(problem))
 
 
-@given(problems(examples=(3, 5)), st.sampled_from([1, 7]))
+@given(problems(examples=(3, 5)), st.sampled_from([1, 2]))
 def test_passes_over_few_examples_add_up(problem, inner):
     whole = assembly.assemble(problem)
     for name in ("INNER", "BUDGET"):

@@ -174,6 +174,8 @@ def test_no_matrix_is_formed_where_none_may_be(at: Setting) -> None:
 def test_the_operator_of_factored_damping_depends_on_it(at: Setting) -> None:
     kfac = ri.fast.KFAC(at.problem, factored_damping=True)
     damped = operator(kfac).damped
+    assert operator(kfac).matrix is None
+    assert operator(ri.fast.KFAC(at.problem)).matrix is not None  # its damping is lambda I
     for damping in DAMPINGS:
         expected = matrix(at, "K-FAC, factored damping", damping)
         np.testing.assert_allclose(damped(damping).numpy(), expected, rtol=1e-10, atol=1e-13)

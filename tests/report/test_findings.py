@@ -108,8 +108,8 @@ def test_seeds_share_one_finding_of_what_influential_examples_are_like(results: 
     results["top_examples"] = [first, first | other]
     (found,) = [f for f in findings(results) if "share the query's label" in f.claim]
     assert found.claim == (
-        "The most helpful examples are about as hard as average, and 50 to 75 % share the query's "
-        "label"
+        "The most helpful examples are harder than average at 1 of 2 seeds and easier at 1, and 50 to "
+        "75 % share the query's label"
     )
     assert found.evidence.count("own loss at percentile") == 2
     assert "seed 1: own loss at percentile 45 [40, 49]" in found.evidence
