@@ -2,7 +2,7 @@
 
 import torch
 
-from refimpl.exact.minimise import minimise
+from refimpl.exact.minimise import accepts, minimise
 
 
 def _quadratics(count: int, size: int):
@@ -44,6 +44,18 @@ def test_the_exact_inverse_as_preconditioner_needs_one_step():
         max_trials=10,
     )  # fmt: skip
     assert found.steps.tolist() == [1, 1, 1]
+
+
+def test_a_rise_is_accepted_only_where_it_is_rounding_and_the_gradient_falls():
+    u = 2.0**-53
+    change = torch.tensor([-1.0, 3 * u, 3 * u, 20 * u, 1e-6, -1e-6], dtype=torch.float64)
+    least, value = torch.full_like(change, -1e-3), torch.ones_like(change)
+    gradient = torch.ones(6, 2, dtype=torch.float64)
+    new = gradient * torch.tensor([2.0, 0.5, 2.0, 0.5, 0.5, 0.5])[:, None]
+    # Enough of a fall; rounding of a value of 1 (at most 8 u), calmer and wilder; more than rounding.
+    found = accepts(change, least, value, 0.0, gradient, new)
+    assert found.tolist() == [True, True, False, False, False, False]
+    assert accepts(change, least, value, 1e-5, gradient, new).tolist()[3:] == [True] * 3
 
 
 def test_every_step_descends_on_rosenbrocks_valley():
