@@ -24,7 +24,12 @@ CONFIG: Config = {
     "top": 5,
     "passages": False,  # `text` shows them; each would take the solves once more
 }
-QUICK: Config = {**text.QUICK, "examples": 0, "model": text.QUICK["model"] | {"mlp_width": 6}}
+QUICK: Config = {
+    **text.QUICK,
+    "groups": CONFIG["groups"],
+    "examples": 0,
+    "model": text.QUICK["model"] | {"mlp_width": 6},
+}
 
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
