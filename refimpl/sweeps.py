@@ -248,8 +248,7 @@ def _exact(
     problem: Problem, run: Pass, targets: Shaped[Tensor, "N ..."], step: int
 ) -> Iterator[dict[str, Float[Tensor, "K N _R _O"]]]:
     root, hidden = _root(problem, run, targets)
-    end = run.readout.h if hidden and run.readout else run.outputs
-    for cotangents in _columns(root, end.shape, step):
+    for cotangents in _columns(root, step):
         yield run.backward(cotangents, from_readout=hidden)
 
 
@@ -276,9 +275,7 @@ def _root(
     return torch.cat(triangles), True
 
 
-def _columns(
-    root: Float[Tensor, "N T C K"], shape: torch.Size, step: int
-) -> Iterator[Float[Tensor, "D N ..."]]:
+def _columns(root: Float[Tensor, "N T C K"], step: int) -> Iterator[Float[Tensor, "D N T C"]]:
     """The columns of all tokens' roots, each zero at the other tokens, at most `step` at a time."""
     n, tokens, classes, directions = root.shape
     columns = [(t, k) for t in range(tokens) for k in range(directions)]
@@ -287,7 +284,7 @@ def _columns(
         t, k = torch.tensor(chosen, device=root.device).T
         chunk = root.new_zeros(len(chosen), n, tokens, classes)
         chunk[torch.arange(len(chosen), device=root.device), :, t] = root[:, t, :, k]
-        yield chunk.reshape(-1, *shape)
+        yield chunk
 
 
 def _numbers_per_example(problem: Problem) -> int:

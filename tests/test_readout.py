@@ -13,9 +13,6 @@ import refimpl as ri
 from refimpl.capture import forward_pass
 from refimpl.sweeps import captured, sizes
 
-U = torch.finfo(torch.float64).eps / 2
-
-
 LOSSES = ("cross_entropy", "ignored", "squared_error", "binary")
 
 
@@ -47,8 +44,9 @@ def check(problem: ri.Problem) -> None:
     scale = float(ri.exact.jacobian(problem).norm() ** 2) / problem.num_examples
     G = ri.exact.gauss_newton_matrix(problem)
     within((ri.exact.GaussNewton(problem).dense() - G).norm(), 1e-12 * scale, "GNH")
+    ekfac = ri.fast.EKFAC(problem)
     for block in problem.layout.blocks:
-        Q_A, Q_S, eigenvalues = ri.fast.EKFAC(problem).eigen[block.name]
+        Q_A, Q_S, eigenvalues = ekfac.eigen[block.name]
         Q = torch.kron(Q_S, Q_A)
         diagonal = torch.diagonal(Q.T @ G[block.slice, block.slice] @ Q)
         within((diagonal - eigenvalues.flatten()).norm(), 1e-12 * scale, "Λ")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 import refimpl as ri
 from refimpl.ladder import records
-from refimpl.ladder.comparisons import Setting, Solved, agreements, climb, operator
+from refimpl.ladder.comparisons import Setting, Solved, agreements, climb
+from refimpl.ladder.operators import operator
 from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
 from refimpl.ladder.rungs import FITS, HEADLINE, TOP, TRUTH, Fit, Known, rungs
 from validation.runner import Config, Earlier, Part

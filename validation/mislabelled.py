@@ -181,6 +181,8 @@ def detect(
     Raises:
         ValueError: Scores that are not finite, of another length, or only one kind of example.
     """
+    from sklearn import metrics  # on use: it takes half a second to load
+
     kinds = [np.flatnonzero(~flipped), np.flatnonzero(flipped)]
     if min(map(len, kinds)) < 2:
         raise ValueError(f"detection needs two examples of each kind, got {[*map(len, kinds)]}")
@@ -190,8 +192,6 @@ def detect(
     every, without = np.ones((1, len(flipped))), 1.0 - np.eye(len(flipped))
     weights = np.vstack([every, _resamples(kinds, len(flipped)), without])
     found = {name: np.stack(weighted(flipped, v, weights)) for name, v in scores.items()}
-    from sklearn import metrics  # on use: it takes half a second to load
-
     for name, v in scores.items():  # the point values are scikit-learn's own
         found[name][:, 0] = (
             metrics.roc_auc_score(flipped, v), metrics.average_precision_score(flipped, v)

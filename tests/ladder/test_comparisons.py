@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 import refimpl as ri
-from refimpl.ladder.comparisons import Setting, Solved, climb, operator
+from refimpl.ladder.comparisons import Setting, Solved, climb
+from refimpl.ladder.operators import operator
 from refimpl.ladder.rungs import BLOCKS, FITS, TOP, TRUTH, WIDER, Fit, Known
 
 DAMPINGS = [1.0, 0.1]
@@ -112,7 +113,7 @@ def test_errors_of_a_step_are_those_of_the_matrices(
 
 
 def test_the_spectral_norm_of_a_larger_matrix_is_its_largest_absolute_eigenvalue() -> None:
-    from refimpl.ladder.comparisons import _spectral
+    from refimpl.ladder.operators import _spectral
 
     generator = torch.Generator().manual_seed(0)
     noisy = noise(generator, 90, 90)
