@@ -79,16 +79,20 @@ def selected(quick: bool, case: str, stage: str, check: str) -> tuple[dict[str, 
 
 @contextmanager
 def workers(count: int) -> Generator[Executor | None]:
-    """Fresh processes, or none for one.
+    """Fresh processes, which import what they need while this one goes on.
 
     Args:
         count: How many.
+
+    Yields:
+        The executor; None where there are none.
     """
-    if count < 2:
+    if not count:
         yield None
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     with ProcessPoolExecutor(count, context, torch.set_num_threads, (1,)) as pool:
+        pool.submit(torch.get_num_threads)
         yield pool
 
 
@@ -135,20 +139,23 @@ def check(
         draws = (QUICK_DRAWS if quick else DRAWS) if fnmatchcase(DRAWN, case) else 0
     everything = (case, stage, check) == ("*", "*", "*") and draws > 0
     selection: Selection = "part" if not everything else "quick" if quick else "all"
-    session = _opened(adapter, program, timeout, in_process)
     count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases) + bool(draws))
+    if count > 1:
+        torch.set_num_threads(1)  # as in the other processes
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with workers(count) as pool, Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(session.subject, total=None)
+    with workers(count - 1) as pool:
+        session = _opened(adapter, program, timeout, in_process)
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(session.subject, total=None)
 
-        def advance(done: int, total: int, new: Sequence[Outcome]) -> None:
-            bar.update(task, completed=done, total=total)
+            def advance(done: int, total: int, new: Sequence[Outcome]) -> None:
+                bar.update(task, completed=done, total=total)
 
-        report = run(
-            session, cases, checks, deviations=known, progress=advance, executor=pool,
-            selection=selection, draws=draws,
-        )  # fmt: skip
+            report = run(
+                session, cases, checks, deviations=known, progress=advance, executor=pool,
+                selection=selection, draws=draws,
+            )  # fmt: skip
     session.close()
     show(report, Console())
     writers = (page.write_lines, json), (page.write_html, html), (page.write_junit, junit)

@@ -27,7 +27,7 @@ def faults(
     """Run every check against every fault; fails if one survives."""
     console = Console()
     chosen = [f for f in FAULTS if only in ("", f.bug_type)]
-    with workers(processes) as executor:
+    with workers(processes if processes > 1 else 0) as executor:
         rows: list[Row] = []
         for row in matrix(chosen, every=margins, executor=executor):
             rows.append(row)

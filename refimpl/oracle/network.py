@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,19 +81,13 @@ class Network(nn.Module):
 
     def _linear(self, layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Linear:
         if "like" in layer:
-            twin = self.get_submodule(layer["like"])
-            rows, columns = twin.weight.shape  # pyright: ignore
-            tied: Any = nn.utils.skip_init(nn.Linear, columns, rows, bias=layer["bias"])
-            tied.weight = twin.weight  # pyright: ignore
-            if layer["bias"]:
-                tied.bias = twin.bias  # pyright: ignore
-            return tied
-        weight = _get(given, f"{layer['name']}.weight")
-        made: Any = nn.utils.skip_init(
-            nn.Linear, weight.shape[1], weight.shape[0], bias=layer["bias"]
+            twin: Any = self.get_submodule(layer["like"])
+            return _linear_module(twin.weight, twin.bias if layer["bias"] else None)
+        bias = _get(given, f"{layer['name']}.bias") if layer["bias"] else None
+        return _linear_module(
+            nn.Parameter(_get(given, f"{layer['name']}.weight")),
+            bias if bias is None else nn.Parameter(bias),
         )
-        _fill(made, layer, given)
-        return made
 
     def forward(self, x: Shaped[Tensor, "N ..."]) -> Shaped[Tensor, "N ..."]:
         """Outputs [N, *tokens, C]."""
@@ -148,7 +142,9 @@ def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
         padding_mode=layer.get("padding_mode", "zeros"), dilation=_pair(layer, "dilation", 1),
         groups=groups, bias=layer["bias"],
     )  # fmt: skip
-    _fill(made, layer, given)
+    made.weight = nn.Parameter(weight)
+    if layer["bias"]:
+        made.bias = nn.Parameter(_get(given, f"{layer['name']}.bias"))
     return made
 
 
@@ -157,10 +153,23 @@ def _pair(layer: LayerSpec, option: str, default: int) -> Any:
     return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
 
 
-def _fill(module: nn.Linear | nn.Conv2d, layer: LayerSpec, given: Mapping[str, Tensor]) -> None:
-    module.weight = nn.Parameter(_get(given, f"{layer['name']}.weight"))
-    if layer["bias"]:
-        module.bias = nn.Parameter(_get(given, f"{layer['name']}.bias"))
+def _linear_module(
+    weight: Float[nn.Parameter, "O I"], bias: Float[nn.Parameter, "O"] | None
+) -> nn.Linear:
+    """A linear layer of given parameters, without the random ones that its own constructor draws.
+
+    Those cost more than all else that a small network does, and would move the author's generator.
+
+    Args:
+        weight: W [O, I].
+        bias: b [O], or None.
+    """
+    made = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(made)
+    made.out_features, made.in_features = weight.shape
+    made.weight = weight
+    made.register_parameter("bias", bias)
+    return made
 
 
 def _get(given: Mapping[str, Tensor], name: str) -> Tensor:

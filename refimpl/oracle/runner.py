@@ -57,8 +57,8 @@ def run(
         deviations: What it declares to do otherwise.
         diagnose: Whether to look for what would explain its fails.
         progress: Told as cases are done.
-        executor: Where cases are run, each as one task; default: here, one after the other. The
-            session is pickled to it, and checks travel by their slug.
+        executor: Where cases are run besides here, each as one task; default: only here. The session
+            is pickled to it, and checks travel by their slug.
         selection: What the cases and checks are, for the report.
         draws: Cases that hypothesis draws besides, for the checks of stages against the reference.
     """
@@ -127,8 +127,19 @@ def _each(
             (check.slug, mode) for check, mode in task.questions
         )
         futures[executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)] = task
-    for future in as_completed(futures):
-        yield futures[future], future.result()
+    # This process takes its share from the other end: an implementation of its own is running already,
+    # and a process more would cost two more imports of torch, the author's and ours.
+    waiting = list(futures)
+    while waiting:
+        own = next((f for f in reversed(waiting) if f.cancel()), None)
+        if own is not None:
+            task = futures[own]
+            waiting.remove(own)
+            yield task, task.work(session, task.about, task.questions)
+        done = [f for f in waiting if f.done()]
+        for future in done if done or own is not None else [next(as_completed(waiting))]:
+            waiting.remove(future)
+            yield futures[future], future.result()
 
 
 def _elsewhere(
