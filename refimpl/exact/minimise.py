@@ -35,16 +35,19 @@ class _History:
         self.s = point.new_zeros(MEMORY, *point.shape)
         self.y = point.new_zeros(MEMORY, *point.shape)
         self.rho = point.new_zeros(MEMORY, len(point))
+        self.oldest = torch.zeros(len(point), dtype=torch.long, device=point.device)
         self.pushed = 0  # no objective has more pairs than this, and its own are the last ones
 
     def push(self, s: Float[Tensor, "K P"], y: Float[Tensor, "K P"], at: Int[Tensor, " K"]) -> None:
-        """Append a pair to the objectives `at`, where its curvature s.y is safely positive."""
+        """Replace the oldest pair of the objectives `at`, where s.y is safely positive."""
         curvature = (s * y).sum(dim=1)
         self.pushed += 1
         good = curvature > 1e-10 * s.norm(dim=1) * y.norm(dim=1)
         s, y, at, curvature = s[good], y[good], at[good], curvature[good]
+        place = self.oldest[at]
         for store, new in ((self.s, s), (self.y, y), (self.rho, 1 / curvature)):
-            store[:, at] = torch.cat([store[1:, at], new[None]])
+            store[place, at] = new
+        self.oldest[at] = (place + 1) % MEMORY
 
     def forget(self, at: Int[Tensor, " K"]) -> None:
         """Drop all pairs of the objectives `at`."""
@@ -57,7 +60,8 @@ class _History:
         precondition: Callable[[Float[Tensor, "K P"]], Float[Tensor, "K P"]],
     ) -> Float[Tensor, "K P"]:
         """The L-BFGS step, by the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4)."""
-        kept = slice(MEMORY - min(self.pushed, MEMORY), MEMORY)
+        newest = torch.arange(-min(self.pushed, MEMORY), 0, device=at.device)
+        kept = (self.oldest[at] + newest[:, None]) % MEMORY  # the last of them the newest
         s, y, rho = self.s[kept, at], self.y[kept, at], self.rho[kept, at]
         q = gradient.clone()
         alpha = torch.zeros_like(rho)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.func import grad, grad_and_value, jvp, vmap
 
@@ -14,7 +14,7 @@ from refimpl.curvature import Curvature, NotConverged
 from refimpl.exact.gauss_newton import GaussNewton
 from refimpl.exact.minimise import minimise
 from refimpl.exact.trust_region import trust_region
-from refimpl.problem import Data, Problem, index
+from refimpl.problem import Problem
 
 __all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
 
@@ -216,8 +216,7 @@ class _Objective:
         epsilon: Weight of the examples.
         damping: lambda.
         reference: Outputs of the training data at theta_s.
-        inputs: Inputs of the K sets of k examples [K, k, ...].
-        targets: Their targets.
+        examples: Indices of the K sets of k examples [K, k].
         losses: Their losses at theta_s, summed over each set [K].
     """
 
@@ -225,8 +224,7 @@ class _Objective:
     epsilon: float
     damping: float
     reference: Float[Tensor, "N ..."]
-    inputs: Data
-    targets: Shaped[Tensor, "K k ..."]
+    examples: Int[Tensor, "K k"]
     losses: Float[Tensor, " K"]
 
     @classmethod
@@ -234,10 +232,9 @@ class _Objective:
         cls, problem: Problem, examples: Int[Tensor, "K k"], epsilon: float, damping: float
     ) -> "_Objective":
         """The objective of some training examples; what does not change with theta is computed here."""
-        inputs, targets = index(problem.inputs, examples), problem.targets[examples]
         reference = problem.outputs()
         losses = problem.loss.value(reference, problem.targets)[examples].sum(dim=1)
-        return cls(problem, epsilon, damping, reference, inputs, targets, losses)
+        return cls(problem, epsilon, damping, reference, examples, losses)
 
     def value_and_gradient(
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"]
@@ -262,20 +259,16 @@ class _Objective:
         run = vmap(product, chunk_size=self.problem.chunk(2 * self.problem.num_examples, CACHED))
         return run(self.problem.parameters + shift, vectors, *self._examples(which))
 
-    def _examples(self, which: Int[Tensor, " k"]) -> tuple[Data, Tensor, Tensor]:
-        return index(self.inputs, which), self.targets[which], self.losses[which]
+    def _examples(self, which: Int[Tensor, " k"]) -> tuple[Tensor, Tensor]:
+        return self.examples[which], self.losses[which]
 
     def _one(
-        self,
-        theta: Float[Tensor, " P"],
-        x: Data,
-        y: Shaped[Tensor, "k ..."],
-        start: Float[Tensor, ""],
+        self, theta: Float[Tensor, " P"], examples: Int[Tensor, " k"], start: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
         problem = self.problem
         outputs = problem.outputs(None, theta)
         divergence = problem.loss.bregman(outputs, self.reference, problem.targets)
-        own = problem.loss.value(problem.outputs(x, theta), y).sum()
+        own = problem.loss.value(outputs[examples], problem.targets[examples]).sum()
         shift = theta - problem.parameters
         proximity = self.damping / 2 * (shift @ shift)
         return divergence.mean() + self.epsilon * (own - start) + proximity
