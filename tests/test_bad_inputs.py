@@ -207,6 +207,9 @@ VALUE_ERRORS = {
     "negative samples": (lambda: ri.fast.KFAC(make(), fisher="sampled", samples=-1), "samples must be"),
     "unknown sharing": (lambda: ri.fast.EKFAC(make(), weight_sharing="both"), "weight_sharing must be"),
     "batches of nothing": (lambda: ri.fast.EKFAC(make(), batch_size=0), "batch_size must be >= 1"),
+    "an eigenbasis alone": (
+        lambda: ri.fast.EKFAC(make(), eigen=ri.fast.EKFAC(make()).eigen), "eigen without its factors"
+    ),
     "LiSSA without a step": (lambda: lissa(depth=0), "depth and repeats must be >= 1, got 0 and 1"),
     "LiSSA without a repeat": (lambda: lissa(repeats=0), "depth and repeats must be >= 1"),
     "LiSSA's batch of nobody": (lambda: lissa(batch_size=0), r"batch_size must lie in \[1, 6\]"),

@@ -67,10 +67,11 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
     for damping in config["dampings"]:
         here = dict(names)
         if "scratch" in config:
-            here[NEAR] = name = f"retrained/near/{damping:g}"
-            options = {"reference": NEAR, "damping": damping}
-            listed.append(Part(name, partial(warm, make), ("train", "exact"), options))
-            needs = (*here.values(), f"responses/{damping:g}/-", "exact", *fits)
+            here[NEAR] = name = _near(config, damping)
+            if name != here[WARM]:
+                options = {"reference": NEAR, "damping": damping}
+                listed.append(Part(name, partial(warm, make), ("train", "exact"), options))
+            needs = (*dict.fromkeys(here.values()), f"responses/{damping:g}/-", "exact", *fits)
             listed.append(
                 Part(
                     f"gaps/{damping:g}", gaps, needs, {"damping": damping},
@@ -81,9 +82,20 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
             options = {"damping": damping, "reference": reference, "from": name}
             if reference == HALVES:
                 options["statistics"] = ["pearson", "spearman", "kendall"]
-            known = f"outcomes/{damping:g}/{name.split('/')[1]}"
+            slug = "near" if reference == NEAR else name.split("/")[1]
+            known = f"outcomes/{damping:g}/{slug}"
             listed.append(comparisons.agreement_with(known, fits, name, options))
     return listed
+
+
+def _near(config: Config, damping: float) -> str:
+    """The part that retrains near theta_s at this damping.
+
+    The weight decay already keeps theta near with its own strength: at a stationary theta_s the two
+    together are the proximity of the PBRF, whose objective knows no decay. A damping that is no larger
+    asks for nothing besides, and so for the warm start itself.
+    """
+    return f"retrained/near/{damping:g}" if damping > config["weight_decay"] else "retrained/warm"
 
 
 def left_out(config: Config) -> Int[Tensor, " K"]:
@@ -122,9 +134,7 @@ def scratch(recipe: Recipe, make: Make, config: Config, earlier: Earlier) -> Any
 def warm(make: Make, config: Config, earlier: Earlier) -> Any:
     """Changes by leaving out, trained on from the end; near it where the reference says so."""
     at = make(config, earlier)
-    # The weight decay already keeps theta near with its own strength: at a stationary theta_s the two
-    # together are the proximity of the PBRF, whose objective knows no decay.
-    near = max(config["damping"] - config["weight_decay"], 0.0) if "damping" in config else 0.0
+    near = config["damping"] - config["weight_decay"] if "damping" in config else 0.0  # see _near
     without = _without(at.problem, left_out(config))
     matrix = comparisons.matrix_of(earlier)
     response = ri.exact.retrain(
@@ -188,11 +198,11 @@ def gaps(config: Config, earlier: Earlier) -> Any:
     ways = {
         SCRATCH: earlier["retrained/scratch"].arrays["change"],
         WARM: earlier["retrained/warm"].arrays["change"],
-        NEAR: earlier[f"retrained/near/{damping:g}"].arrays["change"],
+        NEAR: earlier[_near(config, damping)].arrays["change"],
         PBRF: removed.arrays["change"][:, places.numpy()],
     }
     kept = np.array(removed.values["responses"][0]["converged"])[places.numpy()]
-    for name in ("retrained/scratch", "retrained/warm", f"retrained/near/{damping:g}"):
+    for name in ("retrained/scratch", "retrained/warm", _near(config, damping)):
         kept &= np.array(earlier[name].values["responses"][0]["converged"])
     known = {n: e for n, e in earlier.items() if n == "exact" or n.startswith("fits/")}
     for name, scores in comparisons.scores_of(known, config, damping).items():

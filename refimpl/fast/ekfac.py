@@ -85,14 +85,15 @@ class EKFAC(Curvature):
         batch_size: Examples per pass; results do not depend on it.
         factors: (A, S) of each block, where a K-FAC of this problem has them already; then they are
             taken as they are, and `weight_sharing` says nothing.
-        eigen: The attribute `eigen` of an EK-FAC of this problem; with its `factors` nothing is fitted.
+        eigen: The attribute `eigen` of the EK-FAC whose `factors` these are; then nothing is fitted.
 
     Attributes:
         factors: (A [I, I], S [O, O]) of each block.
         eigen: (Q_A [I, I], Q_S [O, O], corrected eigenvalues [O, I]) of each block.
 
     Raises:
-        ValueError: An unknown option, or a model that its layers' inputs and gradients do not give.
+        ValueError: An unknown option, `eigen` without `factors`, or a model that its layers' inputs
+            and gradients do not give.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class EKFAC(Curvature):
     ) -> None:
         super().__init__(problem)
         self.fisher: Fisher = fisher
-        if factors is not None and eigen is not None:
+        if eigen is not None:
+            if factors is None:
+                raise ValueError("eigen without its factors: give both, of the same EK-FAC")
             self.factors, self.eigen = factors, eigen
             return
         draws = label_draws(problem, samples, generator) if fisher == "sampled" else None

@@ -53,6 +53,8 @@ class LiSSA(Curvature):
         tolerance: What the backward error of a solve must not exceed. The default says that an answer
             counts if it is exact for a matrix and a right-hand side that are 10 % off: the method
             is a Monte Carlo estimate, and asks for no digits.
+        matrix: The Gauss-Newton Hessian of all the data, where it is known: what residuals are then
+            measured with. The recursion never sees it.
 
     Attributes:
         trace: How the last solve converged; None before the first.
@@ -73,8 +75,10 @@ class LiSSA(Curvature):
         scale: float | None = None,
         repeats: int = 1,
         tolerance: float = 0.1,
+        matrix: Float[Tensor, "P P"] | None = None,
     ) -> None:
         super().__init__(problem)
+        self._matrix = matrix
         if depth < 1 or repeats < 1:
             raise ValueError(f"depth and repeats must be >= 1, got {depth} and {repeats}")
         if not 1 <= batch_size <= problem.num_examples:
@@ -133,6 +137,8 @@ class LiSSA(Curvature):
             )
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        if self._matrix is not None:
+            return vectors @ self._matrix
         total = torch.zeros_like(vectors)
         for _, inputs, targets in self.problem.batches(self.problem.chunk(1)):
             total += _product(self.problem, inputs, targets, vectors) * len(targets)
@@ -218,7 +224,8 @@ def _product(
     H = problem.loss.hessian(outputs, targets) / len(targets)
     chunk = problem.chunk(length(inputs))
     Jv = vmap(partial(_pushed, problem, inputs), chunk_size=chunk)(vectors)
-    HJv = (H @ Jv.reshape(-1, *H.shape[:-1], 1)).reshape(Jv.shape)
+    tokens = Jv.reshape(-1, *H.shape[:-1])
+    HJv = torch.einsum("ntij,kntj->knti", H, tokens).reshape(Jv.shape)
     return vmap(lambda u: transposed(u)[0], chunk_size=chunk)(HJv)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from refimpl import exact
 from refimpl.curvature import Dense
 from refimpl.ladder import records
-from refimpl.ladder.comparisons import Record, Setting, Solved, agreements, climb
+from refimpl.ladder.comparisons import Setting, Solved, agreements, climb
+from refimpl.ladder.operators import Record
 from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
 from refimpl.ladder.rungs import FITS, TOP, TRUTH, Fit, Known
 from refimpl.problem import Data, Measurement, Problem

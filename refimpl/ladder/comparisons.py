@@ -15,7 +15,7 @@ from refimpl.ladder.operators import Operator, Record, operator, operator_errors
 from refimpl.ladder.rungs import PAIRS, STEPS, TOP, TRUTH, Fit
 from refimpl.problem import Data, Measurement, Problem
 
-__all__ = ["Record", "Setting", "Solved", "agreements", "climb", "interval", "solved"]
+__all__ = ["Setting", "Solved", "agreements", "climb", "interval", "solved"]
 
 Scores = Float[np.ndarray, "Q M"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refimpl.ladder.comparisons import Record
+from refimpl.ladder.operators import Record
 from refimpl.ladder.outcomes import SIGNS
 from refimpl.ladder.rungs import HEADLINE, LADDER, TOP, TRUTH, WIDER, rungs
 

@@ -237,6 +237,7 @@ def _lissa(problem: Problem, known: Known) -> Iterator[Fit]:
         batch_size=min(32, problem.num_examples),
         generator=torch.Generator().manual_seed(known.seed),
         tolerance=0.9,
+        matrix=known.matrix,
     )
     yield Fit("LiSSA", lissa, problem)
 

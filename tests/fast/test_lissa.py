@@ -193,6 +193,20 @@ def test_the_trace_looks_at_powers_of_two_and_the_last_step(depth, steps):
     assert bool((curvature.trace.residuals.diff(dim=1) <= 0).all())
 
 
+def test_a_matrix_that_is_known_measures_residuals_and_moves_no_step():
+    p = small()
+    v, G = vectors(p, 2), ri.exact.gauss_newton_matrix(p)
+    own = lissa(p, batch=2, scale=5.0).solve(v, DAMPING).value
+    told = lissa(p, batch=2, scale=5.0, matrix=2 * G)  # a wrong one, so that its use is seen
+    x = told.solve(v, DAMPING).value
+    assert torch.equal(x, own)
+    expected = (v - x @ (2 * G + DAMPING * torch.eye(len(G)).to(G))).norm(dim=1) / v.norm(dim=1)
+    assert told.trace is not None
+    # Two roundings of sums of P products, each of the size of the terms.
+    size = 1 + (2 * torch.linalg.matrix_norm(G, ord=2) + DAMPING) * x.norm(dim=1) / v.norm(dim=1)
+    within((told.trace.residuals[0, -1] - expected).abs(), 8 * U * len(G) ** 0.5 * size)
+
+
 @pytest.mark.parametrize("share", [1 / 4, 1e-300])  # |1 - A / scale| reaches 3, or overflows
 def test_a_scale_too_small_is_refused_with_the_one_to_use(share):
     problem = small()

@@ -85,7 +85,7 @@ def test_the_examples_left_out_are_among_those_whose_response_is_known() -> None
     assert set(chosen) <= set(comparisons.chosen(CONFIG).tolist())
 
 
-@pytest.mark.parametrize("name", ["scratch", "warm", "near/0.5", "near/0.1"])
+@pytest.mark.parametrize("name", ["scratch", "warm", "near/0.5"])
 def test_changes_are_those_of_the_closed_form(earlier: dict[str, Result], name: str) -> None:
     part = earlier[f"retrained/{name}"]
     whole = ridge(torch.ones(30, dtype=torch.float64))
@@ -105,6 +105,15 @@ def test_changes_are_those_of_the_closed_form(earlier: dict[str, Result], name: 
     (record,) = part.values["responses"]
     assert all(record["converged"])
     assert record["damping"] == (float(name.split("/")[1]) if "/" in name else None)
+
+
+def test_a_damping_no_larger_than_the_decay_is_the_warm_start(earlier: dict[str, Result]) -> None:
+    assert "retrained/near/0.1" not in earlier
+    for damping, same in ((0.1, True), (0.5, False)):
+        near = [g for g in earlier[f"gaps/{damping}"].values["gaps"] if g["term"] == "proximity"]
+        (error,) = (g["value"] for g in near if g["statistic"] == "change_error")
+        assert (error == 0.0) == same
+    assert earlier["outcomes/0.1/near"].values["figures"]
 
 
 def test_halves_are_halves_and_their_models_those_of_the_closed_form(

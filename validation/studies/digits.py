@@ -26,10 +26,10 @@ CONFIG: Config = {
     # L-BFGS alone: where it does not converge (at the smallest damping, examples being removed) Newton
     # steps cost twice the time of as many more of these, and minutes are to be enough.
     "quasi_newton_trials": 400,
-    "scratch": {"examples": 16, "seeds": 3, "trials": 400},
-    "halves": {"models": 48, "seeds": 2, "trials": 250},
+    "scratch": {"examples": 16, "seeds": 3, "trials": 300},
+    "halves": {"models": 48, "seeds": 2, "trials": 200},
     "mislabelled": {"share": 0.1, "classes": 10},
-    "removal": {"queries": 12, "sizes": [1, 5, 20], "trials": 200},
+    "removal": {"queries": 10, "sizes": [1, 5, 20], "trials": 200},
     "headline": 1e-3,  # the damping of scatter plots, pictures and findings
     "top": 10,
     "notable": 0.01,  # a change of a query's loss by this, its probability by one per cent

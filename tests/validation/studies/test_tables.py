@@ -44,7 +44,8 @@ def test_a_quick_run_measures_every_rung_every_outcome_and_every_use(
     statistics = {s["name"] for s in results["statistics"]}
     assert {f["statistic"] for f in results["agreement"]} <= statistics
     responses = {r["reference"] for r in results["responses"]}
-    assert {SCRATCH, WARM, NEAR, HALVES, PBRF} <= responses
+    # At its one damping, below the weight decay, the warm start is near enough: no retraining besides.
+    assert responses >= {SCRATCH, WARM, HALVES, PBRF}
     text = (tmp_path / name / "report.html").read_text()
     for heading in ("Against what really happens: retraining", "the linear datamodelling score"):
         assert heading.lower() in text.lower()
