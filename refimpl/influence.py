@@ -7,6 +7,7 @@ from torch.func import jvp, vmap
 
 from refimpl.capture import forward_pass, matrices, verify
 from refimpl.curvature import Curvature
+from refimpl.gradients import values_and_gradients
 from refimpl.problem import Data, Measurement, Problem, index
 
 __all__ = ["influence", "scores_of", "self_influence", "token_influence"]
@@ -162,7 +163,10 @@ def _rows(
     """Rows (g, a) of the gradients of the examples' measurements, per block."""
     run = forward_pass(problem, inputs)
 
-    slope = torch.func.grad(lambda f: problem._measured(measurement, f, targets).sum())(run.outputs)
+    def measured(f: Float[Tensor, "..."], y: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
+        return problem._measured(measurement, f[None], y[None])[0]
+
+    slope = values_and_gradients(measured, run.outputs, targets, chunk=len(targets))[1]
     return {name: (g[0], run.inputs[name]) for name, g in run.backward(slope[None]).items()}
 
 

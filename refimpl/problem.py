@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from refimpl import checks
+from refimpl.gradients import values_and_gradients
 from refimpl.layers import resolve_layers
 from refimpl.layout import Layer, ParameterLayout
 from refimpl.losses import Loss
@@ -188,10 +189,8 @@ class Problem:
             one = index(x, None)
             return self._measured(measurement, self._call(theta, one), y[None])[0]
 
-        gradient = torch.func.vmap(
-            torch.func.grad(value), in_dims=(None, 0, 0), chunk_size=self.chunk(1)
-        )
-        return gradient(self.parameters, inputs, targets)
+        theta = self.parameters.expand(len(targets), -1)
+        return values_and_gradients(value, theta, inputs, targets, chunk=self.chunk(1))[1]
 
     def batches(self, batch_size: int) -> Iterator[tuple[slice, Data, Shaped[Tensor, "B ..."]]]:
         """The training data in order, as (place, inputs, targets) of at most `batch_size` examples."""

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.func import grad, grad_and_value, jvp, vmap
+from torch.func import grad, jvp, vmap
 
 from refimpl import checks
 from refimpl.curvature import Curvature, NotConverged
 from refimpl.exact.gauss_newton import GaussNewton
 from refimpl.exact.minimise import minimise
 from refimpl.exact.trust_region import trust_region
+from refimpl.gradients import values_and_gradients
 from refimpl.problem import Problem
 
 __all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
@@ -241,9 +242,8 @@ class _Objective:
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
         """Values and gradients for the examples numbered `which`, each at its own shift."""
         chunk = self.problem.chunk(self.problem.num_examples, CACHED)
-        run = vmap(grad_and_value(self._one), chunk_size=chunk)
-        gradients, values = run(self.problem.parameters + shift, *self._examples(which))
-        return values, gradients
+        theta = self.problem.parameters + shift
+        return values_and_gradients(self._one, theta, *self._examples(which), chunk=chunk)
 
     def hessian_product(
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"], vectors: Float[Tensor, "k P"]

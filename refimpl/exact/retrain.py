@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import grad, grad_and_value, jvp, vmap
+from torch.func import grad, jvp, vmap
 
 from refimpl import checks
 from refimpl.curvature import Curvature
 from refimpl.exact.minimise import minimise
 from refimpl.exact.response import Response, ResponseCertificate
 from refimpl.exact.trust_region import trust_region
+from refimpl.gradients import values_and_gradients
 from refimpl.problem import Problem
 
 __all__ = ["retrain"]
@@ -113,10 +114,7 @@ class _Objective:
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
         """Values and gradients of the objectives numbered `which`, each at its own theta."""
         chunk = self.problem.chunk(self.problem.num_examples)
-        gradients, values = vmap(grad_and_value(self._one), chunk_size=chunk)(
-            theta, self.weights[which]
-        )
-        return values, gradients
+        return values_and_gradients(self._one, theta, self.weights[which], chunk=chunk)
 
     def hessian_product(
         self, theta: Float[Tensor, "k P"], which: Int[Tensor, " k"], vectors: Float[Tensor, "k P"]

@@ -78,11 +78,9 @@ class Loss(ABC):
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N T C"]:
         """Gradient of the example losses in the outputs, at the targets given."""
-
-        def total(f: Float[Tensor, "N ..."]) -> Float[Tensor, ""]:
-            return self.value(f, targets).sum()
-
-        return as_tokens(torch.func.grad(total)(outputs))
+        with torch.enable_grad():
+            f = outputs.detach().requires_grad_()
+            return as_tokens(torch.autograd.grad(self.value(f, targets).sum(), f)[0])
 
     def hessian(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
