@@ -1,4 +1,4 @@
-"""Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust, bench."""
+"""Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust, alarms, bench."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 from rich.table import Table
 
 from refimpl import report as pages
@@ -139,6 +140,9 @@ def trust(
     mutants: Annotated[Path, typer.Option(help="What `nox -s mutants` wrote.")] = Path(
         "reports/baseline/mutants.json"
     ),
+    alarms: Annotated[Path, typer.Option(help="What `nox -s alarms` wrote.")] = Path(
+        "reports/baseline/false_alarms.json"
+    ),
 ) -> None:
     """Draw the trust report of a test run; fails when a level is not green."""
     from validation.proved import proved_records, worst  # it needs python-flint
@@ -147,8 +151,9 @@ def trust(
 
     proved = list(worst(proved_records()).values())
     score = json.loads(mutants.read_text(encoding="utf-8")) if mutants.exists() else None
+    told = json.loads(alarms.read_text(encoding="utf-8")) if alarms.exists() else None
     profile = os.environ.get("REFIMPL_PROFILE", "quick")
-    found = results(read(evidence), proved, score, profile)
+    found = results(read(evidence), proved, score, told, profile)
     console = Console()
     table = Table("level", "tests", "random examples", "largest deviation / bound", "where")
     for level in found["levels"]:
@@ -168,6 +173,40 @@ def trust(
     print(f"identities shown: {len(shown)} of {len(found['identities'])}")
     print(f"report: {write(found, out)}")
     if missing(found["identities"]) or not all(level["green"] for level in found["levels"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+def alarms(
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 1000,
+    out: Annotated[Path, typer.Option(help="What was asked so far.")] = Path(
+        "reports/trust/false_alarms.jsonl"
+    ),
+    summary: Annotated[Path, typer.Option(help="Where the trust report finds it.")] = Path(
+        "reports/baseline/false_alarms.json"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Judge the reference in every convention on cases of many seeds; fails at a false alarm."""
+    from validation import false_alarms  # it needs the oracle
+
+    where = f"processes:{workers}" if workers > 1 else "in-process"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with open_executor(where) as running, Bar(*columns) as bar:
+        task = bar.add_task("seeds", total=seeds)
+        for done in false_alarms.run(range(seeds), out, running):
+            bar.update(task, completed=done)
+    rows = false_alarms.summary(false_alarms.read(out), range(seeds))
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    table = Table("conventions", "seeds", "pass", "cannot decide", "not claimed", "false alarms")
+    for row in rows:
+        counts = [row[k] for k in ("seeds", "passed", "indeterminate", "unsupported")]
+        table.add_row(row["variant"], *(f"{n:,}" for n in counts), str(len(row["wrong"])))
+    Console().print(table)
+    wrong = [line for row in rows for line in row["wrong"]]
+    print(*wrong, f"written: {summary}", sep="\n")
+    if wrong:
         raise typer.Exit(1)
 
 

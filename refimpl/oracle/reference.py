@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from refimpl.oracle.adapter import Adapter, Declaration, State
+from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
 from refimpl.oracle.blocks import flatten, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.parts import damped_inverse, eigen, spectra
-from refimpl.oracle.truth import Truth, truth_of
+from refimpl.oracle.truth import Truth, Undecided, truth_of
 
 __all__ = ["Reference"]
 
@@ -17,7 +17,12 @@ class Reference(Adapter):
     declaration = Declaration(name="refimpl", version="0.1.0")
 
     def _truth(self, case: Case) -> Truth:
-        return truth_of(case, self.declaration.curvature)
+        truth = truth_of(case, self.declaration.curvature)
+        try:
+            _ = truth.loss_scale  # of the conventions' loss, where the case has one
+        except Undecided as error:
+            raise Unsupported(str(error)) from None
+        return truth
 
     def _drawn(self, case: Case, seed: int) -> Truth:
         """The truth, with the labels that the seed draws in place of their expectation."""

@@ -168,6 +168,7 @@ class Trial:
 
     def solve(self, mode: Mode, vectors: Array, damping: float | None = None) -> Array:
         """Its damped solves [k, P] from the parts that the mode feeds it."""
+        self.truth.require_damped()
         state = self.state_for(mode)
         value = self.case.damping if damping is None else damping
         arguments = {"state": state, "vectors": vectors, "damping": value}
@@ -175,6 +176,7 @@ class Trial:
 
     def scores(self, seed: int = 0) -> Array:
         """Its influences [Q, N]."""
+        self.truth.require_damped()
         return self._ask("scores", seed, {"seed": seed})
 
     def response(self, example: int, epsilon: float) -> Array:

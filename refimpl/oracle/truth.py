@@ -264,6 +264,21 @@ class Truth:
         eigenvalues = self.eigenvalues if self.curvature == "ekfac" else None
         return spectra(self.curvature, self.basis, eigenvalues, self.case.damping, self.conventions)
 
+    def require_damped(self) -> None:
+        """Refuse a damping that adds nothing: then there is nothing to invert.
+
+        Raises:
+            Undecided: A layer without curvature, and lambda a multiple of its mean eigenvalue.
+        """
+        if self.curvature == "gauss_newton":
+            return
+        for name, (_, _, damped) in self.parts.items():
+            if not damped.max() > 0:
+                raise Undecided(
+                    f"the curvature of {name} is zero, and so is a multiple of its mean eigenvalue: "
+                    "there is no damping, and no inverse"
+                )
+
     def solve(self, vectors: Array) -> Array:
         """(H + lambda)^-1 times each row [k, P].
 
@@ -276,6 +291,7 @@ class Truth:
             if self.noise is not None:  # what rounding does to a matrix respects no structure
                 damped = self.noise.symmetric("damped", damped)
             return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)
+        self.require_damped()
         matrices = unflatten(vectors, self.case, self.conventions)
         return self._jitter(
             "solve", flatten(damped_inverse(self.parts, matrices), self.conventions)

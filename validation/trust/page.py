@@ -29,6 +29,7 @@ def results(
     tests: Sequence[Test],
     proved: Sequence[ProvedRecord],
     mutants: Mapping[str, Any] | None,
+    alarms: Sequence[Mapping[str, Any]] | None,
     profile: str,
 ) -> dict[str, Any]:
     """The report as plain data.
@@ -37,6 +38,7 @@ def results(
         tests: What the tests measured.
         proved: The worst record of each quantity of the proved problems.
         mutants: What `nox -s mutants` wrote; None: it has not been run.
+        alarms: What `nox -s alarms` wrote; None: it has not been run.
         profile: hypothesis's profile.
     """
     return {
@@ -45,6 +47,7 @@ def results(
         "identities": [row | {"ratio": _number(row["ratio"])} for row in table(tests)],
         "proved": [asdict(record) for record in proved],
         "mutants": mutants,
+        "alarms": alarms,
         "provenance": {
             "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             "refimpl": refimpl.__version__,
@@ -105,6 +108,7 @@ def write(found: Mapping[str, Any], folder: Path) -> Path:
     html = pages.rendered(
         Path(__file__).with_name("trust.html"),
         found=found, ratio=ratio, bar=_bar, mutants=_mutants(found["mutants"]),
+        alarms=_alarms(found["alarms"]),
     )  # fmt: skip
     return pages.write("trust", folder, found, _markdown(found), html)
 
@@ -153,6 +157,7 @@ def _markdown(found: Mapping[str, Any]) -> str:
         for r in found["proved"]
     ]
     lines += ["", "## Mutation testing", "", _mutants(found["mutants"])]
+    lines += ["", "## False alarms of the oracle", "", _alarms(found["alarms"])]
     for level in found["levels"]:
         lines += [f"\nFailed: {name}" for name in level["failed"]]
     return "\n".join(lines) + "\n"
@@ -174,6 +179,18 @@ def _mutants(found: Mapping[str, Any] | None) -> str:
         f"{found['killed']:,} of {tested:,} mutants{part} killed ({100 * found['score']:.1f} %{ends}), "
         f"{len(found['survivors'])} survive, {reason}; {found['tool']} {found['version']}, "
         f"{found['date']}."
+    )
+
+
+def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
+    if found is None:
+        return "Not measured: run `nox -s alarms`."
+    wrong = sum(len(row["wrong"]) for row in found)
+    asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in found)
+    fewest = min(row["seeds"] for row in found)
+    return (
+        f"The reference in {len(found)} sets of conventions, each on {fewest:,} seeds: {asked:,} "
+        f"questions, {wrong} false alarms."
     )
 
 

@@ -32,6 +32,16 @@ MUTANTS = {
         }
     ],
 }
+ALARMS = [
+    {
+        "variant": "defaults", "seeds": 1000, "passed": 5000, "indeterminate": 40, "unsupported": 0,
+        "wrong": [],
+    },
+    {
+        "variant": "sign=product", "seeds": 900, "passed": 4000, "indeterminate": 50, "unsupported": 3,
+        "wrong": ["drawn, seed 3: scores-equal (isolated) fail"],
+    },
+]  # fmt: skip
 
 
 def everything(**changed):
@@ -45,7 +55,7 @@ def everything(**changed):
 
 @pytest.mark.parametrize("ratio", [math.nan, math.inf])
 def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
-    found = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, "ci")
+    found = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, ALARMS, "ci")
     page = write(found, tmp_path).read_text()
     assert f"{len(LEVELS) - 1} of {len(LEVELS)}" in page
     assert "tests/proved/t.py::red" in page
@@ -53,6 +63,8 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "99.5 %" in page
     assert "199 of 200 mutants, a random sample of 300 killed" in page
     assert "95 % interval 97.2 to 100.0" in page
+    assert "2 sets of conventions, each on 900 seeds: 9,091 questions, 1 false alarms." in page
+    assert '<span class="red">1</span>' in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
     saved = json.loads((tmp_path / "trust.json").read_text())
     assert saved["levels"][0]["ratio"] == str(ratio)
@@ -61,9 +73,11 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
 
 
 def test_mutants_not_yet_measured_are_named_as_such(tmp_path):
-    page = write(results(everything(), [], None, "ci"), tmp_path).read_text()
+    page = write(results(everything(), [], None, None, "ci"), tmp_path).read_text()
     assert "Not measured: run <code>nox -s mutants</code>." in page
+    assert "Not measured: run <code>nox -s alarms</code>." in page
     assert "Not measured: run `nox -s mutants`." in (tmp_path / "trust.md").read_text()
+    assert "Not measured: run `nox -s alarms`." in (tmp_path / "trust.md").read_text()
 
 
 def test_the_command_fails_when_a_level_is_red_or_an_identity_is_not_shown(tmp_path, monkeypatch):

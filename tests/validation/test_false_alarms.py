@@ -1,0 +1,81 @@
+"""False alarms: cases of seeds, records that are resumed, and an alarm that is seen."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from refimpl.oracle import parts
+from validation import false_alarms
+from validation.__main__ import app
+from validation.false_alarms import ask_seed, case_of, name_of, read, run, summary
+from validation.runner import InProcess
+
+CHOSEN = [{}, {"sign": "product"}]
+
+
+def test_a_seed_is_one_case_and_another_is_another() -> None:
+    for seed in (0, 1):
+        once, again, other = case_of(seed), case_of(seed), case_of(seed + 2)
+        assert once.id == again.id != other.id
+        assert all((a == again.parameters[n]).all() for n, a in once.parameters.items())
+
+
+# Of the first run over conventions: a loss that a convention does not define on squared errors, and a
+# multiple of a mean eigenvalue that is zero. Neither is the implementation's fault.
+@pytest.mark.parametrize(
+    ("seed", "conventions", "said"),
+    [(2, {"loss_reduction": "token_mean"}, "unsupported"), (40, {"damping": "relative"}, "indeterminate")],
+)  # fmt: skip
+def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -> None:
+    (found,) = ask_seed(seed, [conventions])
+    assert found["wrong"] == []
+    (plain,) = ask_seed(seed, [{}])
+    assert found["verdicts"][said] > plain["verdicts"].get(said, 0)
+
+
+def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(false_alarms, "variants", lambda: CHOSEN)
+    monkeypatch.setattr(false_alarms, "_verdicts", _counted)
+    path = tmp_path / "alarms.jsonl"
+    assert list(run(range(2), path, InProcess())) == [0, 1, 2]
+    cut = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(cut[:3]) + cut[3][:20])  # killed while it wrote the last
+    assert list(run(range(3), path, InProcess())) == [1, 2, 3]
+    records = read(path)
+    assert sorted((r["seed"], r["variant"]) for r in records) == [
+        (s, name_of(v)) for s in range(3) for v in CHOSEN
+    ]
+    rows = summary(records, range(2))
+    assert [row["seeds"] for row in rows] == [2, 2]
+    assert [row["passed"] for row in rows] == [5 + 5, 5 + 5]
+    assert rows[1]["wrong"] == ["case 1: solve-linear (chained) fail"]
+
+
+def _counted(seed, case, conventions):
+    del case
+    wrong = seed == 1 and bool(conventions)
+    alarm = {"check": "solve-linear", "mode": "chained", "verdict": "fail", "detail": ""}
+    return {
+        "seed": seed, "variant": name_of(conventions), "case": f"case {seed}",
+        "verdicts": {"pass": 5, "fail": int(wrong)}, "wrong": [alarm] if wrong else [],
+    }  # fmt: skip
+
+
+def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(false_alarms, "variants", lambda: CHOSEN)
+    where = ["--out", str(tmp_path / "a.jsonl"), "--summary", str(tmp_path / "sum" / "a.json")]
+    right = CliRunner().invoke(app, ["alarms", "--seeds", "1", *where])
+    assert right.exit_code == 0, right.output
+    # A judge that inverts wrongly alarms an honest implementation.
+    inverse = parts.damped_inverse
+    monkeypatch.setattr(
+        "refimpl.oracle.truth.damped_inverse",
+        lambda d, m: {n: 1.01 * x for n, x in inverse(d, m).items()},
+    )
+    found = CliRunner().invoke(app, ["alarms", "--seeds", "3", *where])
+    assert found.exit_code == 1
+    assert "seed 1: scores-own-parts (chained) fail" in found.output
+    rows = json.loads((tmp_path / "sum" / "a.json").read_text())
+    assert [row["seeds"] for row in rows] == [3, 3]

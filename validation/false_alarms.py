@@ -1,0 +1,163 @@
+"""Honest implementations in every convention, on cases of many seeds: no check may fail or break."""
+
+import json
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
+
+from refimpl.oracle import Declaration
+from refimpl.oracle.asking import asked
+from refimpl.oracle.case import Case
+from refimpl.oracle.cases import RECIPES, drawn
+from refimpl.oracle.cases.draw import Draw
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.margins import variants
+from refimpl.oracle.reference import Reference
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.verdicts import Verdict
+
+__all__ = ["ask_seed", "case_of", "name_of", "read", "run", "summary"]
+
+WRONG = (Verdict.FAIL, Verdict.ERROR)
+Record = dict[str, Any]
+
+
+def case_of(seed: int) -> Case:
+    """The case of a seed: of the oracle's recipes with other numbers, and of drawn perceptrons, in turn.
+
+    Spectra are not certified here: what they leave undecided has to be told as `indeterminate`.
+
+    Args:
+        seed: Any number >= 0.
+    """
+    if seed % 2 == 0:
+        names = sorted(RECIPES)
+        name = names[seed // 2 % len(names)]
+        return RECIPES[name](Draw(name, 1_000_000 + seed)).but(id=f"{name}, seed {seed}")
+    found: list[Case] = []
+
+    @seeded(seed)
+    @settings(
+        max_examples=2, database=None, deadline=None, phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(drawn())
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found[-1].but(id=f"drawn, seed {seed}")  # hypothesis's first example is always the least
+
+
+def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
+    """The reference's verdicts on the case of a seed, in each of some conventions.
+
+    Args:
+        seed: The seed.
+        chosen: The conventions, each as it differs from the defaults.
+    """
+    case = case_of(seed)
+    return [_verdicts(seed, case, conventions) for conventions in chosen]
+
+
+def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
+    adapter = Reference()
+    adapter.declaration = Declaration("reference", conventions=dict(conventions))
+    session = InProcess(adapter)
+    questions = tuple((c, m) for c in CHECKS for m in c.modes)
+    outcomes = asked(session, case, questions)
+    return {
+        "seed": seed,
+        "variant": name_of(conventions),
+        "case": case.id,
+        "verdicts": dict(Counter(o.verdict.value for o in outcomes)),
+        "wrong": [
+            {"check": o.check, "mode": o.mode, "verdict": o.verdict.value, "detail": o.detail}
+            for o in outcomes
+            if o.verdict in WRONG
+        ],
+    }
+
+
+def name_of(conventions: Mapping[str, str]) -> str:
+    """How a variant is called.
+
+    Args:
+        conventions: As they differ from the defaults.
+    """
+    return ", ".join(f"{name}={choice}" for name, choice in conventions.items()) or "defaults"
+
+
+def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
+    """Ask about every seed in every convention, adding to the file what is not there yet.
+
+    Args:
+        seeds: The seeds.
+        path: JSON lines, one for each seed and variant.
+        executor: Where; each seed is one task.
+
+    Yields:
+        How many seeds are done.
+    """
+    known = {(r["seed"], r["variant"]) for r in read(path)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tasks = []
+    for seed in seeds:
+        missing = [v for v in variants() if (seed, name_of(v)) not in known]
+        if missing:
+            tasks.append(executor.submit(ask_seed, seed, missing))
+    done = len(seeds) - len(tasks)
+    yield done
+    with path.open("a", encoding="utf-8") as file:
+        for task in as_completed(tasks):
+            file.writelines(json.dumps(record) + "\n" for record in task.result())
+            file.flush()
+            done += 1
+            yield done
+
+
+def read(path: Path) -> list[Record]:
+    """What was asked so far; a last line that was cut off is asked again.
+
+    Args:
+        path: As for `run`.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole, _, cut = text.rpartition("\n")
+    if cut:
+        path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, Any]]:
+    """One row a variant: seeds, questions answered, those left undecided, and false alarms.
+
+    Args:
+        records: From `read`.
+        seeds: Which of them count.
+    """
+    rows: list[dict[str, Any]] = []
+    for variant in map(name_of, variants()):
+        own = [r for r in records if r["variant"] == variant and r["seed"] in seeds]
+        counts = sum((Counter(r["verdicts"]) for r in own), Counter())
+        rows.append(
+            {
+                "variant": variant,
+                "seeds": len(own),
+                "passed": counts[Verdict.PASS.value],
+                "indeterminate": counts[Verdict.INDETERMINATE.value],
+                "unsupported": counts[Verdict.UNSUPPORTED.value],
+                "wrong": [
+                    f"{r['case']}: {w['check']} ({w['mode']}) {w['verdict']}"
+                    for r in own
+                    for w in r["wrong"]
+                ],
+            }
+        )
+    return rows
