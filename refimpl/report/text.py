@@ -31,14 +31,15 @@ def figure(value: float, digits: int = 3) -> str:
 
 
 def power(value: float) -> str:
-    """A number in scientific notation: 2.5 × 10⁻⁹."""
+    """A number in scientific notation, 2.5 × 10⁻⁹; from 1 to 10 the number as it is."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}".replace("-", MINUS)
     exponent = math.floor(math.log10(abs(value)))
     mantissa = f"{value / 10**exponent:.1f}"
     if mantissa in ("10.0", "-10.0"):
         mantissa, exponent = mantissa.replace("10.0", "1.0"), exponent + 1
-    return f"{mantissa} × 10{str(exponent).translate(SUPERSCRIPT)}".replace("-", MINUS)
+    scale = f" × 10{str(exponent).translate(SUPERSCRIPT)}" if exponent else ""
+    return f"{mantissa}{scale}".replace("-", MINUS)
 
 
 def damping(value: float) -> str:

@@ -32,6 +32,7 @@ def test_dampings_are_powers_of_ten_where_they_are(value: float, expected: str) 
 
 def test_a_mantissa_never_rounds_to_ten() -> None:
     assert text.power(9.99e-9) == "1.0 × 10⁻⁸"
+    assert text.power(-3.21) == "−3.2"
 
 
 def test_intervals_and_signs() -> None:
