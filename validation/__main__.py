@@ -16,8 +16,9 @@ from refimpl import report as pages
 from validation import literature, provenance
 from validation.executors import NoExecutor, executor as open_executor
 from validation.progress import Progress
-from validation.runner import Busy, Config, InProcess, PartsFailed, Run, Study, run, saved_run
+from validation.runner import Busy, InProcess, PartsFailed, Run, run, saved_run
 from validation.studies import STUDIES
+from validation.study import Config, Study
 from validation.validate import validate as compare
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)

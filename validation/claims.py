@@ -6,7 +6,7 @@ import scipy
 
 from refimpl.ladder.rungs import APART, HEADLINE, TRUTH
 from refimpl.report import text
-from validation.runner import Config, Earlier
+from validation.study import Config, Earlier
 
 __all__ = ["image_claims", "sequence_claims"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from validation import experiment, trained
 from validation.claims import image_claims
 from validation.pictures import pictures
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 from validation.trained import Recipe
 
 __all__ = ["parts"]

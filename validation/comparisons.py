@@ -15,8 +15,8 @@ from refimpl.ladder.comparisons import Setting, Solved, agreements, climb
 from refimpl.ladder.operators import operator
 from refimpl.ladder.outcomes import SIGNS, predicted, retrained, scatter
 from refimpl.ladder.rungs import FITS, HEADLINE, TOP, TRUTH, Fit, Known, rungs
-from validation.runner import Config, Earlier, Part
 from validation.saved import plain
+from validation.study import Config, Earlier, Part
 
 __all__ = [
     "Make",

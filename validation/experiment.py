@@ -9,7 +9,7 @@ from validation import comparisons, mislabelled, removal, retraining, trained
 from validation.mislabelled import FLIPPED, LOSS
 from validation.removal import RANDOM, REMOVAL
 from validation.retraining import HALVES, NEAR, SCRATCH, WARM
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 from validation.trained import Recipe
 
 __all__ = ["parts", "results"]

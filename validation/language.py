@@ -17,7 +17,7 @@ from validation import comparisons, models, training
 from validation.claims import sequence_claims
 from validation.data import Split, Vocabulary, complete
 from validation.passages import passages
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 
 __all__ = ["Corpus", "facts", "parts"]
 

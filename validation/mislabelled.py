@@ -18,7 +18,7 @@ import refimpl as ri
 from refimpl.intervals import Interval
 from refimpl.ladder.rungs import FITS, PAIRS, TRUTH, Fit, Known
 from validation.data import Split
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 from validation.trained import Recipe, fitted
 
 __all__ = [

@@ -12,8 +12,8 @@ from refimpl import agreement
 from refimpl.ladder.comparisons import Setting
 from refimpl.ladder.rungs import HEADLINE, TRUTH
 from validation.comparisons import scores_of
-from validation.runner import Config, Earlier
 from validation.selection import notable
+from validation.study import Config, Earlier
 
 __all__ = ["pictures"]
 

@@ -4,7 +4,8 @@ import platform
 from typing import Any
 
 import refimpl
-from validation.runner import Config, Run
+from validation.runner import Run
+from validation.study import Config
 
 __all__ = ["of"]
 

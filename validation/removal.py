@@ -21,7 +21,7 @@ from refimpl.ladder.comparisons import Setting, interval
 from refimpl.ladder.rungs import TRUTH
 from validation import comparisons
 from validation.comparisons import Make
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 from validation.trained import predictions
 
 __all__ = ["RANDOM", "REMOVAL", "parts", "removal"]

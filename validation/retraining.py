@@ -20,7 +20,7 @@ from refimpl.ladder.comparisons import interval
 from refimpl.ladder.rungs import HEADLINE, TRUTH
 from validation import comparisons
 from validation.comparisons import Make
-from validation.runner import Config, Earlier, Part
+from validation.study import Config, Earlier, Part
 from validation.trained import Recipe
 
 __all__ = ["FOUND", "HALVES", "NEAR", "SCRATCH", "WARM", "gaps", "left_out", "parts"]

@@ -14,7 +14,7 @@ from refimpl.losses import Loss
 from refimpl.report.text import power
 from validation import models, training
 from validation.data import Split
-from validation.runner import Config, Earlier
+from validation.study import Config, Earlier
 
 __all__ = [
     "Recipe", "facts", "fitted", "how", "mlp", "predictions", "seeds", "setting", "train",

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from validation import __main__ as main, executors
 from validation.executors import ElsewhereDiffers, NoExecutor, executor
-from validation.runner import Config, Earlier, InProcess, Part, Study, run
+from validation.runner import InProcess, run
+from validation.study import Config, Earlier, Part, Study
 
 BOUND = 60.0  # seconds after which a test gives up, many times what it needs
 

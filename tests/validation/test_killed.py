@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 import numpy as np
 from validation import __main__ as main
-from validation.runner import Part, Study
+from validation.study import Part, Study
 
 LOG = Path(__file__).with_name(sys.argv.pop(1))
 

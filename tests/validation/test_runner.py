@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from validation import runner
-from validation.runner import Busy, Config, Earlier, InProcess, Part, PartsFailed, Study, run
+from validation.runner import Busy, InProcess, PartsFailed, run
+from validation.study import Config, Earlier, Part, Study
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"size": 4}
@@ -256,7 +257,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from validation.progress import Progress
-from validation.runner import Part, Study, run
+from validation.runner import run
+from validation.study import Part, Study
 
 folder, log, go = map(Path, sys.argv[1:4])
 

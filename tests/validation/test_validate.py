@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from validation import __main__ as main
-from validation.runner import Part, Study
+from validation.study import Part, Study
 
 FIGURE = {
     "seed": 0, "reference": "exact GNH", "damping": 1e-3, "curvature": "EK-FAC",

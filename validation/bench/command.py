@@ -18,8 +18,9 @@ import refimpl
 from validation.bench import BENCHES, page
 from validation.bench.measure import product_rate
 from validation.progress import Progress
-from validation.runner import Config, Study, run, saved_part
+from validation.runner import run, saved_part
 from validation.saved import Result, source_hash
+from validation.study import Config, Study
 
 __all__ = ["bench", "best_threads"]
 

@@ -14,7 +14,7 @@ from refimpl.exact.definition import jacobian, output_hessian
 from validation.bench import peers
 from validation.bench.measure import multiply, peak_memory, product_rate, side_by_side, timed
 from validation.bench.problems import Bench, perceptron
-from validation.runner import Config, Earlier, Part, Study
+from validation.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
 

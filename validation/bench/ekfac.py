@@ -13,7 +13,7 @@ from refimpl.low_rank import low_rank, low_rank_scores
 from validation.bench import peers
 from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
-from validation.runner import Config, Earlier, Part, Study
+from validation.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
 

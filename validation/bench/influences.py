@@ -14,7 +14,7 @@ from refimpl.influence import influence
 from validation.bench.dense import name_of
 from validation.bench.measure import BUDGET, REPEATS, peak_memory, product_rate, timed
 from validation.bench.problems import Bench, perceptron
-from validation.runner import Config, Earlier, Part, Study
+from validation.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH", "growth"]
 

@@ -14,7 +14,7 @@ from refimpl import exact
 from refimpl.problem import Problem
 from validation.bench.measure import timed
 from validation.bench.problems import perceptron
-from validation.runner import Config, Earlier, Part, Study
+from validation.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH", "adam"]
 

@@ -1,6 +1,5 @@
 """The studies, by name. A new study is one new file here and one line below."""
 
-from validation.runner import Study
 from validation.studies import (
     breast_cancer,
     characters,
@@ -11,6 +10,7 @@ from validation.studies import (
     text,
     text_wide,
 )
+from validation.study import Study
 
 __all__ = ["STUDIES"]
 

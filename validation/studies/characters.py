@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from validation import comparisons, data, language, trained
-from validation.runner import Config, Earlier, Study
+from validation.study import Config, Earlier, Study
 
 __all__ = ["STUDY"]
 

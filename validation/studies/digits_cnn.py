@@ -10,7 +10,7 @@ from torch import nn
 
 import refimpl as ri
 from validation import classifier, data, experiment, models, trained
-from validation.runner import Config, Earlier, Study
+from validation.study import Config, Earlier, Study
 from validation.trained import Recipe
 
 __all__ = ["STUDY"]

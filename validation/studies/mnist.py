@@ -8,7 +8,7 @@ from typing import Any
 
 import refimpl as ri
 from validation import classifier, data, experiment, trained
-from validation.runner import Config, Earlier, Study
+from validation.study import Config, Earlier, Study
 from validation.trained import Recipe
 
 __all__ = ["STUDY"]

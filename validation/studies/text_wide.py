@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from validation import comparisons, language, trained
-from validation.runner import Config, Earlier, Study
 from validation.studies import text
+from validation.study import Config, Earlier, Study
 
 __all__ = ["STUDY"]
 
