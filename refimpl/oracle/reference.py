@@ -6,7 +6,8 @@ from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
 from refimpl.oracle.blocks import flatten, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.parts import damped_inverse, eigen, spectra
-from refimpl.oracle.truth import Truth, Undecided, truth_of
+from refimpl.oracle.shared_truth import truth_of
+from refimpl.oracle.truth import Truth, Undecided
 
 __all__ = ["Reference"]
 

@@ -14,7 +14,8 @@ from refimpl.oracle.blocks import shapes
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.parts import Basis, Factors
-from refimpl.oracle.truth import Truth, truth_of
+from refimpl.oracle.shared_truth import truth_of
+from refimpl.oracle.truth import Truth
 
 __all__ = ["Asked", "Described", "Failed", "Mode", "Session", "Trial"]
 

@@ -7,11 +7,8 @@ another matrix, refimpl computes that one. On what scale an answer's error
 is judged is refimpl.oracle.noise's matter.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ import torch
 
 from refimpl import exact
 from refimpl.fast.ekfac import corrected_eigenvalues
-from refimpl.fast.kfac import kronecker_factors, mean_row
+from refimpl.fast.kfac import kronecker_factors
 from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
@@ -27,7 +24,7 @@ from refimpl.oracle.noise import DRAWS, Noise, spread
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
 from refimpl.sweeps import Sweep, label_draws, sweeps_kept
 
-__all__ = ["Truth", "Undecided", "truth_of"]
+__all__ = ["Truth", "Undecided"]
 
 
 class Undecided(Exception):
@@ -77,7 +74,7 @@ class Truth:
         return c
 
     @property
-    def _second_moment_scale(self) -> float:
+    def second_moment_scale(self) -> float:
         """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
         return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
 
@@ -127,11 +124,11 @@ class Truth:
     def factors(self) -> dict[str, tuple[Array, Array]]:
         """(A, S); for sampled labels what they are on average."""
         sharing = self.conventions.weight_sharing
-        plain = kronecker_factors(self.problem, self._passes(), weight_sharing=sharing)
+        plain = kronecker_factors(self.problem, self.passes(), weight_sharing=sharing)
         found: dict[str, tuple[Array, Array]] = {}
         for block in self.case.blocks:
             A, S = (f.numpy() for f in plain[block.name])
-            S = self._second_moment_scale * S
+            S = self.second_moment_scale * S
             if block.bias and self.conventions.bias != "last_column":
                 found[block.name] = A[:-1, :-1], S
                 if self.conventions.bias == "separate":
@@ -141,44 +138,7 @@ class Truth:
         return found
 
     @cached_property
-    def absolute_sums(self) -> dict[str, tuple[Array, Array]]:
-        """sqrt(K) B of each factor, B being its sum over absolute values, of K terms.
-
-        The rounding error of a sum of K terms is bounded by u K B, and by u sqrt(K) B times a small
-        number with high probability (Higham & Mary 2019): `factors` have this scale besides that of
-        the problem itself.
-        """
-        new = self.problem.parameters.new_zeros
-        blocks = {b.name: b for b in self.case.blocks}
-        A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}
-        S = {n: new(b.outputs, b.outputs) for n, b in blocks.items()}
-        rows, columns = dict.fromkeys(blocks, 0), dict.fromkeys(blocks, 0)
-        for sweep in self._passes():
-            for name, g in sweep.gradients.items():
-                a, g = sweep.inputs[name].abs(), g.abs()
-                counted = sweep.counted[name]
-                if self.conventions.weight_sharing == "reduce":
-                    a, counted = mean_row(a, counted)
-                    g = g.sum(dim=2, keepdim=True)
-                flat = g.flatten(0, 2)
-                S[name] += flat.T @ flat
-                columns[name] += len(flat)
-                if sweep.first:
-                    A[name] += a[counted].T @ a[counted]
-                    rows[name] += int(counted.sum())
-        found: dict[str, tuple[Array, Array]] = {}
-        for name, block in blocks.items():
-            a = A[name].numpy() / max(rows[name], 1) ** 0.5
-            s = self._second_moment_scale * S[name].numpy() / self.case.num_examples
-            s = s * columns[name] ** 0.5
-            separate = block.bias and self.conventions.bias != "last_column"
-            found[name] = (a[:-1, :-1] if separate else a), s
-            if separate and self.conventions.bias == "separate":
-                found[f"{name}.bias"] = a[-1:, -1:], s
-        return found
-
-    @cached_property
-    def _passes(self) -> Callable[[], Iterator[Sweep]]:
+    def passes(self) -> Callable[[], Iterator[Sweep]]:
         """The pseudo-gradients; those of sampled labels are replaced by their expectation."""
         empirical = self.conventions.fisher == "empirical"
         if self.seed is not None:
@@ -223,8 +183,8 @@ class Truth:
             )
             dtype = self.problem.dtype
             whole[block.name] = torch.from_numpy(Q_A).to(dtype), torch.from_numpy(Q_S).to(dtype)
-        found = corrected_eigenvalues(self.problem, whole, passes=self._passes)
-        matrices = {n: self._second_moment_scale * m.numpy() for n, m in found.items()}
+        found = corrected_eigenvalues(self.problem, whole, passes=self.passes)
+        matrices = {n: self.second_moment_scale * m.numpy() for n, m in found.items()}
         return {
             n: self._jitter("eigenvalues" + n, m)
             for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
@@ -364,34 +324,6 @@ class Truth:
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(O, I) of every layer."""
         return shapes(self.case, self.conventions)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """Which truth: cases are the same when their contents are."""
-
-    fingerprint: str
-    curvature: str
-    case: Case = field(compare=False)
-
-
-@lru_cache(maxsize=256)
-def _shared(asked: _Asked) -> Truth:
-    return Truth(asked.case, asked.curvature)
-
-
-def truth_of(case: Case, curvature: str) -> Truth:
-    """The truth of a case, shared by all who ask for it in this process.
-
-    Args:
-        case: The case.
-        curvature: As for `Truth`.
-    """
-    content = hashlib.sha256(json.dumps(case.to_json(), sort_keys=True, default=str).encode())
-    for name, array in sorted({**case.parameters, **case.arrays}.items()):
-        content.update(f"{name} {array.dtype} {array.shape}".encode())
-        content.update(np.ascontiguousarray(array).tobytes())
-    return _shared(_Asked(content.hexdigest(), curvature, case))
 
 
 def _gap(eigenvalues: Array) -> float:

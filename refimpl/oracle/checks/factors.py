@@ -7,6 +7,7 @@ import numpy as np
 
 from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import Check, labels_known, worst
+from refimpl.oracle.sums import absolute_sums
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Truth, Undecided
 
@@ -51,7 +52,7 @@ def _factor(which: int) -> Callable[[Trial, Mode], float]:
 
     def measure(trial: Trial, mode: Mode) -> float:
         truth, found = trial.truth, trial.factors()
-        moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+        moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
         return max(
             worst(
                 found[n][which] - truth.factors[n][which],
@@ -78,7 +79,7 @@ def _shape(which: int) -> Callable[[Trial, Mode], float]:
             if trace == 0:  # a layer without inputs, or without gradients, has no direction
                 continue
             # Dividing by the trace brings in the trace's own error.
-            sums = truth.absolute_sums[name][which] / trace
+            sums = absolute_sums(truth)[name][which] / trace
             scale = moved[name] + sums + np.abs(right[name]) * np.trace(sums)
             shaped = found[name][which] / own if own != 0 else np.zeros_like(right[name])
             ratios.append(worst(shaped - right[name], scale, trial.unit))
@@ -102,7 +103,7 @@ def _product(trial: Trial, mode: Mode) -> float:
     right = _traces(truth.factors)
     sums = [
         np.trace(truth.factors[n][0]) * np.trace(s) + np.trace(a) * np.trace(truth.factors[n][1])
-        for n, (a, s) in truth.absolute_sums.items()
+        for n, (a, s) in absolute_sums(truth).items()
     ]
     scale = truth.scale(lambda t: _traces(t.factors)) + np.array(sums)
     own = _traces({n: found[n] for n in truth.factors})
@@ -115,7 +116,7 @@ def _constant(trial: Trial, mode: Mode) -> float:
     moved = truth.scale(lambda t: t.factors)
     ratios: list[float] = []
     for name in _with_bias(trial):
-        right, sums = truth.factors[name][0], truth.absolute_sums[name][0]
+        right, sums = truth.factors[name][0], absolute_sums(truth)[name][0]
         own = found[name][0]
         if right[-1, -1] == 0:  # nothing counts
             continue

@@ -12,8 +12,10 @@ from refimpl.oracle.checks import changes
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.checks.scores import score_scale
 from refimpl.oracle.checks.spectra import residual
+from refimpl.oracle.shared_truth import truth_of
+from refimpl.oracle.sums import absolute_sums
 from refimpl.oracle.trial import Trial
-from refimpl.oracle.truth import Undecided, truth_of
+from refimpl.oracle.truth import Undecided
 
 __all__ = [
     "alone",
@@ -63,7 +65,7 @@ def _scales(trial: Trial, stage: str) -> Answers:
     if stage == "gradients":
         return truth.scale(lambda t: t.gradients)
     if stage == "factors":
-        moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+        moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
         found = {f"{n} {k}": moved[n][i] + sums[n][i] for n in moved for i, k in enumerate("AS")}
         if trial.conventions.factor_scale == "each":
             return found

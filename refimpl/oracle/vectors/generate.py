@@ -13,6 +13,7 @@ from refimpl.oracle.checks.check import THRESHOLD, worst as worst_ratio
 from refimpl.oracle.conventions import ROUNDOFF
 from refimpl.oracle.parts import Basis, damped_inverse, spectra
 from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.sums import absolute_sums
 from refimpl.oracle.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
 
@@ -180,7 +181,7 @@ def outputs_of(case: Case, arguments: Mapping[str, Array]) -> Outputs:
     for name, g in truth.gradients.items():
         # 1 - a^2 of a saturated unit is off by u, not by u (1 - a^2): measured by the layer's norm.
         found[f"gradients/{name}"] = g, scales[name] + np.sqrt((scales[name] ** 2).mean())
-    moved, sums = truth.scale(lambda t: t.factors), truth.absolute_sums
+    moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
     for name, factors in truth.factors.items():
         for part, F, m, b in zip("AS", factors, moved[name], sums[name], strict=True):
             found[f"factors/{name}/{part}"] = F, m + b
