@@ -72,14 +72,14 @@ class Strip:
 def style_of(families: Sequence[str]) -> list[tuple[int, int]]:
     """(colour slot, variant) of each name: a family shares a colour, its members differ in dashes.
 
+    Families beyond the colours share the last one: none passes for another's first.
+
     Args:
         families: The family of each name, in order.
     """
     order = list(dict.fromkeys(families))
-    return [
-        (order.index(family) % len(SLOTS), families[:i].count(family))
-        for i, family in enumerate(families)
-    ]
+    slots = [min(order.index(family), len(SLOTS) - 1) for family in families]
+    return [(slot, slots[:i].count(slot)) for i, slot in enumerate(slots)]
 
 
 def lines(

@@ -89,6 +89,9 @@ def test_every_retraining_is_drawn_and_what_missed_as_a_cross() -> None:
 
 def test_a_family_shares_a_colour_and_differs_in_dashes() -> None:
     assert plots.style_of(["t", "e", "k", "k", "e"]) == [(0, 0), (1, 0), (2, 0), (2, 1), (1, 1)]
+    last = len(plots.SLOTS) - 1
+    many = plots.style_of([str(i) for i in range(last + 3)])
+    assert many[last:] == [(last, 0), (last, 1), (last, 2)]  # and none has the first's colour
 
 
 @pytest.mark.parametrize(
