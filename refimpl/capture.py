@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from refimpl.attention import plain_attention
 from refimpl.gradients import values_and_gradients
 from refimpl.layers import groups_of, input_rows, output_rows
 from refimpl.problem import Data, Problem, as_arguments, index, length
@@ -117,7 +118,7 @@ def forward_pass(
     ]
     args, kwargs = as_arguments(inputs)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), plain_attention():
             graph = problem.model(*args, **kwargs)
     finally:
         for handle in handles:
@@ -244,6 +245,7 @@ def verify(problem: Problem) -> None:
     """
     if problem in _verified:
         return
+    problem.require_gradients()
     inputs, targets = problem.examples_up_to(3)
     generator = torch.Generator().manual_seed(0)
     run = forward_pass(problem, inputs, targets)

@@ -1,13 +1,14 @@
 """Values and gradients of one function at many places at once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-__all__ = ["values_and_gradients"]
+__all__ = ["recorded", "values_and_gradients"]
 
 
 def values_and_gradients(
@@ -20,7 +21,8 @@ def values_and_gradients(
 
     Every k has parameters of its own, so that the gradient of the sum of all values has theirs as its
     rows. `torch.func.grad` under `vmap` says the same, and takes longer: a second level of tracing,
-    and at its first use in a process 1.4 seconds for the import of torch's compiler.
+    and at its first use in a process 1.4 seconds for the import of torch's compiler. A function that
+    asks its tensors for `requires_grad` is told no: see `Problem.require_gradients`.
 
     Args:
         f: Takes a theta and its arguments, each without the first axis; returns a scalar.
@@ -32,12 +34,22 @@ def values_and_gradients(
     gradients: list[Tensor] = []
     for start in range(0, len(theta), chunk):
         place = slice(start, start + chunk)
-        some = pytree.tree_map(lambda t, place=place: t[place], arguments)
-        with torch.enable_grad():
-            own = theta[place].detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            some = pytree.tree_map(lambda t, place=place: recorded(t)[place], arguments)
+            own = recorded(theta)[place].detach().requires_grad_()
             value = torch.func.vmap(f)(own, *some)
-            if not value.requires_grad:  # it does not depend on theta
-                value = value + 0.0 * own.flatten(1).sum(dim=1)
-            gradients += torch.autograd.grad(value.sum(), own, materialize_grads=True)
+            if value.requires_grad:
+                gradients += torch.autograd.grad(value.sum(), own, materialize_grads=True)
+            else:  # it does not depend on theta
+                gradients.append(torch.zeros_like(own, requires_grad=False))
         values.append(value.detach())
     return torch.cat(values), torch.cat(gradients)
+
+
+def recorded(tensor: Any) -> Any:
+    """A tensor that a graph may hold: a copy of one that was made in inference mode, others as they are.
+
+    Args:
+        tensor: Any tensor.
+    """
+    return tensor.clone() if tensor.is_inference() else tensor

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from refimpl import checks
-from refimpl.gradients import values_and_gradients
+from refimpl.attention import plain_attention
+from refimpl.gradients import recorded, values_and_gradients
 from refimpl.layers import resolve_layers
 from refimpl.layout import Layer, ParameterLayout
 from refimpl.losses import Loss
@@ -81,6 +82,7 @@ class Problem:
         self.parameters: Float[Tensor, " P"] = self.layout.from_named(
             dict(self.model.named_parameters(remove_duplicate=False))
         ).clone()
+        self._differentiable = False  # not yet looked at: see require_gradients
         checks.forward(self)
 
     def __repr__(self) -> str:
@@ -189,8 +191,39 @@ class Problem:
             one = index(x, None)
             return self._measured(measurement, self._call(theta, one), y[None])[0]
 
+        self.require_gradients()
         theta = self.parameters.expand(len(targets), -1)
         return values_and_gradients(value, theta, inputs, targets, chunk=self.chunk(1))[1]
+
+    def require_gradients(self) -> None:
+        """Refuse a model that differentiates otherwise alone than beside other examples, under vmap.
+
+        Inside vmap no tensor says that it requires a gradient: a forward that asks does something else
+        there. An error of that kind is of order one; a problem never changes, so it is looked at once.
+
+        Raises:
+            ValueError: The gradients differ.
+        """
+        if self._differentiable:
+            return
+        inputs, targets = self.examples_up_to(2)
+
+        def loss(theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."]) -> Tensor:
+            return self.loss.value(self._call(theta, index(x, None)), y[None])[0]
+
+        each = self.parameters.expand(len(targets), -1)
+        found = values_and_gradients(loss, each, inputs, targets, chunk=len(targets))[1].sum(dim=0)
+        with torch.inference_mode(False), torch.enable_grad():
+            theta = recorded(self.parameters).detach().requires_grad_()
+            total = self.loss.value(self._call(theta, inputs), targets).sum()
+            (alone,) = torch.autograd.grad(total, theta, materialize_grads=True)
+        error, size = float((found - alone).norm()), float(max(found.norm(), alone.norm()))
+        if not error <= torch.finfo(self.dtype).eps ** 0.5 * size:
+            raise ValueError(
+                "the model's gradient is another one under torch.func.vmap: its forward asks whether "
+                "a tensor requires a gradient, or whether gradients are enabled, and acts upon it"
+            )
+        self._differentiable = True
 
     def batches(self, batch_size: int) -> Iterator[tuple[slice, Data, Shaped[Tensor, "B ..."]]]:
         """The training data in order, as (place, inputs, targets) of at most `batch_size` examples."""
@@ -256,9 +289,10 @@ class Problem:
         # tie_weights=False: `named` already lists every holder of a shared parameter, and torch's
         # own tying can leave a wrapped tensor behind in a model that holds a module twice
         # (pytorch#164759).
-        return torch.func.functional_call(
-            self.model, self.layout.named(theta), args, kwargs, tie_weights=False
-        )
+        with plain_attention():
+            return torch.func.functional_call(
+                self.model, self.layout.named(theta), args, kwargs, tie_weights=False
+            )
 
     def _measured(
         self,

@@ -214,6 +214,7 @@ VALUE_ERRORS = {
     "LiSSA without a repeat": (lambda: lissa(repeats=0), "depth and repeats must be >= 1"),
     "LiSSA's batch of nobody": (lambda: lissa(batch_size=0), r"batch_size must lie in \[1, 6\]"),
     "LiSSA's batch of strangers": (lambda: lissa(batch_size=7), "the number of examples; got 7"),
+    "LiSSA of another matrix": (lambda: lissa(matrix=torch.eye(2)), r"matrix must be \[P, P\], P ="),
     "LiSSA of a negative scale": (lambda: lissa(scale=-1.0), "scale must be a finite number > 0"),
     "LiSSA of no scale": (lambda: lissa(scale=NAN), "scale must be a finite number > 0, got nan"),
     "LiSSA that tolerates all": (lambda: lissa(tolerance=1.0), r"tolerance must lie in \(0, 1\)"),

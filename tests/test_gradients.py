@@ -39,6 +39,8 @@ def test_what_does_not_depend_on_theta_has_no_slope():
     values, gradients = values_and_gradients(lambda _, x: x.sum(), theta, x, chunk=3)
     torch.testing.assert_close(values, x.sum(dim=1))
     assert torch.equal(gradients, torch.zeros_like(theta))
+    _, slopes = values_and_gradients(lambda _, x: x.sum(), theta[:, 0], x, chunk=4)
+    assert torch.equal(slopes, torch.zeros(4).double())
 
 
 def test_rows_of_one_expanded_vector_are_told_apart():
@@ -51,3 +53,15 @@ def test_rows_of_one_expanded_vector_are_told_apart():
         assert gradients[n].tolist() == pytest.approx(alone[0].tolist(), rel=1e-14)
     assert same.shape == (4, 5)
     assert not same.requires_grad
+
+
+def test_inference_mode_changes_nothing():
+    theta, x, scale = drawn(4, 2)
+    expected = values_and_gradients(f, theta, x, scale, chunk=3)
+    with torch.inference_mode():
+        made = [
+            t * 1.0 for t in (theta, x, scale["by"])
+        ]  # inference tensors, which no graph may hold
+        found = values_and_gradients(f, *made[:2], {"by": made[2]}, chunk=3)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)

@@ -145,7 +145,7 @@ def trust(
         "reports/baseline/false_alarms.json"
     ),
 ) -> None:
-    """Draw the trust report of a test run; fails when a level is not green."""
+    """Draw the trust report of a test run; fails when a level is not green, or at a false alarm."""
     from validation.proved import proved_records, worst  # it needs python-flint
     from validation.trust import missing, read, write
     from validation.trust.page import ratio, results
@@ -173,7 +173,8 @@ def trust(
     shown = [r for r in found["identities"] if r["green"]]
     print(f"identities shown: {len(shown)} of {len(found['identities'])}")
     print(f"report: {write(found, out)}")
-    if missing(found["identities"]) or not all(level["green"] for level in found["levels"]):
+    alarmed = any(row["wrong"] for row in told or [])
+    if alarmed or missing(found["identities"]) or not all(lv["green"] for lv in found["levels"]):
         raise typer.Exit(1)
 
 
@@ -188,7 +189,7 @@ def alarms(
     ),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Judge the reference in every convention on cases of many seeds; fails at a false alarm."""
+    """Judge honest implementations in each convention on cases of many seeds; fails at an alarm."""
     from validation import false_alarms  # it needs the oracle
 
     where = f"processes:{workers}" if workers > 1 else "in-process"

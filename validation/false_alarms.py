@@ -1,12 +1,18 @@
-"""Honest implementations in every convention, on cases of many seeds: no check may fail or break."""
+"""Two honest implementations, in each convention, on cases of many seeds: no check may fail or break.
+
+They are refimpl and the oracle's second implementation in NumPy; conventions change one at a time, and
+dtypes coarser than float32 are left out, which neither computes in.
+"""
 
 import json
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import filelock
 from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
 
 from refimpl.oracle import Declaration
@@ -15,10 +21,11 @@ from refimpl.oracle.case import Case
 from refimpl.oracle.cases import RECIPES, drawn
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.margins import variants
-from refimpl.oracle.reference import Reference
+from refimpl.oracle.margins import KINDS, variants
 from refimpl.oracle.session import InProcess
-from refimpl.oracle.verdicts import Verdict
+from refimpl.oracle.verdicts import Outcome, Verdict
+from validation.runner import ROOT
+from validation.saved import source_hash
 
 __all__ = ["ask_seed", "case_of", "name_of", "read", "run", "summary"]
 
@@ -54,7 +61,7 @@ def case_of(seed: int) -> Case:
 
 
 def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
-    """The reference's verdicts on the case of a seed, in each of some conventions.
+    """The verdicts on the case of a seed, in each of some conventions.
 
     Args:
         seed: The seed.
@@ -65,14 +72,16 @@ def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
 
 
 def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
-    adapter = Reference()
-    adapter.declaration = Declaration("reference", conventions=dict(conventions))
-    session = InProcess(adapter)
     questions = tuple((c, m) for c in CHECKS for m in c.modes)
-    outcomes = asked(session, case, questions)
+    outcomes: list[Outcome] = []
+    for kind, implementation in KINDS.items():
+        adapter = implementation()
+        adapter.declaration = Declaration(kind, conventions=dict(conventions))
+        outcomes += asked(InProcess(adapter), case, questions)
     return {
         "seed": seed,
         "variant": name_of(conventions),
+        "code": code(),
         "case": case.id,
         "verdicts": dict(Counter(o.verdict.value for o in outcomes)),
         "wrong": [
@@ -81,6 +90,12 @@ def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
             if o.verdict in WRONG
         ],
     }
+
+
+@cache
+def code() -> str:
+    """A hash of refimpl's sources: records of other code do not count."""
+    return source_hash(ROOT, list((ROOT / "refimpl").rglob("*.py")))
 
 
 def name_of(conventions: Mapping[str, str]) -> str:
@@ -102,9 +117,17 @@ def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
 
     Yields:
         How many seeds are done.
+
+    Raises:
+        filelock.Timeout: Another run writes to the file.
     """
-    known = {(r["seed"], r["variant"]) for r in read(path)}
     path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{path}.lock", timeout=0):
+        yield from _run(seeds, path, executor)
+
+
+def _run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
+    known = {(r["seed"], r["variant"]) for r in read(path)}
     tasks = []
     for seed in seeds:
         missing = [v for v in variants() if (seed, name_of(v)) not in known]
@@ -121,7 +144,7 @@ def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
 
 
 def read(path: Path) -> list[Record]:
-    """What was asked so far; a last line that was cut off is asked again.
+    """What was asked of this code so far; a last line that was cut off is asked again.
 
     Args:
         path: As for `run`.
@@ -132,7 +155,8 @@ def read(path: Path) -> list[Record]:
     whole, _, cut = text.rpartition("\n")
     if cut:
         path.write_text(whole + "\n" if whole else "", encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
+    records = [json.loads(line) for line in whole.splitlines()]
+    return [record for record in records if record["code"] == code()]
 
 
 def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, Any]]:

@@ -143,6 +143,7 @@ def bregman_response(
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"tolerance must lie in (0, 1), got {tolerance}")
     chosen = _indices(problem, examples)
+    problem.require_gradients()
     matrix = GaussNewton(problem) if preconditioner is None else preconditioner
     parts = [
         _respond(

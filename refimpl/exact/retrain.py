@@ -57,6 +57,7 @@ def retrain(
         ValueError: Shapes that do not fit, or numbers that are not finite or out of range.
     """
     _check(problem, weights, start)
+    problem.require_gradients()
     decay, near = checks.damping(weight_decay), checks.damping(proximity)
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"tolerance must lie in (0, 1), got {tolerance}")
@@ -71,7 +72,7 @@ def retrain(
     for w, theta in zip(weights.split(group), begin.split(group), strict=True):
         objective = _Objective(problem, w, decay, near)
         values = objective.value_and_gradient(theta, torch.arange(len(w), device=w.device))[0]
-        noise = 8 * torch.finfo(problem.dtype).eps * float(values.detach().abs().max())
+        noise = 8 * torch.finfo(problem.dtype).eps * float(values.abs().max())
         found = minimise(
             objective.value_and_gradient, theta, precondition=precondition,
             noise=noise, tolerance=tolerance, max_trials=trials,

@@ -53,8 +53,8 @@ class LiSSA(Curvature):
         tolerance: What the backward error of a solve must not exceed. The default says that an answer
             counts if it is exact for a matrix and a right-hand side that are 10 % off: the method
             is a Monte Carlo estimate, and asks for no digits.
-        matrix: The Gauss-Newton Hessian of all the data, where it is known: what residuals are then
-            measured with. The recursion never sees it.
+        matrix: The Gauss-Newton Hessian of all the data, where it is known: products, residuals and the
+            default scale then come from it. The recursion's own are those of its minibatches.
 
     Attributes:
         trace: How the last solve converged; None before the first.
@@ -78,6 +78,10 @@ class LiSSA(Curvature):
         matrix: Float[Tensor, "P P"] | None = None,
     ) -> None:
         super().__init__(problem)
+        if matrix is not None and matrix.shape != (problem.num_parameters,) * 2:
+            raise ValueError(
+                f"matrix must be [P, P], P = {problem.num_parameters}; got {[*matrix.shape]}"
+            )
         self._matrix = matrix
         if depth < 1 or repeats < 1:
             raise ValueError(f"depth and repeats must be >= 1, got {depth} and {repeats}")

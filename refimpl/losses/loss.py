@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
+from refimpl.gradients import recorded
+
 
 class Loss(ABC):
     """What the rest of refimpl asks of a loss; every method treats the first axis as examples."""
@@ -78,9 +80,9 @@ class Loss(ABC):
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N T C"]:
         """Gradient of the example losses in the outputs, at the targets given."""
-        with torch.enable_grad():
-            f = outputs.detach().requires_grad_()
-            return as_tokens(torch.autograd.grad(self.value(f, targets).sum(), f)[0])
+        with torch.inference_mode(False), torch.enable_grad():
+            f = recorded(outputs).detach().requires_grad_()
+            return as_tokens(torch.autograd.grad(self.value(f, recorded(targets)).sum(), f)[0])
 
     def hessian(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]

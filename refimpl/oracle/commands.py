@@ -79,7 +79,7 @@ def selected(quick: bool, case: str, stage: str, check: str) -> tuple[dict[str, 
 
 @contextmanager
 def workers(count: int) -> Generator[Executor | None]:
-    """Fresh processes, which import what they need while this one goes on.
+    """Fresh processes, which import what they need from now on, while this one goes on.
 
     Args:
         count: How many.
@@ -87,13 +87,18 @@ def workers(count: int) -> Generator[Executor | None]:
     Yields:
         The executor; None where there are none.
     """
-    if not count:
+    if count < 1:
         yield None
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     with ProcessPoolExecutor(count, context, torch.set_num_threads, (1,)) as pool:
-        pool.submit(torch.get_num_threads)
+        for _ in range(count):  # each starts a process
+            pool.submit(_ready)
         yield pool
+
+
+def _ready() -> None:
+    """Nothing: to find this function is to have imported what checks need."""
 
 
 def check(
@@ -154,7 +159,7 @@ def check(
 
             report = run(
                 session, cases, checks, deviations=known, progress=advance, executor=pool,
-                selection=selection, draws=draws,
+                shared=True, selection=selection, draws=draws,
             )  # fmt: skip
     session.close()
     show(report, Console())

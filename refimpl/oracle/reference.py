@@ -27,8 +27,9 @@ class Reference(Adapter):
 
     def _drawn(self, case: Case, seed: int) -> Truth:
         """The truth, with the labels that the seed draws in place of their expectation."""
+        expected = self._truth(case)
         if case.conventions.fisher != "sampled":
-            return self._truth(case)
+            return expected
         return Truth(case, self.declaration.curvature, seed=seed)
 
     def gradients(self, case: Case) -> dict[str, Array]:

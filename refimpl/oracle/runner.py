@@ -45,6 +45,7 @@ def run(
     diagnose: bool = True,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    shared: bool = False,
     selection: Selection = "part",
     draws: int = 0,
 ) -> Report:
@@ -57,8 +58,11 @@ def run(
         deviations: What it declares to do otherwise.
         diagnose: Whether to look for what would explain its fails.
         progress: Told as cases are done.
-        executor: Where cases are run besides here, each as one task; default: only here. The session
-            is pickled to it, and checks travel by their slug.
+        executor: Where cases are run, each as one task; default: here, one after the other. The
+            session is pickled to it, and checks travel by their slug.
+        shared: Whether this process runs cases besides the executor, those that `cancel` gives back: its
+            implementation is running already, and a process more would import torch twice more. Of
+            no use with a cluster's executor, whose tasks can be cancelled while they run.
         selection: What the cases and checks are, for the report.
         draws: Cases that hypothesis draws besides, for the checks of stages against the reference.
     """
@@ -75,14 +79,14 @@ def run(
         tasks.insert(0, _Task(_differential, DRAWN, draws, of_own))  # the longest: first
         planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(of_own)
     found: dict[str, _Answer] = {}
-    for task, answer in _each(session, tasks, executor):
+    for task, answer in _each(session, tasks, executor, shared):
         found[task.name] = answer
         if progress is not None:
             done = sum(len(a.outcomes) + a.inapplicable for a in found.values())
             progress(done, planned - absent, answer.outcomes)
     outcomes = [o for name in (*cases, DRAWN) if name in found for o in found[name].outcomes]
     if diagnose:
-        outcomes = _explained(session, cases, checks, outcomes, executor)
+        outcomes = _explained(session, cases, checks, outcomes, executor, shared)
     provenance = {
         "refimpl": refimpl.__version__, "python": platform.python_version(),
         "torch": torch.__version__, "numpy": np.__version__, "machine": platform.machine(),
@@ -114,9 +118,9 @@ class _Task:
 
 
 def _each(
-    session: Session, tasks: Sequence[_Task], executor: Executor | None
+    session: Session, tasks: Sequence[_Task], executor: Executor | None, shared: bool
 ) -> Iterable[tuple[_Task, Any]]:
-    """Results as they come."""
+    """Results as they come; of a shared executor this process takes its part from the other end."""
     if executor is None:
         for task in tasks:
             yield task, task.work(session, task.about, task.questions)
@@ -127,11 +131,9 @@ def _each(
             (check.slug, mode) for check, mode in task.questions
         )
         futures[executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)] = task
-    # This process takes its share from the other end: an implementation of its own is running already,
-    # and a process more would cost two more imports of torch, the author's and ours.
     waiting = list(futures)
     while waiting:
-        own = next((f for f in reversed(waiting) if f.cancel()), None)
+        own = next((f for f in reversed(waiting) if f.cancel()), None) if shared else None
         if own is not None:
             task = futures[own]
             waiting.remove(own)
@@ -175,6 +177,7 @@ def _explained(
     checks: Sequence[Check],
     outcomes: Sequence[Outcome],
     executor: Executor | None,
+    shared: bool,
 ) -> list[Outcome]:
     """The outcomes, those that tell most with a diagnosis: isolated before chained, small before large."""
     known = {check.slug: check for check in checks}
@@ -190,7 +193,7 @@ def _explained(
         if (own := [o for o in picked if o.case == name])
     ]
     said: dict[str, tuple[str, ...]] = {}
-    for _, answer in _each(session, tasks, executor):
+    for _, answer in _each(session, tasks, executor, shared):
         said |= answer
     return [replace(o, diagnosis=said[o.id]) if o.id in said else o for o in outcomes]
 

@@ -1,6 +1,6 @@
 """How large the sums are that make a factor: what its rounding error is a part of."""
 
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from refimpl.fast.kfac import mean_row
 from refimpl.oracle.case import Array
@@ -9,7 +9,9 @@ from refimpl.oracle.truth import Truth
 __all__ = ["absolute_sums"]
 
 
-@lru_cache(maxsize=256)  # every check of factors asks
+_known: WeakKeyDictionary[Truth, dict[str, tuple[Array, Array]]] = WeakKeyDictionary()
+
+
 def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
     """sqrt(K) B of each factor, B being its sum over absolute values, of K terms.
 
@@ -23,6 +25,12 @@ def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
     Returns:
         By layer.
     """
+    if truth not in _known:
+        _known[truth] = _summed(truth)
+    return _known[truth]
+
+
+def _summed(truth: Truth) -> dict[str, tuple[Array, Array]]:
     new = truth.problem.parameters.new_zeros
     blocks = {b.name: b for b in truth.case.blocks}
     A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}

@@ -225,12 +225,12 @@ class Truth:
         return spectra(self.curvature, self.basis, eigenvalues, self.case.damping, self.conventions)
 
     def require_damped(self) -> None:
-        """Refuse a damping that adds nothing: then there is nothing to invert.
+        """Refuse a relative damping that adds nothing: then there is nothing to invert.
 
         Raises:
             Undecided: A layer without curvature, and lambda a multiple of its mean eigenvalue.
         """
-        if self.curvature == "gauss_newton":
+        if self.curvature == "gauss_newton" or self.conventions.damping != "relative":
             return
         for name, (_, _, damped) in self.parts.items():
             if not damped.max() > 0:

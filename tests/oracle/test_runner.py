@@ -39,6 +39,7 @@ def test_this_process_does_what_the_executor_has_not_begun() -> None:
         CASES,
         GRADIENTS,
         executor=pool,
+        shared=True,
         progress=lambda done, total, _: told.append((done, total)),
     )
     assert _untimed(shared) == _untimed(alone)

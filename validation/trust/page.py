@@ -189,8 +189,8 @@ def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
     asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in found)
     fewest = min(row["seeds"] for row in found)
     return (
-        f"The reference in {len(found)} sets of conventions, each on {fewest:,} seeds: {asked:,} "
-        f"questions, {wrong} false alarms."
+        f"Two honest implementations in {len(found)} sets of conventions, each on {fewest:,} seeds: "
+        f"{asked:,} questions; false alarms: {wrong}."
     )
 
 
