@@ -16,6 +16,7 @@ from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.sums import absolute_sums
 from refimpl.oracle.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
+from refimpl.oracle.vectors.killed import killed
 
 __all__ = [
     "Outputs",
@@ -54,7 +55,11 @@ def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = ""
     """
     arguments = arguments_of(case)
     outputs = outputs_of(case, arguments)
-    made = [_finite_differences(case), _second_implementation(case, arguments, outputs)]
+    made = [
+        _finite_differences(case),
+        _second_implementation(case, arguments, outputs),
+        killed(case, arguments["vectors"], basis_of(arguments), outputs),
+    ]
     return packed(case, arguments, outputs, made, seed=seed, expect=expect, reason=reason)
 
 
