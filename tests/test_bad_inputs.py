@@ -216,6 +216,7 @@ VALUE_ERRORS = {
     "LiSSA's batch of strangers": (lambda: lissa(batch_size=7), "the number of examples; got 7"),
     "LiSSA of another matrix": (lambda: lissa(matrix=torch.eye(2)), r"matrix must be \[P, P\], P ="),
     "LiSSA of a negative scale": (lambda: lissa(scale=-1.0), "scale must be a finite number > 0"),
+    "LiSSA of scale zero": (lambda: lissa(scale=0.0), "scale must be a finite number > 0, got 0"),
     "LiSSA of no scale": (lambda: lissa(scale=NAN), "scale must be a finite number > 0, got nan"),
     "LiSSA that tolerates all": (lambda: lissa(tolerance=1.0), r"tolerance must lie in \(0, 1\)"),
     "LiSSA without damping": (
@@ -233,6 +234,8 @@ VALUE_ERRORS = {
     "response without damping": (lambda: respond(damping=0.0), "needs a damping > 0"),
     "response of nobody": (lambda: respond(examples=[]), "non-empty list"),
     "response of a stranger": (lambda: respond(examples=[6]), r"must lie in \[0, 6\)"),
+    "response of a half": (lambda: respond(examples=[0.5]), "non-empty list of indices"),
+    "response of a mask": (lambda: respond(examples=torch.tensor([True])), "non-empty list of indices"),
     "infinite epsilon": (lambda: respond(epsilon=INF), "epsilon must be finite"),
     "tolerance of one": (lambda: respond(tolerance=1.0), r"tolerance must lie in \(0, 1\)"),
     "labels true and false": (lambda: make(y=Y.bool()), "needs integer class labels, got torch.bool"),

@@ -113,3 +113,12 @@ def test_what_is_cut_short_is_flagged_and_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             ri.exact.retrain(problem, **{"weights": weights, **options})
+
+
+def test_what_begins_at_its_minimum_stays_there_and_has_converged():
+    problem = _problem()
+    nothing = torch.zeros(2, problem.num_examples, dtype=torch.float64)
+    found = ri.exact.retrain(problem, nothing, proximity=0.1)  # theta_s is the minimum itself
+    assert torch.equal(found.parameters, problem.parameters.expand(2, -1))
+    assert found.certificate.relative_gradient_norm.tolist() == [0.0, 0.0]
+    assert bool(found.certificate.converged.all())

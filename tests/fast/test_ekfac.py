@@ -5,6 +5,7 @@ import torch
 from evidence import within
 from hypothesis import given, strategies as st
 from strategies import problems, vectors
+from torch import nn
 
 import refimpl as ri
 
@@ -97,3 +98,8 @@ def test_empirical_eigenvalues_are_the_second_moment_of_the_data_gradients(probl
         truth = ((Q_S.T @ gradients[name] @ Q_A) ** 2).mean(dim=0)
         scale = (gradients[name] ** 2).sum() / problem.num_examples + U
         within((eigenvalues - truth).norm(), 1e3 * U * scale)
+
+
+def test_it_says_which_fisher_it_is_of():
+    problem = ri.Problem(nn.Linear(2, 2), ri.losses.CrossEntropy(), torch.eye(2), torch.arange(2))
+    assert repr(ri.fast.EKFAC(problem, fisher="empirical")) == "EKFAC(fisher='empirical')"
