@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import rich.style  # noqa: F401 - its import, torch's compiler's too, draws from Python's generator
 from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
 
