@@ -1,5 +1,6 @@
 """Run a study: its parts in order of need, each saved as it finishes, through any Executor."""
 
+import platform
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -185,13 +186,14 @@ def code_version(study: Study) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What else decides the last digits: libraries and threads."""
+    """What else decides the last digits: libraries, threads, and the processor's instructions."""
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "scikit-learn": version("scikit-learn"),
         "threads": torch.get_num_threads(),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
 
 

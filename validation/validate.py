@@ -1,7 +1,8 @@
 """`python -m validation validate`: quick studies against the committed baseline, or a new baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,12 +27,15 @@ def validate(
         console: Where to say what departs.
     """
     departed: list[Departure] = []
+    elsewhere: dict[str, None] = {}
     good = True
     for name in names:
         path = kept / f"{name}.json"
         new = gate.baseline(dict(pages.read(out / name)), reason or "to be compared")
         try:
-            departed += gate.departures(gate.read(path), new)
+            old = gate.read(path)
+            departed += gate.departures(old, new)
+            elsewhere |= dict.fromkeys(_changes(old["versions"], new["versions"]))
         except BadBaseline as error:
             if reason is None:
                 console.print(str(error), style="red", markup=False, soft_wrap=True)
@@ -44,8 +48,24 @@ def validate(
     failed = sum(d.fails for d in departed)
     if reason is not None:
         return True
+    if failed and elsewhere:
+        console.print(
+            f"The baselines were computed with other digits: {', '.join(elsewhere)}. Training that is "
+            "cut short amplifies them, and a sampled label may be another one; whether this code is to "
+            "blame, the code before it tells in this environment.",
+            soft_wrap=True, markup=False,
+        )  # fmt: skip
     console.print(f"{len(names)} studies, {failed} figures failed, {len(departed) - failed} new")
     return good and not failed
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What computed the baseline, and is another now."""
+    return [
+        f"{name} {old.get(name, 'unknown')}, now {new.get(name)}"
+        for name in new
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _table(departed: Sequence[Departure]) -> Table:
