@@ -7,8 +7,9 @@ dtypes coarser than float32 are left out, which neither computes in.
 import json
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from validation.saved import source_hash
 __all__ = ["ask_seed", "case_of", "name_of", "read", "run", "summary"]
 
 WRONG = (Verdict.FAIL, Verdict.ERROR)
+AT_ONCE = (
+    8  # seeds handed out: enough for some cores, few enough to lose little when a run is stopped
+)
 Record = dict[str, Any]
 
 
@@ -128,19 +132,23 @@ def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
 
 def _run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
     known = {(r["seed"], r["variant"]) for r in read(path)}
-    tasks = []
-    for seed in seeds:
-        missing = [v for v in variants() if (seed, name_of(v)) not in known]
-        if missing:
-            tasks.append(executor.submit(ask_seed, seed, missing))
-    done = len(seeds) - len(tasks)
+    missing = {s: [v for v in variants() if (s, name_of(v)) not in known] for s in seeds}
+    asked_for = iter([(seed, chosen) for seed, chosen in missing.items() if chosen])
+    done = sum(not chosen for chosen in missing.values())
     yield done
+    running: set[Future[list[Record]]] = set()
     with path.open("a", encoding="utf-8") as file:
-        for task in as_completed(tasks):
-            file.writelines(json.dumps(record) + "\n" for record in task.result())
-            file.flush()
-            done += 1
-            yield done
+        while True:
+            for seed, chosen in islice(asked_for, AT_ONCE - len(running)):
+                running.add(executor.submit(ask_seed, seed, chosen))
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for task in finished:
+                file.writelines(json.dumps(record) + "\n" for record in task.result())
+                file.flush()
+                done += 1
+                yield done
 
 
 def read(path: Path) -> list[Record]:
