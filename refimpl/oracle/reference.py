@@ -1,5 +1,8 @@
 """The reference as an adapter: refimpl itself, judged by the oracle like anyone else."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import numpy as np
 
 from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
@@ -12,6 +15,15 @@ from refimpl.oracle.truth import Truth, Undecided
 __all__ = ["Reference"]
 
 
+@contextmanager
+def _claimed() -> Generator[None]:
+    """What refimpl itself cannot decide it does not claim."""
+    try:
+        yield
+    except Undecided as error:
+        raise Unsupported(str(error)) from None
+
+
 class Reference(Adapter):
     """refimpl in its own conventions, or in others that `declaration` names."""
 
@@ -19,10 +31,8 @@ class Reference(Adapter):
 
     def _truth(self, case: Case) -> Truth:
         truth = truth_of(case, self.declaration.curvature)
-        try:
+        with _claimed():
             _ = truth.loss_scale  # of the conventions' loss, where the case has one
-        except Undecided as error:
-            raise Unsupported(str(error)) from None
         return truth
 
     def _drawn(self, case: Case, seed: int) -> Truth:
@@ -73,4 +83,6 @@ class Reference(Adapter):
 
     def response(self, case: Case, example: int, epsilon: float) -> Array:
         """See `Adapter`."""
-        return self._truth(case).response(example, epsilon)
+        truth = self._truth(case)
+        with _claimed():
+            return truth.response(example, epsilon)

@@ -7,7 +7,8 @@ import filelock
 import pytest
 from typer.testing import CliRunner
 
-from refimpl.oracle import parts
+from refimpl.oracle import Unsupported, parts
+from refimpl.oracle.reference import Reference
 from validation import false_alarms
 from validation.__main__ import app
 from validation.false_alarms import ask_seed, case_of, name_of, read, run, summary
@@ -37,6 +38,11 @@ def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -
     assert found["wrong"] == []
     (plain,) = ask_seed(seed, [{}])
     assert found["verdicts"][said] > plain["verdicts"].get(said, 0)
+
+
+def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:
+    with pytest.raises(Unsupported, match="no minimiser of this objective"):
+        Reference().response(case_of(10), 0, 0.1)
 
 
 def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monkeypatch) -> None:
