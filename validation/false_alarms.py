@@ -16,13 +16,12 @@ from typing import Any
 import filelock
 from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
 
-from refimpl.oracle import Declaration
 from refimpl.oracle.asking import asked
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import RECIPES, drawn
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.margins import KINDS, variants
+from refimpl.oracle.margins import KINDS, implementation, variants
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.verdicts import Outcome, Verdict
 from validation.runner import ROOT
@@ -78,10 +77,8 @@ def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
 def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
     questions = tuple((c, m) for c in CHECKS for m in c.modes)
     outcomes: list[Outcome] = []
-    for kind, implementation in KINDS.items():
-        adapter = implementation()
-        adapter.declaration = Declaration(kind, conventions=dict(conventions))
-        outcomes += asked(InProcess(adapter), case, questions)
+    for kind in KINDS:
+        outcomes += asked(InProcess(implementation(kind, conventions)), case, questions)
     return {
         "seed": seed,
         "variant": name_of(conventions),

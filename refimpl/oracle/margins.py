@@ -1,7 +1,7 @@
 """Margins of every check: the worst honest ratio, and the smallest faulty one that it catches."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Trial
 
-__all__ = ["MARGINS", "honest", "variants", "written"]
+__all__ = ["KINDS", "MARGINS", "honest", "implementation", "variants", "written"]
 
 MARGINS = Path(__file__).with_name("margins.json")
 KINDS = {"reference": Reference, "pipeline": Pipeline}
@@ -51,7 +51,7 @@ def _worst(name: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for conventions in variants():
         for kind in KINDS:
-            trial = Trial(InProcess(_implementation(kind, conventions)), cases()[name])
+            trial = Trial(InProcess(implementation(kind, conventions)), cases()[name])
             for check in CHECKS:
                 for mode in check.modes if check.applies(trial) else ():
                     ratio = judge(trial, check, mode).ratio
@@ -60,9 +60,15 @@ def _worst(name: str) -> dict[str, float]:
     return found
 
 
-def _implementation(kind: str, conventions: dict[str, str]) -> Adapter:
+def implementation(kind: str, conventions: Mapping[str, str]) -> Adapter:
+    """An honest implementation that declares some conventions.
+
+    Args:
+        kind: One of KINDS.
+        conventions: As they differ from the defaults.
+    """
     adapter = KINDS[kind]()
-    adapter.declaration = Declaration(kind, conventions=conventions)
+    adapter.declaration = Declaration(kind, conventions=dict(conventions))
     return adapter
 
 

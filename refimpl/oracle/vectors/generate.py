@@ -16,7 +16,7 @@ from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.sums import absolute_sums
 from refimpl.oracle.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
-from refimpl.oracle.vectors.killed import killed
+from refimpl.oracle.vectors.killed import answers, killed
 
 __all__ = [
     "Outputs",
@@ -258,15 +258,13 @@ def _second_implementation(
     case: Case, arguments: Mapping[str, Array], outputs: Outputs
 ) -> dict[str, Any]:
     """The worst ratio of the oracle's own second implementation."""
-    pipeline, basis = Pipeline(), basis_of(arguments)
-    found: dict[str, Any] = {f"gradients/{n}": g for n, g in pipeline.gradients(case).items()}
-    for n, factors in pipeline.factors(case, 0).items():
-        found |= {f"factors/{n}/{p}": F for p, F in zip("AS", factors, strict=True)}
-    for n, lam in pipeline.eigenvalues(case, dict(basis), 0).items():
-        found[f"eigenvalues/{n}"] = lam
-    found["gauss_newton"] = pipeline.gauss_newton(case, arguments["vectors"])
-    if "scores/ekfac" in outputs:
-        found["scores/ekfac"] = pipeline.scores(case, 0)
+    v, basis = arguments["vectors"], basis_of(arguments)
+    found = {
+        name: answer
+        for stage in ("gradients", "factors", "eigenvalues", "gauss_newton", "scores")
+        for name, answer in answers(stage, Pipeline(), "ekfac", case, v, basis, outputs)
+        if name in outputs
+    }
     worst = 0.0
     for name, answer in found.items():
         worst = max(

@@ -11,8 +11,9 @@ from refimpl.oracle.checks.check import THRESHOLD, worst
 from refimpl.oracle.conventions import ROUNDOFF
 from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.parts import Basis
+from refimpl.oracle.pipeline import Pipeline
 
-__all__ = ["killed"]
+__all__ = ["answers", "killed"]
 
 U = ROUNDOFF["float64"]
 # Output name -> (what is right, its scale), as the generator has them.
@@ -42,10 +43,12 @@ def _shows(fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outp
     for stage in STAGES[STAGES.index(fault.stage) :]:
         try:
             with np.errstate(all="ignore"):
-                answers = dict(_answers(stage, fault, case, vectors, basis, outputs))
+                found = dict(
+                    answers(stage, faulty(fault), fault.curvature, case, vectors, basis, outputs)
+                )
         except Exception:  # no answer at all shows as well
             return True
-        for name, answer in answers.items():
+        for name, answer in found.items():
             right, scale = outputs.get(name, (None, None))
             if right is None or scale is None:
                 continue  # a layer that is not there, or an output that the case does not determine
@@ -57,10 +60,26 @@ def _shows(fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outp
     return False
 
 
-def _answers(
-    stage: str, fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outputs
+def answers(
+    stage: str,
+    own: Pipeline,
+    curvature: str,
+    case: Case,
+    vectors: Array,
+    basis: Basis,
+    outputs: Outputs,
 ) -> Iterator[tuple[str, Any]]:
-    own = faulty(fault)
+    """What an implementation answers to a vector in one stage, by the names of its outputs.
+
+    Args:
+        stage: The stage.
+        own: The implementation.
+        curvature: What it inverts.
+        case: The case.
+        vectors: As for `killed`.
+        basis: Likewise.
+        outputs: Likewise.
+    """
     factors = {n: (outputs[f"factors/{n}/A"][0], outputs[f"factors/{n}/S"][0]) for n in basis}
     if stage == "gradients":
         yield from ((f"gradients/{n}", g) for n, g in own.gradients(case).items())
@@ -78,6 +97,6 @@ def _answers(
     elif stage == "solve":
         lam = {n: outputs[f"eigenvalues/{n}"][0] for n in basis}
         state = State(case, factors, dict(basis), lam)
-        yield f"solve/{fault.curvature}", own.solve(state, vectors, case.damping)
+        yield f"solve/{curvature}", own.solve(state, vectors, case.damping)
     elif stage == "scores":
-        yield f"scores/{fault.curvature}", own.scores(case, 0)
+        yield f"scores/{curvature}", own.scores(case, 0)

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from refimpl.oracle import Declaration
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.operators import _null_space
 from refimpl.oracle.judge import judge
-from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.margins import implementation
 from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Trial
@@ -35,8 +34,7 @@ def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
 
 def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> None:
     """An undefined mean over tokens of unequal length is no reason not to look at a chained solve."""
-    adapter = Pipeline()
-    adapter.declaration = Declaration("pipeline", conventions={"loss_reduction": "token_mean"})
+    adapter = implementation("pipeline", {"loss_reduction": "token_mean"})
     trial = Trial(InProcess(adapter), cases()["tokens/hostile-padding"])
     check = next(c for c in CHECKS if c.slug == "solve-self-adjoint")
     assert judge(trial, check, "chained").verdict is Verdict.PASS
