@@ -1,8 +1,10 @@
 """Case: one small trained model with its data, frozen, as arrays that any framework can read."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.network import LayerSpec, Network, linear_names
 from refimpl.problem import Problem
 
-__all__ = ["Array", "Case", "LossSpec"]
+__all__ = ["Array", "Case", "Known", "LossSpec"]
 
 Array = npt.NDArray[Any]
 
@@ -139,19 +141,14 @@ class Case:
         return self.problem_in(torch.float64)
 
     def problem_in(self, dtype: torch.dtype) -> Problem:
-        """The same as refimpl sees it.
+        """The same as refimpl sees it; one for all cases that differ in nothing it holds.
 
         Args:
             dtype: What is computed in.
         """
-        return Problem(
-            self.torch_module(),
-            self.loss.build(),
-            _torch(self.inputs),
-            _torch(self.labels),
-            layers=list(self.tracked),
-            dtype=dtype,
-        )
+        held = {"layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss)}
+        data = {"inputs": self.inputs, "labels": self.labels}
+        return _problem(Known(_hash(held, self.parameters, data), self), dtype)
 
     def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The model, a new one at every call, in evaluation mode.
@@ -201,6 +198,11 @@ class Case:
         for start in range(0, self.num_examples, step):
             yield slice(start, min(start + step, self.num_examples))
 
+    @property
+    def known(self) -> "Known":
+        """The case by its contents."""
+        return Known(_hash(self.to_json(), self.parameters, self.arrays), self)
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON holds it."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -236,6 +238,36 @@ class Case:
             **known,
             **given,
         )
+
+
+@dataclass(frozen=True)
+class Known:
+    """A case in the key of a cache: equal where the hash is, however the case came about."""
+
+    hash: str
+    case: Case = field(compare=False)
+
+
+def _hash(plain: Mapping[str, Any], *arrays: Mapping[str, Array]) -> str:
+    content = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    for named in arrays:
+        for name, array in sorted(named.items()):
+            content.update(f"{name} {array.dtype} {array.shape}".encode())
+            content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+@lru_cache(maxsize=512)
+def _problem(known: Known, dtype: torch.dtype) -> Problem:
+    case = known.case
+    return Problem(
+        case.torch_module(),
+        case.loss.build(),
+        _torch(case.inputs),
+        _torch(case.labels),
+        layers=list(case.tracked),
+        dtype=dtype,
+    )
 
 
 def _torch(array: Array) -> Tensor:
