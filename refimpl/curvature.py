@@ -19,12 +19,17 @@ __all__ = [
     "Certificate",
     "Curvature",
     "Dense",
+    "Eigenbasis",
     "NotConverged",
     "Solution",
     "lanczos",
     "largest_eigenvalue",
 ]
 
+# (Q_A, Q_S, D) per block, so that a matrix acts on V [O, I] as Q_S (D * (Q_S^T V Q_A)) Q_A^T.
+Eigenbasis = dict[
+    str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"], Float[Tensor, "_O _I"]]
+]
 DENSE = 256  # up to this size all eigenvalues are computed where the largest is wanted
 
 
@@ -137,14 +142,8 @@ class Curvature(ABC):
         Raises:
             ValueError: The damping is negative, or zero on a (numerically) singular matrix.
         """
-        damping = checks.damping(damping)
         checks.vectors(vectors, self.num_parameters, self._like)
-        low, high = self.spectrum(exact=damping == 0.0)
-        if damping == 0.0 and low <= self.num_parameters * self._unit * high:
-            raise ValueError(
-                f"damping is 0 but the matrix is singular to working precision (eigenvalues from "
-                f"{low:.1e} to {high:.1e}): use a damping > 0"
-            )
+        damping, low, high = self._invertible(damping)
         flat = vectors.reshape(-1, self.num_parameters)
         x = self._solve(flat, damping)
         residual = self._damped(x, damping).neg_().add_(flat)
@@ -166,6 +165,31 @@ class Curvature(ABC):
                 certificate.tolerance,
             ),
         )
+
+    def inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
+        """(Q_A, Q_S, D) per block where (H + damping I)^-1 is diagonal in a Kronecker basis, else None.
+
+        Args:
+            damping: As for `solve`.
+
+        Raises:
+            ValueError: As for `solve`.
+        """
+        return self._inverse_eigenbasis(self._invertible(damping)[0])
+
+    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
+        del damping
+
+    def _invertible(self, damping: float) -> tuple[float, float, float]:
+        """The damping, and the extreme eigenvalues of H; refused where H + damping I is singular."""
+        damping = checks.damping(damping)
+        low, high = self.spectrum(exact=damping == 0.0)
+        if damping == 0.0 and low <= self.num_parameters * self._unit * high:
+            raise ValueError(
+                f"damping is 0 but the matrix is singular to working precision (eigenvalues from "
+                f"{low:.1e} to {high:.1e}): use a damping > 0"
+            )
+        return damping, low, high
 
     def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
         """The operator that `_solve` inverts."""

@@ -5,15 +5,15 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.func import jvp, vmap
 
-from refimpl.capture import forward_pass, matrices, verify
 from refimpl.curvature import Curvature
-from refimpl.gradients import values_and_gradients
+from refimpl.eigenscores import scores_in, self_influence_in, worthwhile
 from refimpl.problem import Data, Measurement, Problem, index
+from refimpl.products import captures, gradient_products, gradients
 
 __all__ = ["influence", "scores_of", "self_influence", "token_influence"]
 
 # Numbers that the queries solved at once may have; they, their solutions and the residuals are held.
-SOLVED = 2**27
+SOLVED = 2**25
 
 
 def influence(
@@ -49,19 +49,24 @@ def influence(
             other layers.
         NotConverged: A solve missed its tolerance.
     """
+    _check_curvature(problem, curvature)
     inputs, targets = problem.examples(query_inputs, query_targets)
+    examples = _candidates(problem, candidates)
+    basis = curvature.inverse_eigenbasis(damping)
+    if basis and not (
+        captures(problem) and worthwhile(problem, len(targets), examples[0], len(examples[1]))
+    ):
+        basis = None
     step = max(1, SOLVED // problem.num_parameters)
-    groups = (slice(start, start + step) for start in range(0, targets.shape[0], step))
-    return torch.cat(
-        [
-            scores_of(
-                problem,
-                _solved(problem, index(inputs, q), targets[q], curvature, damping, measurement),
-                candidates,
-            )
-            for q in groups
-        ]
-    )
+    parts: list[Tensor] = []
+    for q in (slice(start, start + step) for start in range(0, targets.shape[0], step)):
+        x, y = index(inputs, q), targets[q]
+        if basis:
+            parts.append(scores_in(problem, basis, x, y, measurement, *examples))
+        else:
+            solved = _solved(problem, x, y, curvature, damping, measurement)
+            parts.append(scores_of(problem, solved, candidates))
+    return torch.cat(parts)
 
 
 def scores_of(
@@ -80,7 +85,7 @@ def scores_of(
         Scores [Q, M].
     """
     inputs, targets = _candidates(problem, candidates)
-    if _captures(problem):
+    if captures(problem):
         return -gradient_products(problem, products, inputs, targets)
     # Gradients of a chunk of candidates at a time, so that memory is bounded whatever M is.
     count = targets.shape[0]
@@ -90,93 +95,6 @@ def scores_of(
         for part in (slice(start, start + step) for start in range(0, count, step))
     ]
     return torch.cat(parts, dim=1)
-
-
-def gradient_products(
-    problem: Problem,
-    vectors: Float[Tensor, "Q P"],
-    inputs: Data,
-    targets: Shaped[Tensor, "M ..."],
-) -> Float[Tensor, "Q M"]:
-    """<v_q, grad l_m> of every vector and example, as sum_r g_mr^T V_q a_mr block by block.
-
-    Where a block has one position the gradient g a^T is never formed: V_q a_m, or V_q^T g_m where that
-    is shorter, and then a dot product.
-
-    Args:
-        problem: The problem, whose layers' inputs and gradients must give its gradients.
-        vectors: Vectors v, [Q, P].
-        inputs: Inputs of the examples, [M, ...].
-        targets: Their targets, [M, ...].
-    """
-    count = targets.shape[0]
-    found = vectors.new_zeros(len(vectors), count)
-    for part in _pieces(problem, count, len(vectors)):
-        rows = _rows(problem, index(inputs, part), targets[part], "loss")
-        for name, V in problem.layout.matrices(vectors).items():
-            found[:, part] += _products(V, *rows[name])
-    return found
-
-
-def _gradients(
-    problem: Problem, inputs: Data, targets: Shaped[Tensor, "Q ..."], measurement: Measurement
-) -> Float[Tensor, "Q P"]:
-    """Gradients of the measurements, sum_r g_r a_r^T block by block."""
-    inputs, targets = problem.examples(inputs, targets)
-    found = problem.parameters.new_empty(targets.shape[0], problem.num_parameters)
-    for part in _pieces(problem, len(found), 0):
-        rows = _rows(problem, index(inputs, part), targets[part], measurement)
-        for name, V in problem.layout.matrices(found[part]).items():
-            for one, g, a in zip(V, *rows[name], strict=True):
-                torch.mm(g.T, a, out=one)
-    return found
-
-
-def _products(
-    V: Float[Tensor, "Q O I"], g: Float[Tensor, "M R O"], a: Float[Tensor, "M R I"]
-) -> Float[Tensor, "Q M"]:
-    """sum_r g^T V a for every matrix and example."""
-    if a.shape[1] > 1:
-        return V.flatten(1) @ matrices(g, a).flatten(1).T
-    g, a = g[:, 0], a[:, 0]
-    if V.shape[1] > V.shape[2]:
-        V, g, a = V.mT, a, g
-    moved = a.new_empty(len(V), *g.shape)
-    for one, matrix in zip(moved, V, strict=True):
-        torch.mm(a, matrix.T, out=one)
-    return (moved.transpose(0, 1) @ g[:, :, None])[..., 0].T
-
-
-def _pieces(problem: Problem, count: int, vectors: int) -> list[slice]:
-    """The examples in pieces whose rows, and products with the vectors, stay near 256 MiB."""
-    blocks = problem.layout.blocks
-    each = problem.activations + max(
-        vectors * min(b.outputs, b.inputs) + b.outputs * b.inputs for b in blocks
-    )
-    step = max(1, 2**25 // each)
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-
-def _rows(
-    problem: Problem, inputs: Data, targets: Shaped[Tensor, "M ..."], measurement: Measurement
-) -> dict[str, tuple[Float[Tensor, "M _R _O"], Float[Tensor, "M _R _I"]]]:
-    """Rows (g, a) of the gradients of the examples' measurements, per block."""
-    run = forward_pass(problem, inputs)
-
-    def measured(f: Float[Tensor, "..."], y: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
-        return problem._measured(measurement, f[None], y[None])[0]
-
-    slope = values_and_gradients(measured, run.outputs, targets, chunk=len(targets))[1]
-    return {name: (g[0], run.inputs[name]) for name, g in run.backward(slope[None]).items()}
-
-
-def _captures(problem: Problem) -> bool:
-    """Whether the layers' inputs and gradients give the model's gradients, as `verify` tells."""
-    try:
-        verify(problem)
-    except ValueError:
-        return False
-    return True
 
 
 def token_influence(
@@ -252,6 +170,9 @@ def self_influence(
         NotConverged: A solve missed its tolerance.
     """
     _check_curvature(problem, curvature)
+    basis = curvature.inverse_eigenbasis(damping)
+    if basis and captures(problem):
+        return self_influence_in(problem, basis)
     parts: list[Tensor] = []
     for _, inputs, targets in problem.batches(problem.chunk(1)):
         gradients = problem.gradients(inputs, targets)
@@ -271,8 +192,8 @@ def _solved(
 ) -> Float[Tensor, "Q P"]:
     """(H + lambda I)^-1 grad f_q of every query."""
     _check_curvature(problem, curvature)
-    if _captures(problem):
-        queries = _gradients(problem, query_inputs, query_targets, measurement)
+    if captures(problem):
+        queries = gradients(problem, query_inputs, query_targets, measurement)
     else:
         queries = problem.measurement_gradients(query_inputs, query_targets, measurement)
     solution = curvature.solve(queries, damping)

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from refimpl.influence import _candidates, _pieces, _rows
+from refimpl.influence import _candidates
 from refimpl.problem import Problem, index
+from refimpl.products import pieces, rows_of
 
 __all__ = ["LowRank", "low_rank", "low_rank_scores"]
 
@@ -76,8 +77,8 @@ def low_rank_scores(
     count = len(queries.error)
     found = problem.parameters.new_zeros(count, targets.shape[0])
     widest = max(left.shape[2] for left, _ in queries.factors.values())
-    for part in _pieces(problem, targets.shape[0], count * widest):
-        rows = _rows(problem, index(inputs, part), targets[part], "loss")
+    for part in pieces(problem, targets.shape[0], count * widest):
+        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
         for name, (left, right) in queries.factors.items():
             g, a = rows[name]
             moved = torch.einsum("mto,qor->qmtr", g, left) * torch.einsum("mti,qir->qmtr", a, right)

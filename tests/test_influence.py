@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from strategies import problems, vectors
 
 import refimpl as ri
+from refimpl import products
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -38,15 +39,14 @@ def test_scores_are_the_formula(problem, measurement):
 
 def both_ways(problem: ri.Problem) -> None:
     """Gradients, and their products with vectors, from layers' rows and by torch.func.grad."""
-    module = sys.modules["refimpl.influence"]  # the package's name for it is the function's
     for measurement in ("loss", "log_likelihood", lambda f, y: (f**2).sum()):
         truth = problem.measurement_gradients(measurement=measurement)
-        rows = module._gradients(problem, problem.inputs, problem.targets, measurement)
+        rows = products.gradients(problem, problem.inputs, problem.targets, measurement)
         # Sums over positions of products of some factors a layer: a few roundings each.
         scale = truth.norm() + problem.gradients().norm()
         within((rows - truth).norm(), 1e3 * U * scale + U, "gradients")
     v = vectors(problem, 3)
-    found = module.gradient_products(problem, v, problem.inputs, problem.targets)
+    found = products.gradient_products(problem, v, problem.inputs, problem.targets)
     g = problem.gradients()
     within((found - v @ g.T).norm(), 1e3 * U * v.norm() * g.norm() + U, "products")
 
@@ -74,9 +74,9 @@ def test_a_model_that_its_layers_do_not_describe_is_scored_by_autograd(monkeypat
     within((scores + f @ g.T / 2).norm(), 100 * U * f.norm() * g.norm())
 
 
-@given(problems())
-def test_self_influence_is_the_diagonal_and_never_positive(problem):
-    curvature = ri.exact.GaussNewton(problem)
+@given(problems(), st.sampled_from([ri.exact.GaussNewton, ri.fast.EKFAC]))
+def test_self_influence_is_the_diagonal_and_never_positive(problem, kind):
+    curvature = kind(problem)
     scores = ri.influence(
         problem, problem.inputs, problem.targets, curvature=curvature, damping=0.1
     )

@@ -7,15 +7,14 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from refimpl.capture import pieces_of_matrices
-from refimpl.curvature import Curvature
+from refimpl.curvature import Curvature, Eigenbasis
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem import Problem
 from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps_kept
 
-__all__ = ["EKFAC", "Eigen", "corrected_eigenvalues"]
+__all__ = ["EKFAC", "corrected_eigenvalues"]
 
 Basis = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"]]]
-Eigen = dict[str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"], Float[Tensor, "_O _I"]]]
 
 
 def corrected_eigenvalues(
@@ -106,7 +105,7 @@ class EKFAC(Curvature):
         weight_sharing: WeightSharing = "expand",
         batch_size: int | None = None,
         factors: Factors | None = None,
-        eigen: Eigen | None = None,
+        eigen: Eigenbasis | None = None,
     ) -> None:
         super().__init__(problem)
         self.fisher: Fisher = fisher
@@ -129,26 +128,26 @@ class EKFAC(Curvature):
         eigenvalues = corrected_eigenvalues(
             problem, basis, fisher=fisher, samples=samples, draws=draws, passes=passes
         )
-        self.eigen = {name: (*basis[name], eigenvalues[name]) for name in basis}
+        self.eigen: Eigenbasis = {name: (*basis[name], eigenvalues[name]) for name in basis}
 
     def __repr__(self) -> str:
         return f"EKFAC(fisher={self.fisher!r})"
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-        return self._in_eigenbasis(vectors, {n: L for n, (_, _, L) in self.eigen.items()})
+        return self._in(self.eigen, vectors)
 
     def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        inverse = {n: 1 / (L + damping) for n, (_, _, L) in self.eigen.items()}
-        return self._in_eigenbasis(vectors, inverse)
+        return self._in(self._inverse_eigenbasis(damping), vectors)
 
-    def _in_eigenbasis(
-        self, vectors: Float[Tensor, "k P"], diagonal: dict[str, Float[Tensor, "_O _I"]]
-    ) -> Float[Tensor, "k P"]:
+    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis:
+        return {n: (Q_A, Q_S, 1 / (L + damping)) for n, (Q_A, Q_S, L) in self.eigen.items()}
+
+    def _in(self, basis: Eigenbasis, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         """Q_S (D * (Q_S^T V Q_A)) Q_A^T per block (Grosse et al. 2023, eq. 20)."""
         turned: dict[str, Tensor] = {}
         for name, V in self.layout.matrices(vectors).items():
-            Q_A, Q_S, _ = self.eigen[name]
-            turned[name] = Q_S @ (diagonal[name] * (Q_S.mT @ V @ Q_A)) @ Q_A.mT
+            Q_A, Q_S, D = basis[name]
+            turned[name] = Q_S @ (D * (Q_S.mT @ V @ Q_A)) @ Q_A.mT
         return self.layout.flatten(turned)
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:

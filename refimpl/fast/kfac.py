@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from refimpl.curvature import Curvature
+from refimpl.curvature import Curvature, Eigenbasis
 from refimpl.problem import Problem
 from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps
 
@@ -141,15 +141,24 @@ class KFAC(Curvature):
 
     def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
         def act(name: str, V: Float[Tensor, "k _O _I"]) -> Float[Tensor, "k _O _I"]:
-            w_A, Q_A, w_S, Q_S = self._eigen[name]
-            if self.factored_damping:
-                a, s = self._shares(name, damping)
-                denominator = torch.outer(w_S + s, w_A + a)
-            else:
-                denominator = torch.outer(w_S, w_A) + damping
-            return Q_S @ ((Q_S.mT @ V @ Q_A) / denominator) @ Q_A.mT
+            _, Q_A, _, Q_S = self._eigen[name]
+            return Q_S @ ((Q_S.mT @ V @ Q_A) / self._eigenvalues(name, damping)) @ Q_A.mT
 
         return self._blockwise(vectors, act)
+
+    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis:
+        return {
+            name: (Q_A, Q_S, 1 / self._eigenvalues(name, damping))
+            for name, (_, Q_A, _, Q_S) in self._eigen.items()
+        }
+
+    def _eigenvalues(self, name: str, damping: float) -> Float[Tensor, "_O _I"]:
+        """Of the damped block."""
+        w_A, _, w_S, _ = self._eigen[name]
+        if not self.factored_damping:
+            return torch.outer(w_S, w_A) + damping
+        a, s = self._shares(name, damping)
+        return torch.outer(w_S + s, w_A + a)
 
     def _shares(self, name: str, damping: float) -> tuple[float, float]:
         """What factored damping adds to A and to S: pi sqrt(lambda) and sqrt(lambda) / pi."""

@@ -1,0 +1,106 @@
+"""Scores in a Kronecker eigenbasis against solves that are certified, and when they are taken."""
+
+import models
+import pytest
+import torch
+from evidence import within
+from hypothesis import given, strategies as st
+from strategies import mlp, problems, randomise
+
+import refimpl as ri
+from refimpl.eigenscores import scores_in, self_influence_in, worthwhile
+
+U = torch.finfo(torch.float64).eps / 2
+CURVATURES = {
+    "ekfac": ri.fast.EKFAC,
+    "kfac": ri.fast.KFAC,
+    "factored damping": lambda problem: ri.fast.KFAC(problem, factored_damping=True),
+}
+DAMPING = 0.1
+
+
+def perceptron(examples):
+    """3-4-2 with biases: layers of 4 x 4 and 2 x 5."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(examples, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(2, (examples,), generator=generator)
+    model = randomise(mlp([3, 4, 2], bias=True, activation="tanh"), generator)
+    return ri.Problem(model, ri.losses.CrossEntropy(), x, y)
+
+
+def by_solving(problem, name, measurement):
+    """The basis, the scores by certified solves, and what both routes' roundings may come to."""
+    curvature = CURVATURES[name](problem)
+    f = problem.measurement_gradients(measurement=measurement)
+    g = problem.gradients()
+    solution = curvature.solve(f, DAMPING)
+    solution.certificate.require()
+    # Either route turns gradients by orthogonal matrices (errors of some u times their norms) and
+    # multiplies by D, at most 1 / lambda: that of factored damping is at most 1 / lambda as well,
+    # since (w_S + s)(w_A + a) >= s a = lambda.
+    scale = f.norm(dim=1, keepdim=True) * g.norm(dim=1) / DAMPING
+    wide = problem.num_parameters**0.5 + problem.activations
+    basis = curvature.inverse_eigenbasis(DAMPING)
+    return basis, -solution.value @ g.T, 10 * wide * U * scale
+
+
+def both_ways(problem, name, measurement):
+    basis, truth, bound = by_solving(problem, name, measurement)
+    x, y = problem.inputs, problem.targets
+    found = scores_in(problem, basis, x, y, measurement, x, y)
+    within((found - truth).abs().max(), bound.max() + U, "scores")
+    if measurement == "loss":
+        own = self_influence_in(problem, basis)
+        within((own - truth.diagonal()).abs().max(), bound.max() + U, "own")
+
+
+measurements = st.sampled_from(["loss", "log_likelihood"])
+
+
+@given(problems(), st.sampled_from(sorted(CURVATURES)), measurements)
+def test_scores_in_the_eigenbasis_are_those_of_solves(problem, name, measurement):
+    both_ways(problem, name, measurement)
+
+
+@given(models.stacks(), st.sampled_from(sorted(CURVATURES)))
+def test_scores_in_the_eigenbasis_are_those_of_solves_with_shared_weights(problem, name):
+    both_ways(problem, name, "loss")
+
+
+def test_pieces_of_examples_change_no_score(monkeypatch):
+    problem = perceptron(7)
+    basis = ri.fast.EKFAC(problem).inverse_eigenbasis(DAMPING)
+    x, y = problem.inputs, problem.targets
+
+    def found():
+        return scores_in(problem, basis, x, y, "loss", x, y), self_influence_in(problem, basis)
+
+    whole = found()
+    monkeypatch.setattr(
+        "refimpl.eigenscores.pieces", lambda *_: [slice(0, 3), slice(3, 6), slice(6, 7)]
+    )
+    for one, other in zip(whole, found(), strict=True):
+        within((one - other).norm(), 100 * U * one.norm())
+
+
+@pytest.mark.parametrize(("queries", "solved"), [(1, True), (20, False)])
+def test_few_queries_of_many_candidates_are_solved_and_many_are_not(monkeypatch, queries, solved):
+    problem = perceptron(60)
+    x, y = problem.inputs[:queries], problem.targets[:queries]
+    # Layers (4, 4) and (2, 5): 60 (32 + 29) = 3,660 operations beside 4 (16 x 8 + 10 x 7) = 792 each.
+    assert worthwhile(problem, queries, problem.inputs, 60) is not solved
+    curvature, asked = ri.fast.EKFAC(problem), []
+    solve = type(curvature).solve
+    monkeypatch.setattr(
+        type(curvature), "solve", lambda self, *a: asked.append(len(a[0])) or solve(self, *a)
+    )
+    ri.influence(problem, x, y, curvature=curvature, damping=DAMPING)
+    assert asked == ([queries] if solved else [])
+
+
+def test_a_singular_curvature_is_refused_without_damping():
+    problem = perceptron(2)
+    for curvature in (ri.fast.EKFAC(problem), ri.fast.KFAC(problem)):  # rank 2 in 4 x 4
+        with pytest.raises(ValueError, match="damping is 0"):
+            curvature.inverse_eigenbasis(0.0)
+    assert ri.fast.Identity(problem).inverse_eigenbasis(1.0) is None
