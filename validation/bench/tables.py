@@ -124,8 +124,8 @@ def _ekfac(found: Found) -> dict[str, Any]:
         "title": "(c) EK-FAC: fit, solves, scores",
         "caption": "MLP 64-256-256-10, N = 1,797, 50 queries. Ours certifies its solves; without the "
         "certificate it is its own contender. kronfluence writes its factors to disk and reads them "
-        "again, as it always does. Operations alone, at the rate of a matrix product: the solves' (without "
-        "certificate), and the scores', of which exact ones cannot spare the products of all pairs.",
+        "again, as it always does. Operations alone, at the rate of a matrix product: the solves' without "
+        "certificate, and the scores', of which exact ones cannot spare the products of all pairs.",
         "head": ["what", "precision", "refimpl", "beside", "time", "ratio"],
         "rows": rows,
     }
