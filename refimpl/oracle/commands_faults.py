@@ -19,7 +19,7 @@ __all__ = ["faults"]
 def faults(
     only: Annotated[str, typer.Option(help="Of one bug type.")] = "",
     margins: Annotated[
-        bool, typer.Option("--margins", help="All cases; writes margins.json.")
+        bool, typer.Option("--margins", help="Honest ones in all conventions too; margins.json.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = 2,
     json: Annotated[Path | None, typer.Option(help="Where to write the rows.")] = None,
@@ -29,7 +29,7 @@ def faults(
     chosen = [f for f in FAULTS if only in ("", f.bug_type)]
     with workers(processes if processes > 1 else 0) as executor:
         rows: list[Row] = []
-        for row in matrix(chosen, every=margins, executor=executor):
+        for row in matrix(chosen, executor=executor):
             rows.append(row)
             console.print(_line(row))
         idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})

@@ -1,22 +1,12 @@
 """What a check claims and on what grounds, for `refimpl explain`."""
 
-import json
-from collections.abc import Mapping
-from importlib import resources
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
 from refimpl.oracle.checks import CHECKS, Check
+from refimpl.oracle.checks.document import measured
 
-__all__ = ["explained", "listed", "margins"]
-
-
-def margins() -> Mapping[str, Any]:
-    """What `refimpl faults --margins` wrote: by check the worst honest ratio, the smallest faulty one."""
-    path = resources.files("refimpl.oracle").joinpath("margins.json")
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+__all__ = ["explained", "listed"]
 
 
 def listed() -> Table:
@@ -49,7 +39,7 @@ def explained(check: Check) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    for name, value in margins().get(check.slug, {}).items():
+    for name, value in measured().get(check.slug, {}).items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         table.add_row(name.replace("_", " "), Text(shown))
     return table

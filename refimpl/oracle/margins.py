@@ -1,6 +1,10 @@
-"""Margins of every check: the worst honest ratio, and the smallest faulty one that it catches."""
+"""Margins of every check: the worst honest ratio on all cases, and the smallest faulty one that it fails.
+
+Each fault counts on the first case that shows it.
+"""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -77,7 +81,7 @@ def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) 
 
     Args:
         worst: What `honest` gives.
-        rows: Of the matrix, with every case.
+        rows: Of the matrix.
         path: Of the file.
     """
     faulty = _smallest(list(rows))
@@ -85,12 +89,13 @@ def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) 
         check.slug: {"honest": worst.get(check.slug), "faulty": faulty.get(check.slug)}
         for check in CHECKS
     }
-    path.write_text(json.dumps(margins, indent=1) + "\n")
+    path.write_text(json.dumps(margins, indent=1, allow_nan=False) + "\n")
 
 
 def _smallest(rows: Sequence[Row]) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in rows:
         for slug, ratio in row.caught.items():
-            found[slug] = min(found.get(slug, float("inf")), ratio)
+            if math.isfinite(ratio):  # a NaN's says nothing of the margin
+                found[slug] = min(found.get(slug, ratio), ratio)
     return found

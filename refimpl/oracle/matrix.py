@@ -32,7 +32,7 @@ class Row:
     Args:
         slug: The fault's.
         bug_type: The fault's.
-        caught: Smallest ratio by check that failed it.
+        caught: Smallest ratio by check that failed it, on that case.
         crashed: Checks that got no answer to judge: a crash, NaN or a wrong shape is no ratio.
         case: The first case on which a check failed; empty if none did.
         diagnosis: What was said of the first fail.
@@ -50,22 +50,18 @@ class Row:
     seconds: float = 0.0
 
 
-def matrix(
-    faults: Sequence[Fault] = FAULTS, *, every: bool = False, executor: Executor | None = None
-) -> Iterable[Row]:
-    """One row per fault.
+def matrix(faults: Sequence[Fault] = FAULTS, *, executor: Executor | None = None) -> Iterable[Row]:
+    """One row per fault, each up to the first case on which a check fails.
 
     Args:
         faults: The faults.
-        every: Run all cases; default: stop at the first case on which a check fails.
         executor: Where they are run; default: here.
     """
-    slugs = [f.slug for f in faults]
     run = executor.map if executor is not None else map
-    return run(_row, slugs, [every] * len(slugs))
+    return run(_row, [f.slug for f in faults])
 
 
-def _row(slug: str, every: bool) -> Row:
+def _row(slug: str) -> Row:
     fault = next(f for f in FAULTS if f.slug == slug)
     row = Row(slug, fault.bug_type)
     for case in {**quick(), **cases()}.values():
@@ -75,7 +71,7 @@ def _row(slug: str, every: bool) -> Row:
                 row = _joined(row, judge(trial, check, mode))
                 if row.caught and not row.case:
                     row = replace(row, case=case.id, **_said(trial, check, mode, slug))
-        if row.caught and not every:
+        if row.caught:
             break
     return row
 

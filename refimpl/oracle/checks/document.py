@@ -14,8 +14,9 @@ HEAD = """# Checks
 Written by `python -m refimpl.oracle.checks.document > docs/checks.md`; a test keeps it current.
 
 A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
-its threshold. *Margins* are the worst ratio of an honest implementation and the smallest of a faulty one
-that the check fails, as `refimpl faults --margins` last measured them.
+its threshold. *Margins* are the worst ratio of the two honest implementations on all cases in all
+conventions, and the smallest at which the check fails a planted fault on the first case that shows it, as
+`refimpl faults --margins` last measured them.
 """
 FAMILIES = {
     "stages": "One stage against the reference, or against what any such answer obeys.",
@@ -54,7 +55,7 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
 
 
 def measured() -> Mapping[str, Any]:
-    """The margins in the package; none before they were first measured."""
+    """By check the worst honest ratio and the smallest faulty one; none before they were measured."""
     path = resources.files("refimpl.oracle").joinpath("margins.json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
