@@ -4,6 +4,7 @@ A rank statistic says how useful an approximation is, never that an implementati
 planted faults in an EK-FAC, 38 keep a Spearman correlation of 0.95 with the right scores.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ __all__ = [
     "top_k_overlap",
 ]
 
+CORRELATIONS = (-1.0, 1.0)
 Scores = Float[ndarray, "Q M"] | Float[Tensor, "Q M"]
 
 
@@ -77,7 +79,7 @@ def relative_error(values: Scores, reference: Scores) -> Estimate:
     x, y = _pair(values, reference, least=1)
     norm = np.linalg.norm(y, axis=1)
     error = np.linalg.norm(x - y, axis=1)
-    return mean_over_queries(_divide(error, norm))
+    return mean_over_queries(_divide(error, norm), within=(0.0, math.inf))
 
 
 def pearson(scores: Scores, reference: Scores) -> Estimate:
@@ -93,7 +95,7 @@ def pearson(scores: Scores, reference: Scores) -> Estimate:
         1.0
     """
     x, y = _pair(scores, reference)
-    return mean_over_queries(_correlation(x, y))
+    return mean_over_queries(_correlation(x, y), within=CORRELATIONS)
 
 
 def spearman(scores: Scores, reference: Scores) -> Estimate:
@@ -105,7 +107,8 @@ def spearman(scores: Scores, reference: Scores) -> Estimate:
     """
     x, y = _pair(scores, reference)
     return mean_over_queries(
-        _correlation(scipy.stats.rankdata(x, axis=1), scipy.stats.rankdata(y, axis=1))
+        _correlation(scipy.stats.rankdata(x, axis=1), scipy.stats.rankdata(y, axis=1)),
+        within=CORRELATIONS,
     )
 
 
@@ -121,7 +124,7 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
     for a, b in zip(x, y, strict=True):
         found: Any = scipy.stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
         tau.append(float(found.statistic))
-    return mean_over_queries(np.array(tau))
+    return mean_over_queries(np.array(tau), within=CORRELATIONS)
 
 
 def top_k_overlap(
@@ -149,7 +152,8 @@ def top_k_overlap(
     chance_y = sure_y + edge_y * _share(k, sure_y, edge_y)[:, None]
     overlap = (chance_x * chance_y).sum(axis=1) / k
     least, most = _tie_range(sure_x, edge_x, sure_y, edge_y, k)
-    return TopK(mean_over_queries(overlap), k / x.shape[1], float(least.mean()), float(most.mean()))
+    shared = mean_over_queries(overlap, within=(0.0, 1.0))
+    return TopK(shared, k / x.shape[1], float(least.mean()), float(most.mean()))
 
 
 def agreement(scores: Scores, reference: Scores, k: int = 10) -> Agreement:

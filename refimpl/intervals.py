@@ -5,8 +5,9 @@ its gradient, and repeated training examples would be ties in every ranking. An 
 covers the choice of queries, and nothing else: not the training data, not the seed of the training.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
@@ -43,7 +44,12 @@ class Estimate:
     undefined: int
 
 
-def mean_over_queries(per_query: Float[ndarray, " Q"], *, level: float = 0.95) -> Estimate:
+def mean_over_queries(
+    per_query: Float[ndarray, " Q"],
+    *,
+    level: float = 0.95,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """The mean of a statistic over queries with its confidence interval.
 
     Hall's: Student's statistic, its skewness removed by a cubic transformation (Hall 1992, On the
@@ -60,11 +66,14 @@ def mean_over_queries(per_query: Float[ndarray, " Q"], *, level: float = 0.95) -
     Args:
         per_query: The statistic of each query, NaN where undefined.
         level: Confidence level.
+        within: What the statistic cannot leave: the interval is cut there, which loses no coverage.
 
     Raises:
         ValueError: There is no query, a value is infinite, or the level is not in (0, 1).
     """
-    return _estimate(per_query, level, _hall)
+    found = _estimate(per_query, level, _hall)
+    low, high = np.clip([found.interval.low, found.interval.high], *within).tolist()
+    return replace(found, interval=replace(found.interval, low=low, high=high))
 
 
 def _estimate(

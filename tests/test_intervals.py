@@ -121,6 +121,19 @@ def test_undefined_queries_are_counted_and_left_out():
     assert np.isnan(mean_over_queries(np.array([np.nan])).value)
 
 
+def test_an_interval_ends_where_the_statistic_does():
+    values = np.array([0.9, 1.0, 1.0, 0.95, 0.2, 1.0])
+    whole, cut = mean_over_queries(values), mean_over_queries(values, within=(0.6, 1.0))
+    assert whole.interval.low < 0.6
+    assert cut.interval.low == 0.6
+    assert cut.value == whole.value
+    assert cut.interval.high == min(whole.interval.high, 1.0)
+    other = mean_over_queries(1 - values, within=(0.0, 0.3)).interval
+    assert mean_over_queries(1 - values).interval.high > 0.3
+    assert other.high == 0.3
+    assert np.isnan(mean_over_queries(np.array([0.5]), within=(0.0, 1.0)).interval.high)
+
+
 def test_one_query_has_a_value_and_no_interval():
     estimate = mean_over_queries(np.array([0.5]))
     assert estimate.value == 0.5

@@ -21,7 +21,7 @@ from refimpl.oracle.case import Case
 from refimpl.oracle.cases import RECIPES, drawn
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.margins import KINDS, implementation, variants
+from refimpl.oracle.honest import KINDS, implementation, variants
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.verdicts import Outcome, Verdict
 from validation.runner import ROOT
@@ -33,6 +33,9 @@ WRONG = (Verdict.FAIL, Verdict.ERROR)
 AT_ONCE = (
     8  # seeds handed out: enough for some cores, few enough to lose little when a run is stopped
 )
+NEVER_ASKED = (  # what is done with verdicts, or with none
+    "report", "oracle/diagnosis", "oracle/faults", "oracle/page", "oracle/vectors",
+)  # fmt: skip
 Record = dict[str, Any]
 
 
@@ -95,8 +98,15 @@ def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
 
 @cache
 def code() -> str:
-    """A hash of refimpl's sources: records of other code do not count."""
-    return source_hash(ROOT, list((ROOT / "refimpl").rglob("*.py")))
+    """A hash of the sources that a verdict depends on: records of other code do not count."""
+    return source_hash(
+        ROOT,
+        [
+            file
+            for file in (ROOT / "refimpl").rglob("*.py")
+            if not any((ROOT / "refimpl" / part) in file.parents for part in NEVER_ASKED)
+        ],
+    )
 
 
 def name_of(conventions: Mapping[str, str]) -> str:

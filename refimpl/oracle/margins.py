@@ -5,36 +5,21 @@ Each fault counts on the first case that shows it.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-from refimpl.oracle.adapter import Adapter, Declaration
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.conventions import Conventions, choices
+from refimpl.oracle.honest import KINDS, implementation, variants
 from refimpl.oracle.judge import judge
 from refimpl.oracle.matrix import Row
-from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Trial
 
-__all__ = ["KINDS", "MARGINS", "honest", "implementation", "variants", "written"]
+__all__ = ["MARGINS", "honest", "written"]
 
 MARGINS = Path(__file__).with_name("margins.json")
-KINDS = {"reference": Reference, "pipeline": Pipeline}
-
-
-def variants() -> list[dict[str, str]]:
-    """Conventions of honest implementations: the defaults, and every other choice by itself."""
-    changed = [
-        {name: choice}
-        for name in Conventions.__dataclass_fields__
-        for choice in choices(name)[1:]
-        if choice not in ("tf32", "float16", "bfloat16")
-    ]
-    return [{}, *changed]
 
 
 def honest(executor: Executor | None = None) -> dict[str, float]:
@@ -62,18 +47,6 @@ def _worst(name: str) -> dict[str, float]:
                     if ratio is not None:
                         found[check.slug] = max(found.get(check.slug, 0.0), ratio)
     return found
-
-
-def implementation(kind: str, conventions: Mapping[str, str]) -> Adapter:
-    """An honest implementation that declares some conventions.
-
-    Args:
-        kind: One of KINDS.
-        conventions: As they differ from the defaults.
-    """
-    adapter = KINDS[kind]()
-    adapter.declaration = Declaration(kind, conventions=dict(conventions))
-    return adapter
 
 
 def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:

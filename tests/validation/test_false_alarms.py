@@ -1,6 +1,8 @@
 """False alarms: cases of seeds, records that are resumed, and an alarm that is seen."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import filelock
@@ -15,6 +17,22 @@ from validation.false_alarms import ask_seed, case_of, name_of, read, run, summa
 from validation.runner import InProcess
 
 CHOSEN = [{}, {"sign": "product"}]
+
+
+def test_what_counts_as_other_code_is_all_that_a_verdict_needs() -> None:
+    asked = """
+import sys
+from validation.false_alarms import NEVER_ASKED, ask_seed
+for seed in (0, 1):
+    ask_seed(seed, [{}])
+parts = tuple("refimpl." + part.replace("/", ".") for part in NEVER_ASKED)
+assert "refimpl.oracle.truth" in sys.modules
+print([name for name in sys.modules if name.startswith(parts)])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split("\n")[0] == "[]"
 
 
 def test_a_seed_is_one_case_and_another_is_another() -> None:

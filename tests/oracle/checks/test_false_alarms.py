@@ -6,8 +6,8 @@ import pytest
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.operators import _null_space
+from refimpl.oracle.honest import implementation
 from refimpl.oracle.judge import judge
-from refimpl.oracle.margins import implementation
 from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.trial import Trial
