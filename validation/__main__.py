@@ -187,6 +187,9 @@ def alarms(
     summary: Annotated[Path, typer.Option(help="Where the trust report finds it.")] = Path(
         "reports/baseline/false_alarms.json"
     ),
+    others: Annotated[
+        int | None, typer.Option(min=0, help="Conventions besides the defaults, in turn; or all.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Judge honest implementations in each convention on cases of many seeds; fails at an alarm."""
@@ -196,7 +199,7 @@ def alarms(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with open_executor(where) as running, Bar(*columns) as bar:
         task = bar.add_task("seeds", total=seeds)
-        for done in false_alarms.run(range(seeds), out, running):
+        for done in false_alarms.run(range(seeds), out, running, others):
             bar.update(task, completed=done)
     rows = false_alarms.summary(false_alarms.read(out), range(seeds))
     summary.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ from refimpl.oracle.verdicts import Outcome, Verdict
 from validation.runner import ROOT
 from validation.saved import source_hash
 
-__all__ = ["ask_seed", "case_of", "name_of", "read", "run", "summary"]
+__all__ = ["ask_seed", "case_of", "chosen_for", "name_of", "read", "run", "summary"]
 
 WRONG = (Verdict.FAIL, Verdict.ERROR)
 AT_ONCE = (
@@ -118,13 +118,28 @@ def name_of(conventions: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={choice}" for name, choice in conventions.items()) or "defaults"
 
 
-def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
-    """Ask about every seed in every convention, adding to the file what is not there yet.
+def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
+    """The conventions that a seed is asked in: the defaults, and some others, each seed's in turn.
+
+    Args:
+        seed: The seed.
+        others: How many besides the defaults; None: all.
+    """
+    defaults, *rest = variants()
+    first = seed % len(rest)
+    return [defaults, *[*rest[first:], *rest[:first]][:others]]
+
+
+def run(
+    seeds: Sequence[int], path: Path, executor: Executor, others: int | None = None
+) -> Iterator[int]:
+    """Ask about every seed in its conventions, adding to the file what is not there yet.
 
     Args:
         seeds: The seeds.
         path: JSON lines, one for each seed and variant.
         executor: Where; each seed is one task.
+        others: As for `chosen_for`.
 
     Yields:
         How many seeds are done.
@@ -134,12 +149,12 @@ def run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{path}.lock", timeout=0):
-        yield from _run(seeds, path, executor)
+        yield from _run(seeds, path, executor, others)
 
 
-def _run(seeds: Sequence[int], path: Path, executor: Executor) -> Iterator[int]:
+def _run(seeds: Sequence[int], path: Path, executor: Executor, others: int | None) -> Iterator[int]:
     known = {(r["seed"], r["variant"]) for r in read(path)}
-    missing = {s: [v for v in variants() if (s, name_of(v)) not in known] for s in seeds}
+    missing = {s: [v for v in chosen_for(s, others) if (s, name_of(v)) not in known] for s in seeds}
     asked_for = iter([(seed, chosen) for seed, chosen in missing.items() if chosen])
     done = sum(not chosen for chosen in missing.values())
     yield done

@@ -63,6 +63,14 @@ def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:
         Reference().response(case_of(10), 0, 0.1)
 
 
+def test_conventions_take_turns_over_the_seeds() -> None:
+    every = [name_of(v) for v in false_alarms.variants()]
+    asked = [[name_of(v) for v in false_alarms.chosen_for(s, 1)] for s in range(len(every) - 1)]
+    assert all(found[0] == "defaults" and len(found) == 2 for found in asked)
+    assert sorted(found[1] for found in asked) == sorted(every[1:])
+    assert sorted(map(name_of, false_alarms.chosen_for(7, None))) == sorted(every)
+
+
 def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(false_alarms, "variants", lambda: CHOSEN)
     monkeypatch.setattr(false_alarms, "_verdicts", _counted)
