@@ -142,6 +142,8 @@ def check(
     cases, checks = selected(quick, case, stage, check)
     if draws is None:
         draws = (QUICK_DRAWS if quick else DRAWS) if fnmatchcase(DRAWN, case) else 0
+    if not cases and not draws:
+        raise typer.BadParameter(f"nothing to ask: {case!r} are the drawn cases, and --draws is 0")
     everything = (case, stage, check) == ("*", "*", "*") and draws > 0
     selection: Selection = "part" if not everything else "quick" if quick else "all"
     count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases) + bool(draws))

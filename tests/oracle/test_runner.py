@@ -1,5 +1,7 @@
 """Cases side by side: the executor's tasks and this process's own add up to the whole report."""
 
+import threading
+import time
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
@@ -46,6 +48,34 @@ def test_this_process_does_what_the_executor_has_not_begun() -> None:
     assert [f.cancelled() for f in pool.futures] == [False, True] * 2
     assert [done for done, _ in told] == sorted({done for done, _ in told})
     assert told[-1][0] == told[-1][1] == len(shared.outcomes) + shared.inapplicable
+
+
+class Later(Executor):
+    """A thread a task, which begins it when everything has been handed out."""
+
+    def __init__(self, tasks: int) -> None:
+        self.futures: list[Future] = []
+        self.handed_out = threading.Barrier(tasks)
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+
+        def work() -> None:
+            self.handed_out.wait()
+            time.sleep(0.2)  # who takes tasks away has the time to
+            if future.set_running_or_notify_cancel():
+                future.set_result(fn(*args, **kwargs))
+
+        threading.Thread(target=work).start()
+        self.futures.append(future)
+        return future
+
+
+def test_the_tasks_of_an_executor_that_is_not_shared_are_left_to_it() -> None:
+    pool = Later(len(CASES))
+    report = run(InProcess(Reference()), CASES, GRADIENTS, executor=pool)
+    assert not any(f.cancelled() for f in pool.futures) and len(pool.futures) == len(CASES)
+    assert _untimed(report) == _untimed(run(InProcess(Reference()), CASES, GRADIENTS))
 
 
 def _untimed(report: Report) -> list[Outcome]:
