@@ -80,9 +80,7 @@ def train(load: Load, config: Config, earlier: Earlier) -> Any:
     split, loss = corpus.split, ri.losses.CrossEntropy()
     generator = torch.Generator().manual_seed(config["seed"])
     options = dict(config["training"])
-    # Adam's float32 is half the time, and the problem analysed takes its end as it is, in float64.
-    dtype = torch.float32 if "epochs" in options else torch.float64
-    model = _model(config, corpus, generator, dtype)
+    model = _model(config, corpus, generator, getattr(torch, config["trained_in"]))
     data = model, loss, split.inputs, split.targets
     if "epochs" in options:
         end = training.train_minibatch(*data, **options, generator=generator)

@@ -48,7 +48,7 @@ def fitted(recipe: Recipe, config: Config, split: Split) -> tuple[ri.Problem, tr
 
     Args:
         recipe: How.
-        config: With "seed", "weight_decay" and "iterations".
+        config: With "seed", "weight_decay", "iterations" and "newton".
         split: The data.
 
     Returns:
@@ -62,6 +62,7 @@ def fitted(recipe: Recipe, config: Config, split: Split) -> tuple[ri.Problem, tr
         split.targets,
         weight_decay=config["weight_decay"],
         iterations=config["iterations"],
+        newton=config["newton"],
     )
     return ri.Problem(model, recipe.loss, split.inputs, split.targets), end
 

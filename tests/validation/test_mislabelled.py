@@ -16,7 +16,7 @@ from validation.mislabelled import LOSS, detect, flip, weighted
 from validation.trained import Recipe
 
 CONFIG: dict[str, Any] = {
-    "seed": 0, "weight_decay": 0.01, "iterations": 100, "dampings": [0.1, 0.01],
+    "seed": 0, "weight_decay": 0.01, "iterations": 100, "newton": 0, "dampings": [0.1, 0.01],
     "groups": ["Kronecker", "identity"], "mislabelled": {"share": 0.1, "classes": 3},
 }  # fmt: skip
 

@@ -1,5 +1,7 @@
 """Training: to a stationary point of the stated objective, the same every time."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,9 +11,14 @@ from validation.models import mlp, transformer
 from validation.training import Trained, train, train_minibatch
 
 
-def trained(iterations: int = 400) -> tuple[torch.nn.Sequential, Trained]:
+def trained(
+    iterations: int = 400, newton: int = 0, moved: float = 0.0
+) -> tuple[torch.nn.Sequential, Trained]:
     split = digits(60, 0, 0)
     model = mlp([64, 4, 10], torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 1 + moved
     end = train(
         model,
         ri.losses.CrossEntropy(),
@@ -20,6 +27,7 @@ def trained(iterations: int = 400) -> tuple[torch.nn.Sequential, Trained]:
         weight_decay=1e-2,
         iterations=iterations,
         tolerance=1e-6,
+        newton=newton,
     )
     return model, end
 
@@ -35,6 +43,21 @@ def test_it_ends_where_the_gradient_of_the_objective_vanishes() -> None:
     assert float(gradient.abs().max()) <= 1e-6
     assert end.gradient_norm == pytest.approx(float(gradient.norm()), rel=1e-6)
     assert end.initial_gradient_norm > 0.1
+
+
+def test_newton_steps_end_at_the_same_point_from_starts_that_rounding_tells_apart() -> None:
+    def end_of(**options: Any) -> tuple[torch.Tensor, Trained]:
+        model, end = trained(**options)
+        return torch.nn.utils.parameters_to_vector(model.parameters()).detach(), end
+
+    (one, first), (other, second) = (end_of(newton=4, moved=m) for m in (0.0, 1e-13))
+    # The gradient is a mean over examples of sums of products: some 100 roundings of numbers of size 1.
+    rounding = 100 * torch.finfo(torch.float64).eps / 2 * (1 + 1e-2 * float(one.norm()))
+    assert max(first.gradient_norm, second.gradient_norm) <= rounding
+    # Two points whose gradients vanish to rounding lie 2 x rounding over the Hessian's least eigenvalue
+    # apart; at a minimum with weight decay 1e-2 a tenth of that is a cautious guess of it.
+    assert float((one - other).norm()) <= 2 * rounding / 1e-3
+    assert float((end_of()[0] - one).norm()) > 1e-7  # L-BFGS alone ends elsewhere
 
 
 def test_it_is_deterministic_and_leaves_no_gradients() -> None:

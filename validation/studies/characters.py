@@ -16,6 +16,7 @@ CONFIG: Config = {
     "prompt": 2,  # a letter and a digit, in either order: the rest of the window is then certain
     "model": {"width": 16, "heads": 2, "layers": 2, "mlp_width": 32},
     "training": {"weight_decay": 1e-3, "iterations": 2000},
+    "trained_in": "float64",
     "tokens": True,
     "dampings": [1.0, 1e-1, 1e-2, 1e-3],
     "groups": ["wider", "Kronecker", "labels", "empirical", "diagonal", "identity"],

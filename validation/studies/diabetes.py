@@ -19,6 +19,7 @@ CONFIG: Config = {
     "activation": "tanh",
     "weight_decay": 1e-2,
     "iterations": 2000,
+    "newton": 0,
     "dampings": [1e-1, 1e-2, 1e-3, 1e-4],
     "groups": ["Kronecker", "labels", "empirical", "LiSSA", "diagonal", "identity"],
     "retrained": {"+": [1e-1, 1e-2, 1e-3, 1e-4], "-": [1e-1, 1e-2, 1e-3, 1e-4]},
@@ -33,7 +34,8 @@ QUICK: Config = {
     "train": 120,
     "queries": 24,
     "sizes": [10, 4, 1],
-    "iterations": 300,
+    "iterations": 1000,
+    "newton": 4,  # so that every processor ends at the same digits
     "dampings": [1e-1, 1e-3],
     "retrained": {"+": [1e-1, 1e-3], "-": [1e-1, 1e-3]},
     "examples": 10,

@@ -21,6 +21,7 @@ CONFIG: Config = {
     "channels": [6, 10],
     "weight_decay": 1e-3,
     "iterations": 1500,
+    "newton": 0,
     "dampings": [1e-1, 1e-2, 1e-3, 1e-4],
     "groups": ["Kronecker", "labels", "empirical", "LiSSA", "diagonal", "identity"],
     "retrained": {"+": [1e-1, 1e-2, 1e-3], "-": [1e-1, 1e-2, 1e-3, 1e-4]},
@@ -38,7 +39,8 @@ QUICK: Config = {
     "train": 80,
     "queries": 16,
     "channels": [2, 3],
-    "iterations": 200,
+    "iterations": 1000,
+    "newton": 4,  # so that every processor ends at the same digits
     "dampings": [1e-1, 1e-2],
     "retrained": {"+": [1e-1], "-": [1e-1, 1e-2]},
     "examples": 6,

@@ -21,6 +21,7 @@ CONFIG: Config = {
     "activation": "relu",
     "weight_decay": 1e-3,
     "iterations": 300,
+    "newton": 0,
     "dampings": [1e-1, 1e-2, 1e-3],
     # The empirical Fisher would be a matrix of 50,000 x 50,000.
     "groups": ["Kronecker", "labels", "diagonal", "identity"],
