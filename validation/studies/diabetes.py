@@ -40,7 +40,7 @@ QUICK: Config = {
     "retrained": {"+": [1e-1, 1e-3], "-": [1e-1, 1e-3]},
     "examples": 10,
     "scratch": {"examples": 5, "seeds": 2, "trials": 200},
-    "halves": {"models": 10, "seeds": 2, "trials": 150},
+    "halves": {"models": 10, "seeds": 2, "trials": 400},
     "top": 3,
 }
 

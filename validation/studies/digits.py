@@ -45,7 +45,7 @@ QUICK: Config = {
     "retrained": {"+": [1e-1, 1e-3], "-": [1e-1, 1e-3]},
     "examples": 8,
     "scratch": {"examples": 4, "seeds": 2, "trials": 200},
-    "halves": {"models": 8, "seeds": 2, "trials": 100},
+    "halves": {"models": 8, "seeds": 2, "trials": 400},
     "removal": {"queries": 4, "sizes": [1, 5], "trials": 200},
     "top": 3,
 }

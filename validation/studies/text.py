@@ -42,11 +42,12 @@ QUICK: Config = {
     "queries": 6,
     "length": 16,
     "prompt": 9,
-    "training": {"weight_decay": 1e-2, "epochs": 2, "batch_size": 16, "rate": 1e-2},
+    "training": {"weight_decay": 1e-2, "epochs": 30, "batch_size": 16, "rate": 1e-2},
     "trained_in": "float64",  # so that every processor ends at nearly the same digits
     "model": {"width": 4, "heads": 1, "layers": 2, "mlp_width": 4},
     "dampings": [1.0, 1e-1],
     "examples": 3,
+    "quasi_newton_trials": 1000,
     "top": 3,
 }
 
