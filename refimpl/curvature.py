@@ -169,13 +169,36 @@ class Curvature(ABC):
     def inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
         """(Q_A, Q_S, D) per block where (H + damping I)^-1 is diagonal in a Kronecker basis, else None.
 
+        None as well of a subclass that solves in a way of its own.
+
         Args:
             damping: As for `solve`.
 
         Raises:
             ValueError: As for `solve`.
+            NotConverged: The basis is not orthonormal to rounding, or the inverse overflows.
         """
-        return self._inverse_eigenbasis(self._invertible(damping)[0])
+        damping, _, _ = self._invertible(damping)
+        for kind in type(self).__mro__:
+            if "_inverse_eigenbasis" in vars(kind):
+                break
+            if vars(kind).keys() & {"solve", "_solve", "_apply", "_damped"}:
+                return None
+        basis = self._inverse_eigenbasis(damping)
+        for name, (Q_A, Q_S, D) in (basis or {}).items():
+            if not bool(torch.isfinite(D).all()):
+                raise NotConverged(
+                    f"block {name}: an eigenvalue + {damping:g} has no finite inverse"
+                )
+            for Q in (Q_A, Q_S):
+                defect = float((Q.mT @ Q - torch.eye(len(Q)).to(Q)).norm())
+                # An eigensolver's is a modest multiple of n u; float32's in float64 would be 1e8 u.
+                if not defect <= 30 * len(Q) * self._unit:
+                    raise NotConverged(
+                        f"block {name}: its eigenvectors are orthonormal to {defect:.1e} only. Were they "
+                        "saved in a lower dtype? Fit them anew"
+                    )
+        return basis
 
     def _inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
         del damping

@@ -1,15 +1,15 @@
 """Scores where the damped inverse is diagonal in a Kronecker basis: there is nothing to solve.
 
 With (H + lambda I)^-1 acting on V as Q_S (D * (Q_S^T V Q_A)) Q_A^T, block by block, a score is
--<G_m, D * G_q> of gradients in that basis, G = sum_r (Q_S^T g_r) (Q_A^T a_r)^T: the rows g and a are
-turned, of queries and candidates alike, instead of the queries' gradients there and back.
+-<G_m, D * G_q> of gradients in that basis, G = Q_S^T (sum_r g_r a_r^T) Q_A: gradients of queries and
+candidates alike are turned once, instead of the queries' there and back and once more for a certificate.
 """
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from refimpl.capture import forward_pass, matrices, pieces_of_matrices
+from refimpl.capture import forward_pass, matrices
 from refimpl.curvature import Eigenbasis
 from refimpl.problem import Data, Measurement, Problem, index
 from refimpl.products import pieces, products, rows_of
@@ -18,18 +18,19 @@ __all__ = ["scores_in", "self_influence_in", "worthwhile"]
 
 
 def worthwhile(problem: Problem, queries: int, inputs: Data, candidates: int) -> bool:
-    """Whether to turn the candidates' rows takes fewer operations than to solve the queries.
+    """Whether to turn all gradients takes fewer operations than to solve the queries.
 
     Args:
         problem: The problem.
-        queries: How many.
+        queries: How many share one pass over the candidates.
         inputs: The candidates' [M, ...].
         candidates: M.
     """
     rows = forward_pass(problem, index(inputs, slice(0, 1))).inputs
     turning, solving = 0, 0
     for b in problem.layout.blocks:
-        turning += candidates * rows[b.name].shape[1] * (b.outputs**2 + b.inputs**2)
+        each = _turning(b.outputs, b.inputs, rows[b.name].shape[1])
+        turning += (candidates + queries) * each
         # Four products of a gradient with a basis, and as many for the certificate.
         solving += queries * 4 * b.outputs * b.inputs * (b.outputs + b.inputs)
     return turning < solving
@@ -46,7 +47,7 @@ def scores_in(
 ) -> Float[Tensor, "Q M"]:
     """-<G_m, D * G_q> of every query and candidate.
 
-    Memory is that of the queries' gradients, and the candidates' rows in pieces.
+    Memory is that of the queries' gradients, and of rows and gradients in pieces.
 
     Args:
         problem: The problem, whose layers' inputs and gradients must give its gradients.
@@ -56,14 +57,28 @@ def scores_in(
         measurement: As in `Problem.measure`.
         inputs: Inputs of the candidates, [M, ...].
         targets: Their targets, [M, ...].
+
+    Raises:
+        ValueError: A query whose gradient is not finite.
     """
-    queries = _turned(problem, basis, query_inputs, query_targets, measurement)
-    weighted = {name: matrices(*rows).mul_(basis[name][2]) for name, rows in queries.items()}
-    found = problem.parameters.new_zeros(query_targets.shape[0], targets.shape[0])
+    count = query_targets.shape[0]
+    flat = problem.parameters.new_empty(count, problem.num_parameters)
+    weighted = problem.layout.matrices(flat)
+    for part in pieces(problem, count, 0):
+        rows = rows_of(problem, index(query_inputs, part), query_targets[part], measurement)
+        for name, (g, a) in rows.items():
+            torch.mul(_turned(basis, name, g, a), basis[name][2], out=weighted[name][part])
+    _require_finite(flat, "the measurement's gradients")
+    found = flat.new_zeros(count, targets.shape[0])
     for part in pieces(problem, targets.shape[0], 1):
-        rows = _turned(problem, basis, index(inputs, part), targets[part], "loss")
-        for name, V in weighted.items():
-            found[:, part] -= products(V, *rows[name])
+        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
+        for name, (g, a) in rows.items():
+            Q_A, Q_S, _ = basis[name]
+            if a.shape[1] == 1:
+                found[:, part] -= products(weighted[name], g @ Q_S, a @ Q_A)
+            else:
+                G = _turned(basis, name, g, a)
+                found[:, part] -= weighted[name].flatten(1) @ G.flatten(1).T
     return found
 
 
@@ -73,27 +88,43 @@ def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"
     Args:
         problem: The problem, whose layers' inputs and gradients must give its gradients.
         basis: (Q_A, Q_S, D) per block, of the damped inverse.
+
+    Raises:
+        ValueError: An example whose gradient is not finite.
     """
     found = problem.parameters.new_zeros(problem.num_examples)
     for part in pieces(problem, problem.num_examples, 1):
-        inputs, targets = index(problem.inputs, part), problem.targets[part]
-        for name, (g, a) in _turned(problem, basis, inputs, targets, "loss").items():
-            D = basis[name][2]
+        rows = rows_of(problem, index(problem.inputs, part), problem.targets[part], "loss")
+        for name, (g, a) in rows.items():
+            Q_A, Q_S, D = basis[name]
             if a.shape[1] == 1:
-                found[part] -= ((g[:, 0] ** 2 @ D) * a[:, 0] ** 2).sum(dim=1)
+                g, a = g[:, 0] @ Q_S, a[:, 0] @ Q_A
+                found[part] -= ((g**2 @ D) * a**2).sum(dim=1)
             else:
-                own = [(G[0] ** 2 * D).sum(dim=(1, 2)) for G in pieces_of_matrices(g[None], a)]
-                found[part] -= torch.cat(own)
+                found[part] -= (_turned(basis, name, g, a) ** 2 * D).sum(dim=(1, 2))
+    _require_finite(found, "the examples' gradients")
     return found
 
 
+def _turning(outputs: int, inputs: int, positions: int) -> int:
+    """Multiplications that turn a gradient: its rows before they are summed, or their sum."""
+    return min(
+        positions * (outputs**2 + inputs**2),
+        outputs * inputs * (outputs + inputs),
+    )
+
+
 def _turned(
-    problem: Problem,
-    basis: Eigenbasis,
-    inputs: Data,
-    targets: Shaped[Tensor, "N ..."],
-    measurement: Measurement,
-) -> dict[str, tuple[Float[Tensor, "N _R _O"], Float[Tensor, "N _R _I"]]]:
-    """Rows (Q_S^T g, Q_A^T a) of the measurements' gradients, per block."""
-    rows = rows_of(problem, inputs, targets, measurement)
-    return {name: (g @ basis[name][1], a @ basis[name][0]) for name, (g, a) in rows.items()}
+    basis: Eigenbasis, name: str, g: Float[Tensor, "N R O"], a: Float[Tensor, "N R I"]
+) -> Float[Tensor, "N O I"]:
+    """Q_S^T (sum_r g_r a_r^T) Q_A, in the order that takes less work."""
+    Q_A, Q_S, _ = basis[name]
+    outputs, inputs, positions = len(Q_S), len(Q_A), a.shape[1]
+    if positions * (outputs**2 + inputs**2) <= _turning(outputs, inputs, positions):
+        return matrices(g @ Q_S, a @ Q_A)
+    return Q_S.mT @ matrices(g, a) @ Q_A
+
+
+def _require_finite(values: Float[Tensor, "..."], what: str) -> None:
+    if values.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
+        raise ValueError(f"{what} have NaN or infinite entries")

@@ -52,12 +52,13 @@ def influence(
     _check_curvature(problem, curvature)
     inputs, targets = problem.examples(query_inputs, query_targets)
     examples = _candidates(problem, candidates)
+    step = max(1, SOLVED // problem.num_parameters)
     basis = curvature.inverse_eigenbasis(damping)
     if basis and not (
-        captures(problem) and worthwhile(problem, len(targets), examples[0], len(examples[1]))
+        captures(problem)
+        and worthwhile(problem, min(step, len(targets)), examples[0], len(examples[1]))
     ):
         basis = None
-    step = max(1, SOLVED // problem.num_parameters)
     parts: list[Tensor] = []
     for q in (slice(start, start + step) for start in range(0, targets.shape[0], step)):
         x, y = index(inputs, q), targets[q]
@@ -207,6 +208,12 @@ def _check_curvature(problem: Problem, curvature: Curvature) -> None:
         raise ValueError(
             f"the curvature is of another problem: its layers are {curvature.layout}, "
             f"the problem's are {problem.layout}"
+        )
+    own, other = problem.parameters, curvature._like
+    if (own.dtype, own.device) != (other.dtype, other.device):
+        raise ValueError(
+            f"the curvature is {other.dtype} on {other.device}, the problem {own.dtype} on "
+            f"{own.device}: make one of the other's"
         )
 
 

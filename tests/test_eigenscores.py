@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from strategies import mlp, problems, randomise
 
 import refimpl as ri
+from refimpl import eigenscores
 from refimpl.eigenscores import scores_in, self_influence_in, worthwhile
 
 U = torch.finfo(torch.float64).eps / 2
@@ -87,7 +88,8 @@ def test_pieces_of_examples_change_no_score(monkeypatch):
 def test_few_queries_of_many_candidates_are_solved_and_many_are_not(monkeypatch, queries, solved):
     problem = perceptron(60)
     x, y = problem.inputs[:queries], problem.targets[:queries]
-    # Layers (4, 4) and (2, 5): 60 (32 + 29) = 3,660 operations beside 4 (16 x 8 + 10 x 7) = 792 each.
+    # Layers (4, 4) and (2, 5): 32 + 29 operations for each of 61 or 80 gradients, beside
+    # 4 (16 x 8 + 10 x 7) = 792 for each query.
     assert worthwhile(problem, queries, problem.inputs, 60) is not solved
     curvature, asked = ri.fast.EKFAC(problem), []
     solve = type(curvature).solve
@@ -96,6 +98,71 @@ def test_few_queries_of_many_candidates_are_solved_and_many_are_not(monkeypatch,
     )
     ri.influence(problem, x, y, curvature=curvature, damping=DAMPING)
     assert asked == ([queries] if solved else [])
+
+
+class Doubled(ri.fast.EKFAC):
+    """A user's own, which solves otherwise."""
+
+    def _solve(self, vectors, damping):
+        return 2 * super()._solve(vectors, damping)
+
+    def _damped(self, x, damping):
+        return super()._damped(x, damping) / 2
+
+
+def test_a_subclass_that_solves_otherwise_is_asked_to_solve():
+    problem = perceptron(60)
+    x, y = problem.inputs[:20], problem.targets[:20]
+    one, other = (
+        ri.influence(problem, x, y, curvature=kind(problem), damping=DAMPING)
+        for kind in (ri.fast.EKFAC, Doubled)
+    )
+    within((other - 2 * one).norm(), 1e3 * U * one.norm())
+    own = [
+        ri.self_influence(problem, curvature=k(problem), damping=DAMPING)
+        for k in (ri.fast.EKFAC, Doubled)
+    ]
+    within((own[1] - 2 * own[0]).norm(), 1e3 * U * own[0].norm())
+
+
+def test_what_a_solve_refuses_is_refused_in_the_eigenbasis_too():
+    problem = perceptron(20)
+    x, y = problem.inputs, problem.targets
+    ekfac = ri.fast.EKFAC(problem)
+    options = {"curvature": ekfac, "damping": DAMPING}
+    with pytest.raises(ValueError, match="measurement's gradients have NaN"):
+        ri.influence(problem, x, y, measurement=lambda f, _: f.sum() * torch.nan, **options)
+    lower = ri.Problem(problem.model, problem.loss, x.float(), y, dtype=torch.float32)
+    for score in (lambda c: ri.influence(problem, x, y, curvature=c, damping=DAMPING),
+                  lambda c: ri.self_influence(problem, curvature=c, damping=DAMPING)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"the curvature is torch\.float32 on cpu"):
+            score(ri.fast.EKFAC(lower))
+        eigen = {n: tuple(t.float().double() for t in parts) for n, parts in ekfac.eigen.items()}
+        with pytest.raises(ri.NotConverged, match="orthonormal to"):
+            score(ri.fast.EKFAC(problem, factors=ekfac.factors, eigen=eigen))
+    with pytest.raises(ri.NotConverged, match="no finite inverse"):
+        ri.self_influence(problem, curvature=ekfac, damping=1e-320)
+
+
+def test_queries_and_sums_of_positions_are_turned_in_pieces(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 30, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(2, (6, 30), generator=generator)
+    model = randomise(mlp([3, 4, 2], bias=True, activation="tanh"), generator)
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
+    _, truth, bound = by_solving(
+        problem, "ekfac", "loss"
+    )  # 30 positions of 4 x 4: the sum is turned
+    seen = []
+    rows_of = eigenscores.rows_of
+    monkeypatch.setattr(
+        eigenscores, "rows_of", lambda p, i, *a: seen.append(len(i)) or rows_of(p, i, *a)
+    )
+    monkeypatch.setattr(eigenscores, "pieces", lambda *_: [slice(0, 4), slice(4, 6)])
+    basis = ri.fast.EKFAC(problem).inverse_eigenbasis(DAMPING)
+    found = scores_in(problem, basis, x, y, "loss", x, y)
+    within((found - truth).abs().max(), bound.max())
+    assert seen == [4, 2, 4, 2]
 
 
 def test_a_singular_curvature_is_refused_without_damping():

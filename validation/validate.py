@@ -50,9 +50,9 @@ def validate(
         return True
     if failed and elsewhere:
         console.print(
-            f"The baselines were computed elsewhere: {', '.join(elsewhere)}. Roundings alone should move no "
-            "figure out of its interval, since quick trainings end where the gradient vanishes; whether "
-            "this code is to blame, the code before it tells in this environment.",
+            f"The baselines were computed elsewhere: {', '.join(elsewhere)}. Roundings alone moved no "
+            "figure out of its interval when that was last tried (reports/README.md); whether this code "
+            "is to blame, the code before it tells in this environment.",
             soft_wrap=True, markup=False,
         )  # fmt: skip
     console.print(f"{len(names)} studies, {failed} figures failed, {len(departed) - failed} new")

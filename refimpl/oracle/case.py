@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,8 @@ class Case:
         """
         held = {"layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss)}
         data = {"inputs": self.inputs, "labels": self.labels}
-        return _problem(Known(_hash(held, self.parameters, data), self), dtype)
+        # Not for two threads at once: a pass puts hooks on the model.
+        return _problem(Known(_hash(held, self.parameters, data), self), dtype, get_ident())
 
     def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The model, a new one at every call, in evaluation mode.
@@ -258,7 +260,8 @@ def _hash(plain: Mapping[str, Any], *arrays: Mapping[str, Array]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _problem(known: Known, dtype: torch.dtype) -> Problem:
+def _problem(known: Known, dtype: torch.dtype, thread: int) -> Problem:
+    del thread
     case = known.case
     return Problem(
         case.torch_module(),

@@ -44,6 +44,10 @@ def _worst(name: str) -> dict[str, float]:
             for check in CHECKS:
                 for mode in check.modes if check.applies(trial) else ():
                     ratio = judge(trial, check, mode).ratio
+                    if ratio is not None and not math.isfinite(ratio):
+                        raise ValueError(
+                            f"{kind}, {conventions}: {check.slug} on {name} has {ratio}"
+                        )
                     if ratio is not None:
                         found[check.slug] = max(found.get(check.slug, 0.0), ratio)
     return found

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -48,5 +49,13 @@ def test_the_honest_margin_is_the_worst_of_both_implementations_in_all_conventio
     assert all(ratio < thresholds[slug] for slug, ratio in whole.items())
     expected = {slug: max(found.get(slug, 0.0) for found in alone) for slug in whole}
     assert whole == expected
-    # Roundings of two programs differ: the worst is not always the same one's.
-    assert len({max(range(4), key=lambda i, s=slug: alone[i].get(s, 0.0)) for slug in whole}) > 1
+
+
+def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> None:
+    name = next(iter(quick()))
+    monkeypatch.setattr(margins, "cases", lambda: {name: quick()[name]})
+    monkeypatch.setattr(margins, "CHECKS", [c for c in CHECKS if c.slug == "factor-a-equal"])
+    judged = margins.judge
+    monkeypatch.setattr(margins, "judge", lambda *a: replace(judged(*a), ratio=math.nan))
+    with pytest.raises(ValueError, match=f"factor-a-equal on {name} has nan"):
+        margins.honest()

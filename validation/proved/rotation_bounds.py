@@ -98,19 +98,26 @@ def influence_error(
     """Bound on the error of an influence by EK-FAC, from the factors on.
 
     In the eigenbasis, where a gradient has no part in the null space of Lambda: there the errors of
-    the solve are largest, by 1 / lambda, and meet nothing.
+    the solve are largest, by 1 / lambda, and meet nothing. Both gradients, of rank one, are turned, one is
+    weighted by 1 / (Lambda + lambda), and their product has length P (refimpl.eigenscores).
     """
     total = gradient_share(queries, training)
+    last = gamma(queries.x.shape[1] + 4)
     for block, place in zip(blocks, problem.slices, strict=True):
-        V, X, Y = _coordinates(block, place, queries)
+        V, _, Y = _coordinates(block, place, queries)
         W, _, Z = _coordinates(block, place, training)
+        dV, dW = _turning_noise(block, V), _turning_noise(block, W)
+        turned = np.abs(block.Q_S.T @ W @ block.Q_A)
         damped = block.eigenvalues.value + problem.damping
         dZ = np.zeros_like(Z)
         for _ in range(5):
             dZ = _perturbation(block, Z + dZ) / damped
-        inner = np.einsum("qoi,moi->qm", Y, _perturbation(block, Z + dZ))
-        inner += np.einsum("qoi,moi->qm", _turning_noise(block, V), Z)
-        total += inner + _back_error(block) * np.outer(norms(X), norms(W))
+        for first, second in (
+            (Y, _perturbation(block, Z + dZ)),
+            (dV, Z + dZ),
+            (Y + dV / damped, dW + last * (turned + dW)),
+        ):
+            total += np.einsum("qoi,moi->qm", first, second)
     return total
 
 

@@ -75,7 +75,8 @@ def gauss_newton_influence(
     slack = 1 - np.linalg.norm(E) / problem.damping
     x_q, x_m = np.abs(queries.x), np.abs(training.x)
     second = np.outer(norms(x_q @ E), norms(x_m @ E)) / problem.damping / slack
-    return x_q @ E @ x_m.T + second + gradient_share(queries, training)
+    product = gamma(x_q.shape[1]) * x_q @ np.abs(training.b.value).T  # the final one, of length P
+    return x_q @ E @ x_m.T + second + gradient_share(queries, training) + product
 
 
 def _cholesky_error(problem: MicroProblem, bounds: Bounds) -> Float[ndarray, "P P"]:
@@ -103,8 +104,13 @@ def kfac_solve(problem: MicroProblem, bounds: Bounds, vectors: Vectors) -> Float
 def kfac_influence(
     problem: MicroProblem, bounds: Bounds, queries: Vectors, training: Vectors
 ) -> Float[ndarray, "Q N"]:
-    """Bound on sum over blocks of <X_q, E X_m>, of the turning into the eigenbasis and back."""
+    """Bound on the error of an influence by K-FAC, from the factors on.
+
+    Summed over blocks, <X_q, E X_m>, and what refimpl.eigenscores does: turn both gradients, which have
+    rank one, into the eigenbasis (c each), weight one of them and take their product of length P.
+    """
     total = gradient_share(queries, training)
+    last = gamma(queries.x.shape[1] + 4)
     for (A, S), place in zip(bounds.factors, problem.slices, strict=True):
         c = _turning_error(S, A)
         e_A, e_S = eigensolver_error(A), eigensolver_error(S)
@@ -118,6 +124,8 @@ def kfac_influence(
         q = (e_S * np.linalg.norm(A.value, 2) + e_A * np.linalg.norm(S.value, 2)) / problem.damping
         total += np.outer(EX, EY) / problem.damping / (1 - q)
         total += c * (np.outer(norms(V), norms(Y)) + np.outer(norms(X), norms(W)))
+        total += c**2 * np.outer(norms(V), norms(W)) / problem.damping
+        total += last * np.outer(norms(X) + c * norms(V) / problem.damping, (1 + c) * norms(W))
     return total
 
 
@@ -150,10 +158,8 @@ def _turning_error(S: Rounded, A: Rounded) -> float:
 
 
 def gradient_share(queries: Vectors, training: Vectors) -> Float[ndarray, "Q N"]:
-    """What the errors of both gradients and the final inner product of length P contribute."""
-    x_q, x_m = np.abs(queries.x), np.abs(training.x)
-    product = gamma(x_q.shape[1]) * x_q @ np.abs(training.b.value).T
-    return x_q @ training.b.error.T + queries.b.error @ x_m.T + product
+    """What the errors of both gradients contribute."""
+    return np.abs(queries.x) @ training.b.error.T + queries.b.error @ np.abs(training.x).T
 
 
 def _matrices(

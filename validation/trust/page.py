@@ -187,10 +187,12 @@ def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
         return "Not measured: run `nox -s alarms`."
     wrong = sum(len(row["wrong"]) for row in found)
     asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in found)
-    fewest = min(row["seeds"] for row in found)
+    defaults, *others = (row["seeds"] for row in found)
+    least, most = min(others), max(others)
+    each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     return (
-        f"Two honest implementations in {len(found)} sets of conventions, each on {fewest:,} seeds: "
-        f"{asked:,} questions; false alarms: {wrong}."
+        f"Two honest implementations, in the default conventions on {defaults:,} seeds, with each of "
+        f"{len(others)} others on {each}: {asked:,} questions; false alarms: {wrong}."
     )
 
 

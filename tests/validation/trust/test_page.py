@@ -63,7 +63,10 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "99.5 %" in page
     assert "199 of 200 mutants, a random sample of 300 killed" in page
     assert "95 % interval 97.2 to 100.0" in page
-    assert "2 sets of conventions, each on 900 seeds: 9,091 questions; false alarms: 1." in page
+    assert (
+        "conventions on 1,000 seeds, with each of 1 others on 900: 9,091 questions; false alarms: 1."
+        in page
+    )
     assert '<span class="red">1</span>' in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
     saved = json.loads((tmp_path / "trust.json").read_text())
