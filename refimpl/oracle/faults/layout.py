@@ -131,6 +131,30 @@ FAULTS = (
         lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S @ V @ Q_A.T) / D) @ Q_A.T,
     ),
     Fault(
+        "way-in-of-s-transposed", BUG, "solve",
+        "the rotation by Q_S into the eigenbasis is transposed",
+        "precondition",
+        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S @ V @ Q_A) / D) @ Q_A.T,
+    ),
+    Fault(
+        "way-in-of-a-transposed", BUG, "solve",
+        "the rotation by Q_A into the eigenbasis is transposed",
+        "precondition",
+        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S.T @ V @ Q_A.T) / D) @ Q_A.T,
+    ),
+    Fault(
+        "way-back-of-s-transposed", BUG, "solve",
+        "the rotation by Q_S back out of the eigenbasis is transposed",
+        "precondition",
+        lambda right, me, V, Q_A, Q_S, D: Q_S.T @ ((Q_S.T @ V @ Q_A) / D) @ Q_A.T,
+    ),
+    Fault(
+        "way-back-of-a-transposed", BUG, "solve",
+        "the rotation by Q_A back out of the eigenbasis is transposed",
+        "precondition",
+        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S.T @ V @ Q_A) / D) @ Q_A,
+    ),
+    Fault(
         "vec-order-confused", BUG, "solve",
         "vectors are read column by column and written row by row",
         "unflat", _other_vec_in, "f-dangel/curvlinops#182",
