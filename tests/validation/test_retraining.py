@@ -18,7 +18,8 @@ from validation.trained import Recipe
 
 CONFIG: dict[str, Any] = {
     "seed": 0, "train": 30, "queries": 5, "examples": 8, "top": 3, "headline": 0.5,
-    "weight_decay": 0.1, "iterations": 200, "newton": 0, "quasi_newton_trials": 300, "dampings": [0.5, 0.1],
+    "weight_decay": 0.1, "iterations": 200, "newton": 0, "quasi_newton_trials": 300,
+    "dampings": [0.5, 0.1],
     "groups": ["Kronecker"], "retrained": {"-": [0.5, 0.1]},
     "scratch": {"examples": 4, "seeds": 2, "trials": 300},
     "halves": {"models": 6, "seeds": 2, "trials": 300},
