@@ -174,7 +174,11 @@ def features_of_s(
         sharing: "expand" or "reduce".
     """
     found: Features = []
-    for name, g in _gradients(problem)[1].items():
+    gradients = _gradients(problem)[
+        1
+    ]  # in the order of the calls, which need not be that of the blocks
+    for name in (block.name for block in problem.layout.blocks):
+        g = gradients[name]
         rows = g.sum(dim=2, keepdim=True) if sharing == "reduce" else g
         along = torch.einsum("dnro,uo->undr", rows, probes[name])
         found += [*along, rows.permute(1, 0, 2, 3).flatten(2)]
@@ -195,7 +199,8 @@ def features_of_eigenvalues(
     """
     found: Features = []
     inputs, gradients = _gradients(problem)
-    for name, g in gradients.items():
+    for name in (block.name for block in problem.layout.blocks):
+        g = gradients[name]
         Q_A, Q_S = basis[name]
         turned = torch.einsum("dnro,nri->ndoi", g @ Q_S, inputs[name] @ Q_A)
         found += [turned[:, :, o, i, None] for o, i in entries[name]]

@@ -319,16 +319,26 @@ class Truth:
         Returns:
             By layer; infinity where there is one eigenvalue at most.
         """
-        return {name: min(_gap(w_A), _gap(w_S)) for name, (w_A, _, w_S, _) in self.basis.items()}
+        found: dict[str, float] = {}
+        for name, (w_A, _, w_S, _) in self.basis.items():
+            Lambda = self.eigenvalues[name]
+            found[name] = min(_gap(w_A, Lambda.max(axis=0)), _gap(w_S, Lambda.max(axis=1)))
+        return found
 
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(O, I) of every layer."""
         return shapes(self.case, self.conventions)
 
 
-def _gap(eigenvalues: Array) -> float:
+def _gap(eigenvalues: Array, corrected: Array) -> float:
+    """Of a factor's eigenvalues; corrected: the largest of Lambda in the direction of each."""
     norm = float(eigenvalues.max())
-    kept = eigenvalues[eigenvalues > 1e-10 * norm]
+    null = eigenvalues <= 1e-10 * norm
+    # Any basis of the null space will do, but where the factor is of mean rows ("reduce") and Lambda,
+    # of the gradients themselves, is not zero there.
+    if null.sum() > 1 and corrected[null].max() > 1e-10 * corrected.max():
+        return 0.0
+    kept = eigenvalues[~null]
     # The null space counts as one more eigenvalue: mixing it with others does harm.
     ends = np.append(kept, 0.0) if len(kept) < len(eigenvalues) else kept
     return float(np.diff(np.sort(ends)).min() / norm) if len(ends) > 1 and norm > 0 else np.inf

@@ -98,6 +98,8 @@ def batch_size(trial: Trial, stage: str) -> float:
     """The answer with batches of one and of all examples."""
     n = trial.case.num_examples
     sizes = {1, n} - {trial.case.batch_size}
+    if not sizes:
+        raise Undecided("one example has one batch")
     return max(_same(trial, stage, trial.case.but(batch_size=size)) for size in sizes)
 
 
