@@ -264,6 +264,11 @@ def vectors(value: Any, num_parameters: int, like: Shaped[Tensor, "..."]) -> Non
         raise ValueError(
             f"vectors must be {like.dtype} on {like.device}, got {value.dtype} on {value.device}"
         )
+    finite(value, "vectors")
+
+
+def finite(values: Shaped[Tensor, "..."], what: str) -> None:
+    """Refuse NaN and infinity; `what` begins the sentence that says so."""
     # The extremes of NaN are NaN; isfinite would hold a copy of what may be gigabytes.
-    if value.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(value))).all()):
-        raise ValueError("vectors have NaN or infinite entries")
+    if values.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
+        raise ValueError(f"{what} have NaN or infinite entries")

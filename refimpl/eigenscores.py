@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from refimpl import checks
 from refimpl.capture import forward_pass, matrices
 from refimpl.curvature import Eigenbasis
 from refimpl.problem import Data, Measurement, Problem, index
@@ -68,7 +69,7 @@ def scores_in(
         rows = rows_of(problem, index(query_inputs, part), query_targets[part], measurement)
         for name, (g, a) in rows.items():
             torch.mul(_turned(basis, name, g, a), basis[name][2], out=weighted[name][part])
-    _require_finite(flat, "the measurement's gradients")
+    checks.finite(flat, "the measurement's gradients")
     found = flat.new_zeros(count, targets.shape[0])
     for part in pieces(problem, targets.shape[0], 1):
         rows = rows_of(problem, index(inputs, part), targets[part], "loss")
@@ -102,7 +103,7 @@ def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"
                 found[part] -= ((g**2 @ D) * a**2).sum(dim=1)
             else:
                 found[part] -= (_turned(basis, name, g, a) ** 2 * D).sum(dim=(1, 2))
-    _require_finite(found, "the examples' gradients")
+    checks.finite(found, "the examples' gradients")
     return found
 
 
@@ -123,8 +124,3 @@ def _turned(
     if positions * (outputs**2 + inputs**2) <= _turning(outputs, inputs, positions):
         return matrices(g @ Q_S, a @ Q_A)
     return Q_S.mT @ matrices(g, a) @ Q_A
-
-
-def _require_finite(values: Float[Tensor, "..."], what: str) -> None:
-    if values.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
-        raise ValueError(f"{what} have NaN or infinite entries")

@@ -156,11 +156,12 @@ def _bounded(
 
 
 def _gradients(problem: Problem) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs a [N, R, I] and derivatives of every output g [D, N, R, O], by block."""
+    """Inputs a [N, R, I] and derivatives of every output g [D, N, R, O], in the order of the blocks."""
     run = forward_pass(problem, problem.inputs, problem.targets)
     n, size = len(run.outputs), run.outputs[0].numel()
     eye = torch.eye(size, dtype=run.outputs.dtype)[:, None].expand(size, n, size)
-    return run.inputs, run.backward(eye.reshape(size, *run.outputs.shape))
+    g = run.backward(eye.reshape(size, *run.outputs.shape))  # in the order of the layers' calls
+    return run.inputs, {block.name: g[block.name] for block in problem.layout.blocks}
 
 
 def features_of_s(
@@ -174,11 +175,7 @@ def features_of_s(
         sharing: "expand" or "reduce".
     """
     found: Features = []
-    gradients = _gradients(problem)[
-        1
-    ]  # in the order of the calls, which need not be that of the blocks
-    for name in (block.name for block in problem.layout.blocks):
-        g = gradients[name]
+    for name, g in _gradients(problem)[1].items():
         rows = g.sum(dim=2, keepdim=True) if sharing == "reduce" else g
         along = torch.einsum("dnro,uo->undr", rows, probes[name])
         found += [*along, rows.permute(1, 0, 2, 3).flatten(2)]
@@ -199,8 +196,7 @@ def features_of_eigenvalues(
     """
     found: Features = []
     inputs, gradients = _gradients(problem)
-    for name in (block.name for block in problem.layout.blocks):
-        g = gradients[name]
+    for name, g in gradients.items():
         Q_A, Q_S = basis[name]
         turned = torch.einsum("dnro,nri->ndoi", g @ Q_S, inputs[name] @ Q_A)
         found += [turned[:, :, o, i, None] for o, i in entries[name]]
