@@ -8,7 +8,7 @@ is judged is refimpl.oracle.noise's matter.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.noise import DRAWS, Noise, spread
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
+from refimpl.problem import Problem
 from refimpl.sweeps import Sweep, label_draws, sweeps_kept
 
 __all__ = ["Truth", "Undecided"]
@@ -305,10 +306,7 @@ class Truth:
         if epsilon == 0:
             return self.problem.parameters.numpy()[self.order]
         # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
-        found = exact.bregman_response(
-            self.problem, [example], epsilon=epsilon,
-            damping=self.case.damping / self.loss_scale, tolerance=1e-10,
-        )  # fmt: skip
+        found = _response(self.problem, example, epsilon, self.case.damping / self.loss_scale)
         if not bool(found.certificate.converged.all()):
             raise Undecided("refimpl itself finds no minimiser of this objective to 1e-10")
         return found.parameters[0].numpy()[self.order]
@@ -328,6 +326,13 @@ class Truth:
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(O, I) of every layer."""
         return shapes(self.case, self.conventions)
+
+
+@lru_cache(maxsize=256)  # most conventions leave it as it is, and cases share their problems
+def _response(problem: Problem, example: int, epsilon: float, damping: float) -> exact.Response:
+    return exact.bregman_response(
+        problem, [example], epsilon=epsilon, damping=damping, tolerance=1e-10
+    )
 
 
 def _gap(eigenvalues: Array, corrected: Array) -> float:
