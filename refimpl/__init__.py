@@ -4,10 +4,10 @@ from refimpl import agreement as agreement, exact as exact, fast as fast, losses
 from refimpl.curvature import (
     Certificate as Certificate,
     Curvature as Curvature,
-    Dense as Dense,
     NotConverged as NotConverged,
     Solution as Solution,
 )
+from refimpl.dense import Dense as Dense
 from refimpl.influence import (
     influence as influence,
     self_influence as self_influence,

@@ -1,12 +1,8 @@
 """Curvature: apply, solve, dense. The one interface of every matrix here, and what a solve certifies."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import scipy
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,22 +11,12 @@ from refimpl import checks
 from refimpl.layout import ParameterLayout
 from refimpl.problem import Problem
 
-__all__ = [
-    "Certificate",
-    "Curvature",
-    "Dense",
-    "Eigenbasis",
-    "NotConverged",
-    "Solution",
-    "lanczos",
-    "largest_eigenvalue",
-]
+__all__ = ["Certificate", "Curvature", "Eigenbasis", "NotConverged", "Solution"]
 
 # (Q_A, Q_S, D) per block, so that a matrix acts on V [O, I] as Q_S (D * (Q_S^T V Q_A)) Q_A^T.
 Eigenbasis = dict[
     str, tuple[Float[Tensor, "_I _I"], Float[Tensor, "_O _O"], Float[Tensor, "_O _I"]]
 ]
-DENSE = 256  # up to this size all eigenvalues are computed where the largest is wanted
 
 
 class NotConverged(RuntimeError):
@@ -258,126 +244,3 @@ class Curvature(ABC):
         products of length P add as much.
         """
         return 10 * self.num_parameters**0.5 * self._unit
-
-
-class Dense(Curvature):
-    """A symmetric matrix given entry by entry, possibly as diagonal blocks.
-
-    Args:
-        problem: The problem.
-        blocks: Square symmetric matrices that stand one after the other on the diagonal and fill it.
-        positive: Whether they are known to be positive semidefinite, as a GNH is and a Hessian is not.
-
-    Raises:
-        ValueError: The blocks do not fill the diagonal.
-    """
-
-    def __init__(
-        self, problem: Problem, blocks: list[Float[Tensor, "_B _B"]], *, positive: bool = True
-    ) -> None:
-        super().__init__(problem)
-        sizes = [len(block) for block in blocks]
-        if sum(sizes) != self.num_parameters:
-            raise ValueError(f"blocks of sizes {sizes} do not fill P={self.num_parameters}")
-        self.blocks = blocks
-        self.positive = positive
-        self._sizes = sizes
-        self._range: tuple[float, float] | None = None
-        self._exact_range: tuple[float, float] | None = None
-        self._factors: tuple[float, list[tuple[Tensor, Tensor | None]]] | None = None
-
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-        parts = vectors.split(self._sizes, dim=-1)
-        return torch.cat([v @ block for v, block in zip(parts, self.blocks, strict=True)], dim=-1)
-
-    def dense(self) -> Float[Tensor, "P P"]:
-        """The matrix itself."""
-        return torch.block_diag(*self.blocks)
-
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        if self._factors is None or self._factors[0] != damping:
-            self._factors = (damping, [_factor(block, damping) for block in self.blocks])
-        parts = vectors.split(self._sizes, dim=-1)
-        solved: list[Tensor] = []
-        for v, (factor, pivots) in zip(parts, self._factors[1], strict=True):
-            if pivots is None:
-                solved.append(cholesky_solve(factor, v.mT).mT)
-            else:
-                solved.append(torch.linalg.lu_solve(factor, pivots, v.mT).mT)
-        return torch.cat(solved, dim=-1)
-
-    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
-        """Extreme eigenvalues; for a positive matrix (0, the largest to 0.1 %) unless `exact`."""
-        if exact or not self.positive:
-            if self._exact_range is None:
-                values = [torch.linalg.eigvalsh(block) for block in self.blocks]
-                self._exact_range = (
-                    min(float(v[0]) for v in values),
-                    max(float(v[-1]) for v in values),
-                )
-            return self._exact_range
-        if self._range is None:
-            self._range = 0.0, max(largest_eigenvalue(block) for block in self.blocks)
-        return self._range
-
-
-def _factor(block: Float[Tensor, "B B"], damping: float) -> tuple[Tensor, Tensor | None]:
-    """Cholesky factor of block + damping I, or LU factors with pivots where that is indefinite."""
-    factor = cholesky(block, damping)
-    if factor is not None:
-        return factor, None
-    lu, pivots = torch.linalg.lu_factor(block + damping * torch.eye(len(block)).to(block))
-    return lu, pivots
-
-
-def cholesky(matrix: Float[Tensor, "B B"], damping: float) -> Float[Tensor, "B B"] | None:
-    """Cholesky's lower factor of a symmetric matrix + damping I, or None where that is not positive.
-
-    It holds one matrix besides the one given: LAPACK works on columns, and would copy rows.
-    """
-    damped = matrix.clone(memory_format=torch.contiguous_format)
-    damped.diagonal().add_(damping)
-    columns = damped.mT  # the same matrix, since it is symmetric
-    info = torch.empty((), dtype=torch.int32, device=matrix.device)
-    torch.linalg.cholesky_ex(columns, out=(columns, info))
-    return columns if int(info) == 0 else None
-
-
-def cholesky_solve(factor: Float[Tensor, "B B"], b: Float[Tensor, "B k"]) -> Float[Tensor, "B k"]:
-    """(L L^T)^-1 b; torch.cholesky_solve gives the same digits, and copies the factor.
-
-    Args:
-        factor: L, from `cholesky`.
-        b: Columns b.
-    """
-    y = torch.linalg.solve_triangular(factor, b, upper=False)
-    return torch.linalg.solve_triangular(factor.mT, y, upper=True)
-
-
-def largest_eigenvalue(block: Float[Tensor, "B B"]) -> float:
-    """The largest eigenvalue of a positive semidefinite matrix, by Lanczos to 0.1 %."""
-    if len(block) <= DENSE:
-        return float(torch.linalg.eigvalsh(block)[-1])
-    return lanczos(lambda v: block @ v, block[0])
-
-
-def lanczos(
-    product: Callable[[Float[Tensor, " P"]], Float[Tensor, " P"]], like: Float[Tensor, " P"]
-) -> float:
-    """The largest eigenvalue of a positive semidefinite operator, to 0.1 %.
-
-    Args:
-        product: The operator's product with a vector.
-        like: A vector of its length, dtype and device.
-    """
-
-    def matvec(v: np.ndarray) -> np.ndarray:
-        return product(torch.from_numpy(v.ravel()).to(like)).cpu().numpy().astype(np.float64)
-
-    size = len(like)
-    start = np.random.default_rng(0).standard_normal(size)
-    if not matvec(start).any():  # ARPACK refuses the zero matrix
-        return 0.0
-    operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)  # pyright: ignore
-    options: dict[str, Any] = {"k": 1, "which": "LA", "v0": start, "tol": 1e-3}
-    return float(scipy.sparse.linalg.eigsh(operator, **options, return_eigenvectors=False)[0])

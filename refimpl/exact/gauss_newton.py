@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature import Curvature, Dense, Solution
+from refimpl.curvature import Curvature, Solution
+from refimpl.dense import Dense
 from refimpl.exact.assembly import assemble
 from refimpl.exact.costs import available_memory, costs
 from refimpl.exact.iterative import Iterative

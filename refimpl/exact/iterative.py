@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.curvature import Curvature, Solution, lanczos, largest_eigenvalue
+from refimpl.curvature import Curvature, Solution
+from refimpl.lanczos import lanczos, largest_eigenvalue
 from refimpl.problem import Problem
 
 __all__ = ["Iterative", "conjugate_gradients"]

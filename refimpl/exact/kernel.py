@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl.capture import matrices
-from refimpl.curvature import Curvature, cholesky, cholesky_solve, largest_eigenvalue
+from refimpl.curvature import Curvature
+from refimpl.dense import cholesky, cholesky_solve
 from refimpl.exact.assembly import mirror, tiles
+from refimpl.lanczos import largest_eigenvalue
 from refimpl.problem import Problem
 from refimpl.sweeps import captured, sizes
 

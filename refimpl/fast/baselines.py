@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl.capture import pieces_of_matrices
-from refimpl.curvature import Curvature, Dense
+from refimpl.curvature import Curvature
+from refimpl.dense import Dense
 from refimpl.problem import Problem
 from refimpl.sweeps import sweeps
 

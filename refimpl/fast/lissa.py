@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
 from refimpl.capture import matrices
-from refimpl.curvature import DENSE, Curvature, NotConverged, lanczos, largest_eigenvalue
+from refimpl.curvature import Curvature, NotConverged
+from refimpl.lanczos import DENSE, lanczos, largest_eigenvalue
 from refimpl.problem import Data, Problem, index, length
 from refimpl.sweeps import sweeps
 

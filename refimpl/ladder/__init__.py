@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from refimpl import exact
-from refimpl.curvature import Dense
+from refimpl.dense import Dense
 from refimpl.ladder import records
 from refimpl.ladder.comparisons import Setting, Solved, agreements, climb
 from refimpl.ladder.operators import Record

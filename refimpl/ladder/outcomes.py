@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from refimpl import agreement
-from refimpl.curvature import Dense
+from refimpl.dense import Dense
 from refimpl.exact import bregman_response
 from refimpl.ladder.comparisons import Record, Scores, Setting, agreements, interval
 from refimpl.ladder.rungs import LADDER

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl import exact, fast
-from refimpl.curvature import Curvature, Dense
+from refimpl.curvature import Curvature
+from refimpl.dense import Dense
 from refimpl.problem import Problem
 from refimpl.sweeps import sweeps
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from refimpl.curvature import cholesky, cholesky_solve
+from refimpl.dense import cholesky, cholesky_solve
 from validation.bench.measure import peak_memory
 
 
