@@ -25,6 +25,7 @@ class Status(StrEnum):
     FAILS = "fails"
     UNDECIDED = "undecided"
     PASSES = "passes"
+    UNASKED = "not asked"
     ABSENT = "not claimed"
 
 
@@ -33,6 +34,7 @@ STATUS_MEANING = {
     Status.FAILS: "at least one fail, error or stale",
     Status.UNDECIDED: "nothing wrong was seen, but a required family has no pass",
     Status.PASSES: "nothing wrong in the part that was run; `refimpl check` without a selection decides",
+    Status.UNASKED: "no question of the part that was run is about it",
     Status.ABSENT: "the implementation does not have this stage",
 }
 
@@ -127,6 +129,8 @@ class Report:
         own = self.of(stage)
         if any(o.verdict in BAD for o in own):
             return Status.FAILS
+        if not own and self.selection != "all":
+            return Status.UNASKED
         passed = {o.family for o in own if o.verdict is Verdict.PASS}
         if not own or passed != {o.family for o in own}:
             return Status.UNDECIDED

@@ -32,6 +32,7 @@ STATUS_COLOURS = {
     Status.PASSES: "green",
     Status.FAILS: "bold red",
     Status.UNDECIDED: "cyan",
+    Status.UNASKED: "dim",
     Status.ABSENT: "dim",
 }
 

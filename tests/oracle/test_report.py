@@ -46,7 +46,9 @@ def test_a_stage_conforms_with_a_pass_in_every_family_and_nothing_wrong() -> Non
         assert report(good, outcome(verdict)).status("gradients") is Status.FAILS
     assert report(good).status("factors") is Status.UNDECIDED
     assert report(good).status("scores") is Status.ABSENT
-    assert report(good, selection="quick").status("gradients") is Status.PASSES
+    part = report(good, selection="quick")
+    assert part.status("gradients") is Status.PASSES
+    assert part.status("factors") is Status.UNASKED
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ MARKS = {
 }  # fmt: skip
 STATUS_MARKS = {
     Status.CONFORMS: "✓", Status.PASSES: "✓", Status.FAILS: "✗", Status.UNDECIDED: "?",
-    Status.ABSENT: "–",
+    Status.UNASKED: "–", Status.ABSENT: "–",
 }  # fmt: skip
 
 
