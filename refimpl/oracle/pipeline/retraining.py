@@ -71,7 +71,9 @@ class Retraining(Passes):
         for step in range(self.steps):
             now, g, H = derivatives(value(), parameters)
             first = float(g.norm()) if step == 0 else first
-            if float(g.norm()) <= self.tolerance * first:
+            # Parameters rounded to u are the same as a gradient that is off by u |H| |theta|.
+            size = torch.cat([p.detach().flatten() for p in parameters]).norm() * H.norm()
+            if float(g.norm()) <= max(self.tolerance * first, 2**-53 * float(size)):
                 break
             _search(value, parameters, self.newton_step(g, H), float(now))
         return self.current(case, model)
