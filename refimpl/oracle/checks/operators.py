@@ -144,12 +144,18 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         matrix = damped_matrix(parts, trial.conventions.vec_order)
         all_D = np.concatenate([D.reshape(-1) for _, _, D in parts.values()])
         low, high = float(all_D.min()), float(all_D.max())
-        found = Operator(trial, parts, matrix, low, high, high)
+        # Q D^-1 Q^T is the inverse of Q D Q^T as far as Q^T Q is the identity.
+        defect = max(_defect(Q_A) + _defect(Q_S) for Q_A, Q_S, _ in parts.values())
+        found = Operator(trial, parts, matrix, low, high, high * (1 + defect / trial.unit))
     if not found.low > 0:
         raise Undecided(
             f"the damped matrix is not positive definite: its least eigenvalue is {low:.1e}"
         )
     return found
+
+
+def _defect(Q: Array) -> float:
+    return float(np.linalg.norm(Q.T @ Q - np.eye(len(Q)), 2))
 
 
 def _backward(trial: Trial, mode: Mode) -> float:

@@ -75,7 +75,8 @@ class Retraining(Passes):
             size = torch.cat([p.detach().flatten() for p in parameters]).norm() * H.norm()
             if float(g.norm()) <= max(self.tolerance * first, 2**-53 * float(size)):
                 break
-            _search(value, parameters, self.newton_step(g, H), float(now))
+            if not _search(value, parameters, self.newton_step(g, H), float(now)):
+                _search(value, parameters, -g / H.norm(), float(now))  # away from a ReLU's kink
         return self.current(case, model)
 
     def current(self, case: Case, model: nn.Module) -> dict[str, Tensor]:
@@ -113,8 +114,8 @@ def _search(
     parameters: list[nn.Parameter],
     step: Float[Tensor, " P"],
     now: float,
-) -> None:
-    """Move by the step, halved until the objective does not rise (by more than its rounding)."""
+) -> bool:
+    """Move by the step, halved until the objective rises by rounding at most; whether it fell."""
     noise = 1e-14 * (1 + abs(now))
     parts = step.split([p.numel() for p in parameters])
     moves = [m.view_as(p) for m, p in zip(parts, parameters, strict=True)]
@@ -125,3 +126,4 @@ def _search(
         length /= 2
         for p, m in zip(parameters, moves, strict=True):
             p -= length * m
+    return float(value()) < now
