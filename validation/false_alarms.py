@@ -1,10 +1,11 @@
 """Two honest implementations, in each convention, on cases of many seeds: no check may fail or break.
 
-They are refimpl and the oracle's second implementation in NumPy; conventions change one at a time, and
-dtypes coarser than float32 are left out, which neither computes in.
+They are refimpl and the oracle's second implementation; conventions change one at a time, and in a
+combination that each seed draws. Dtypes coarser than float32 are left out, which neither computes in.
 """
 
 import json
+import random
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -27,7 +28,7 @@ from refimpl.oracle.verdicts import Outcome, Verdict
 from validation.runner import ROOT
 from validation.saved import source_hash
 
-__all__ = ["ask_seed", "case_of", "chosen_for", "name_of", "read", "run", "summary"]
+__all__ = ["ask_seed", "case_of", "chosen_for", "combination", "name_of", "read", "run", "summary"]
 
 WRONG = (Verdict.FAIL, Verdict.ERROR)
 AT_ONCE = (
@@ -36,6 +37,7 @@ AT_ONCE = (
 NEVER_ASKED = (  # what is done with verdicts, or with none
     "report", "oracle/diagnosis", "oracle/faults", "oracle/page", "oracle/vectors",
 )  # fmt: skip
+COMBINED = "several at once, drawn by each seed"
 Record = dict[str, Any]
 
 
@@ -118,16 +120,32 @@ def name_of(conventions: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={choice}" for name, choice in conventions.items()) or "defaults"
 
 
-def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
-    """The conventions that a seed is asked in: the defaults, and some others, each seed's in turn.
+def combination(seed: int) -> dict[str, str]:
+    """Several variants at once, as a seed draws them: of each convention one, with a chance of a half.
 
     Args:
         seed: The seed.
-        others: How many besides the defaults; None: all.
+    """
+    rng = random.Random(seed)
+    found: dict[str, str] = {}
+    for variant in rng.sample(variants()[1:], len(variants()) - 1):
+        if not found.keys() & variant.keys() and rng.random() < 0.5:
+            found |= variant
+    return found
+
+
+def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
+    """The conventions that a seed is asked in: the defaults, its combination, and others in turn.
+
+    Args:
+        seed: The seed.
+        others: How many others; None: all.
     """
     defaults, *rest = variants()
     first = seed % len(rest)
-    return [defaults, *[*rest[first:], *rest[:first]][:others]]
+    turns = [*rest[first:], *rest[:first]][:others]
+    several = combination(seed)
+    return [defaults, *turns, *([several] if several not in [defaults, *turns] else [])]
 
 
 def run(
@@ -190,15 +208,17 @@ def read(path: Path) -> list[Record]:
 
 
 def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, Any]]:
-    """One row a variant: seeds, questions answered, those left undecided, and false alarms.
+    """One row a variant, and one for combinations: seeds, answers, those undecided, and false alarms.
 
     Args:
         records: From `read`.
         seeds: Which of them count.
     """
     rows: list[dict[str, Any]] = []
-    for variant in map(name_of, variants()):
-        own = [r for r in records if r["variant"] == variant and r["seed"] in seeds]
+    single = {name_of(v): name_of(v) for v in variants()}
+    for variant in [*single, COMBINED]:
+        asked_in = [r for r in records if r["seed"] in seeds]
+        own = [r for r in asked_in if single.get(r["variant"], COMBINED) == variant]
         counts = sum((Counter(r["verdicts"]) for r in own), Counter())
         rows.append(
             {

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from refimpl.oracle import Unsupported, parts
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.honest import KINDS, implementation
+from refimpl.oracle.honest import KINDS, implementation, variants
 from refimpl.oracle.judge import judge
 from refimpl.oracle.pipeline import Pipeline, retraining
 from refimpl.oracle.reference import Reference
@@ -22,10 +22,21 @@ from refimpl.oracle.trial import Trial
 from refimpl.oracle.verdicts import Verdict
 from validation import false_alarms
 from validation.__main__ import app
-from validation.false_alarms import ask_seed, case_of, name_of, read, run, summary
+from validation.false_alarms import (
+    COMBINED,
+    ask_seed,
+    case_of,
+    chosen_for,
+    combination,
+    name_of,
+    read,
+    run,
+    summary,
+)  # fmt: skip
 from validation.runner import InProcess
 
 CHOSEN = [{}, {"sign": "product"}]
+SEVERAL = {"sign": "product", "score_scale": "1/N"}
 
 
 def test_what_counts_as_other_code_is_all_that_a_verdict_needs() -> None:
@@ -133,6 +144,15 @@ def test_sampled_labels_are_judged_whatever_the_order_of_the_layers(kind) -> Non
     assert [judge(trial, c, c.modes[0]).verdict for c in means] == [Verdict.PASS] * 2
 
 
+# Found by combinations: what the whole matrix is damped by is absolute, and squares of gradients are c^2.
+@pytest.mark.parametrize("other", [{"fisher": "empirical"}, {"damping": "relative"}])
+def test_scaling_the_loss_is_no_alarm_of_the_whole_matrix(other) -> None:
+    adapter = implementation("pipeline", {"curvature": "gauss_newton"} | other)
+    trial = Trial(InProcessSession(adapter), cases()["losses/smoothing-and-weights"])
+    (check,) = (c for c in CHECKS if c.slug == "scores-loss-scaled")
+    assert judge(trial, check, "isolated").verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
     adapter = implementation(kind, {"weight_sharing": "reduce"})
@@ -146,16 +166,23 @@ def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:
         Reference().response(case_of(10), 0, 0.1)
 
 
-def test_conventions_take_turns_over_the_seeds() -> None:
-    every = [name_of(v) for v in false_alarms.variants()]
-    asked = [[name_of(v) for v in false_alarms.chosen_for(s, 1)] for s in range(len(every) - 1)]
-    assert all(found[0] == "defaults" and len(found) == 2 for found in asked)
+def test_conventions_take_turns_over_the_seeds_and_each_draws_a_combination() -> None:
+    every = [name_of(v) for v in variants()]
+    asked = [[name_of(v) for v in chosen_for(s, 1)] for s in range(len(every) - 1)]
+    assert {found[0] for found in asked} == {"defaults"}
     assert sorted(found[1] for found in asked) == sorted(every[1:])
-    assert sorted(map(name_of, false_alarms.chosen_for(7, None))) == sorted(every)
+    drawn = [combination(s) for s in range(300)]
+    assert all(chosen_for(s, 1)[-1] == drawn[s] for s in range(300) if len(drawn[s]) > 2)
+    for variant in variants()[1:]:  # in a fifth of them at least, by 4 standard deviations less
+        assert sum(variant.items() <= several.items() for several in drawn) > 30
+    assert sorted(map(name_of, chosen_for(7, None))) == sorted([*every, name_of(drawn[7])])
+    for several in drawn:
+        assert ("damping", "factored") not in several.items() or several["curvature"] == "kfac"
 
 
 def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(false_alarms, "variants", lambda: CHOSEN)
+    monkeypatch.setattr(false_alarms, "combination", lambda seed: SEVERAL)
     monkeypatch.setattr(false_alarms, "_verdicts", _counted)
     path = tmp_path / "alarms.jsonl"
     assert list(run(range(2), path, InProcess())) == [0, 1, 2]
@@ -163,13 +190,15 @@ def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monk
     path.write_text("".join(cut[:3]) + cut[3][:20])  # killed while it wrote the last
     assert list(run(range(3), path, InProcess())) == [1, 2, 3]
     records = read(path)
-    assert sorted((r["seed"], r["variant"]) for r in records) == [
-        (s, name_of(v)) for s in range(3) for v in CHOSEN
-    ]
+    assert sorted((r["seed"], r["variant"]) for r in records) == sorted(
+        (s, name_of(v)) for s in range(3) for v in [*CHOSEN, SEVERAL]
+    )
     rows = summary(records, range(2))
-    assert [row["seeds"] for row in rows] == [2, 2]
-    assert [row["passed"] for row in rows] == [5 + 5, 5 + 5]
-    assert rows[1]["wrong"] == ["case 1: solve-linear (chained) fail"]
+    assert [row["variant"] for row in rows] == ["defaults", "sign=product", COMBINED]
+    assert [row["seeds"] for row in rows] == [2, 2, 2]
+    assert [row["passed"] for row in rows] == [5 + 5, 5 + 5, 5 + 5]
+    assert rows[0]["wrong"] == []
+    assert rows[1]["wrong"] == rows[2]["wrong"] == ["case 1: solve-linear (chained) fail"]
     monkeypatch.setattr(false_alarms, "code", lambda: "mended")
     assert list(run(range(2), path, InProcess())) == [0, 1, 2]  # what other code did says nothing
     with filelock.FileLock(f"{path}.lock"), pytest.raises(filelock.Timeout):
@@ -189,6 +218,7 @@ def _counted(seed, case, conventions):
 
 def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(false_alarms, "variants", lambda: CHOSEN)
+    monkeypatch.setattr(false_alarms, "combination", lambda seed: SEVERAL)
     where = ["--out", str(tmp_path / "a.jsonl"), "--summary", str(tmp_path / "sum" / "a.json")]
     right = CliRunner().invoke(app, ["alarms", "--seeds", "1", *where])
     assert right.exit_code == 0, right.output
@@ -202,4 +232,4 @@ def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> No
     assert found.exit_code == 1
     assert "seed 1: scores-own-parts (chained) fail" in found.output
     rows = json.loads((tmp_path / "sum" / "a.json").read_text())
-    assert [row["seeds"] for row in rows] == [3, 3]
+    assert [row["seeds"] for row in rows] == [3, 3, 3]

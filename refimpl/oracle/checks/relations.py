@@ -174,12 +174,12 @@ def blind(trial: Trial, stage: str) -> float:
 def loss_scaled(trial: Trial, stage: str) -> float:
     """C l has c G and c A x S; with c lambda the scores are c times as large."""
     conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
-    hessian = TIMES**2 if empirical and trial.declaration.curvature != "gauss_newton" else TIMES
-    damping = 1.0 if conventions.damping == "relative" else hessian
-    case = changes.reweighted(trial.case, TIMES, damping)
     second = TIMES**2 if empirical else TIMES
+    layered = trial.declaration.curvature != "gauss_newton"  # the whole matrix's is absolute
+    damping = 1.0 if layered and conventions.damping == "relative" else second
+    case = changes.reweighted(trial.case, TIMES, damping)
     if stage != "factors":
-        times = {"eigenvalues": second, "scores": TIMES**2 / hessian}.get(stage, TIMES)
+        times = {"eigenvalues": second, "scores": TIMES**2 / second}.get(stage, TIMES)
         return _same(trial, stage, case, times)
     found, own = trial.on(case).factors(), trial.factors()
     scale = _scales(trial, stage)
