@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from validation.__main__ import app
+from validation.false_alarms import COMBINED
 from validation.proved.records import ProvedRecord
 from validation.trust import IDENTITIES, LEVELS, Test, write
 from validation.trust.page import results
@@ -41,6 +42,10 @@ ALARMS = [
         "variant": "sign=product", "seeds": 900, "passed": 4000, "indeterminate": 50, "unsupported": 3,
         "wrong": ["drawn, seed 3: scores-equal (isolated) fail"],
     },
+    {
+        "variant": COMBINED, "seeds": 800, "passed": 900, "indeterminate": 0, "unsupported": 0,
+        "wrong": [],
+    },
 ]  # fmt: skip
 
 
@@ -64,8 +69,8 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "199 of 200 mutants, a random sample of 300 killed" in page
     assert "95 % interval 97.2 to 100.0" in page
     assert (
-        "conventions on 1,000 seeds, with each of 1 others on 900: 9,091 questions; false alarms: 1."
-        in page
+        "by default on 1,000 seeds, in each of 1 other ways on 900, and in several ways at once, drawn by "
+        "the seed, on 800: 9,991 questions; false alarms: 1." in page
     )
     assert '<span class="red">1</span>' in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
