@@ -191,8 +191,8 @@ def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
     least, most = min(others), max(others)
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     return (
-        f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other ways "
-        f"on {each}, and in several ways at once, drawn by the seed, on {several:,}: {asked:,} questions; "
+        f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
+        f"ways on {each}, and in several ways at once, drawn by the seed, on {several:,}: {asked:,} questions; "
         f"false alarms: {wrong}."
     )
 
