@@ -192,8 +192,8 @@ def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     return (
         f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
-        f"ways on {each}, and in several ways at once, drawn by the seed, on {several:,}: {asked:,} questions; "
-        f"false alarms: {wrong}."
+        f"ways on {each}, and in several ways at once, drawn by the seed, on {several:,}: "
+        f"{asked:,} questions; false alarms: {wrong}."
     )
 
 
