@@ -121,9 +121,17 @@ class Case:
     @cached_property
     def mask(self) -> Array:
         """Which labels count [N, *tokens]."""
-        counted = self.problem.loss.counted(_torch(self.labels))
+        return self._counted(self.labels)
+
+    @cached_property
+    def query_mask(self) -> Array:
+        """Which labels of the queries count [Q, *tokens]."""
+        return self._counted(self.query_labels)
+
+    def _counted(self, labels: Array) -> Array:
+        counted = self.problem.loss.counted(_torch(labels))
         if counted is None:  # values of outputs: every token counts
-            return np.ones(self.labels.shape[: max(1, self.labels.ndim - 1)], dtype=bool)
+            return np.ones(labels.shape[: max(1, labels.ndim - 1)], dtype=bool)
         return counted.numpy()
 
     @cached_property

@@ -79,7 +79,9 @@ class Reference(Adapter):
 
     def scores(self, case: Case, seed: int) -> Array:
         """See `Adapter`."""
-        return self._drawn(case, seed).scores
+        truth = self._drawn(case, seed)
+        with _claimed():
+            return truth.scores
 
     def response(self, case: Case, example: int, epsilon: float) -> Array:
         """See `Adapter`."""

@@ -71,7 +71,7 @@ class Truth:
         if self.conventions.squared_error == "full" and self.case.loss.kind == "squared_error":
             c *= 2.0
         if self.conventions.loss_reduction == "token_mean":
-            c /= self._tokens()
+            c /= self._tokens(self.case.mask)
         return c
 
     @property
@@ -79,11 +79,9 @@ class Truth:
         """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
         return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
 
-    def _tokens(self) -> int:
-        kind = self.case.loss.kind
-        mask = self.case.mask
+    def _tokens(self, mask: Array) -> int:
         per_example = mask.reshape(len(mask), -1).sum(axis=1)
-        if kind == "squared_error":
+        if self.case.loss.kind == "squared_error":
             raise Undecided("a mean over tokens of a squared error is not among the conventions")
         if len(set(per_example.tolist())) != 1 or per_example[0] == 0:
             raise Undecided("examples of unequal length: a mean over tokens is another loss")
@@ -108,6 +106,9 @@ class Truth:
     @cached_property
     def query_gradients(self) -> dict[str, Array]:
         """Gradients of the queries' losses [Q, O, I]."""
+        token_mean = self.conventions.loss_reduction == "token_mean"
+        if token_mean and self._tokens(self.case.query_mask) != self._tokens(self.case.mask):
+            raise Undecided("queries of another length: a mean over tokens is another loss")
         x, y = (
             torch.from_numpy(np.array(a)) for a in (self.case.query_inputs, self.case.query_labels)
         )

@@ -153,6 +153,21 @@ def test_scaling_the_loss_is_no_alarm_of_the_whole_matrix(other) -> None:
     assert judge(trial, check, "isolated").verdict is Verdict.PASS
 
 
+def test_queries_of_another_length_leave_scores_of_a_mean_over_tokens_undecided() -> None:
+    case = case_of(31)  # one training example of two tokens, and a query of three
+    token_mean = {"loss_reduction": "token_mean"}
+    pipeline = Trial(InProcessSession(implementation("pipeline", token_mean)), case)
+    reference = Trial(InProcessSession(implementation("reference", token_mean)), case)
+    for check in (c for c in CHECKS if c.slug in ("scores-equal", "scores-repeat")):
+        assert judge(reference, check, "isolated").verdict in (
+            Verdict.INDETERMINATE, Verdict.UNSUPPORTED,
+        )  # fmt: skip
+    (check,) = (c for c in CHECKS if c.slug == "scores-equal")
+    assert judge(pipeline, check, "isolated").verdict is Verdict.INDETERMINATE
+    (check,) = (c for c in CHECKS if c.slug == "gradients-equal")  # of the training examples alone
+    assert judge(pipeline, check, "isolated").verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
     adapter = implementation(kind, {"weight_sharing": "reduce"})
