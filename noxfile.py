@@ -57,7 +57,7 @@ def trust(session: nox.Session) -> None:
 
 @nox.session
 def alarms(session: nox.Session) -> None:
-    """The oracle's false alarms, each convention on 1,000 seeds (hours; goes on where it ended)."""
+    """The oracle's false alarms, in all conventions on 1,000 seeds (hours; goes on where it ended)."""
     install(session, "test")
     workers = ["--workers", str(os.cpu_count() or 1)]
     session.run("python", "-m", "validation", "alarms", *workers, *session.posargs, env=ONE_THREAD)

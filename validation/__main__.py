@@ -192,7 +192,7 @@ def alarms(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Judge honest implementations in each convention on cases of many seeds; fails at an alarm."""
+    """Judge honest implementations in all conventions on cases of many seeds; fails at an alarm."""
     from validation import false_alarms  # it needs the oracle
 
     where = f"processes:{workers}" if workers > 1 else "in-process"

@@ -57,7 +57,7 @@ BREAKAGES = (
     ),
     Breakage(
         "damping added twice",
-        "refimpl/curvature.py",
+        "refimpl/dense.py",
         "damped.diagonal().add_(damping)",
         "damped.diagonal().add_(2 * damping)",
         "tests/exact",

@@ -121,7 +121,7 @@ def name_of(conventions: Mapping[str, str]) -> str:
 
 
 def combination(seed: int) -> dict[str, str]:
-    """Several variants at once, as a seed draws them: of each convention one, with a chance of a half.
+    """Several variants at once, as a seed draws them: each with a chance of a half.
 
     Args:
         seed: The seed.

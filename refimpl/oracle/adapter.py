@@ -35,6 +35,9 @@ class Declaration:
         version: Of the implementation.
         conventions: Where it differs from the defaults of `Conventions`.
         curvature: The matrix that `solve` and `scores` invert.
+
+    Raises:
+        ValueError: A curvature or convention that there is not, or two that exclude each other.
     """
 
     name: str
@@ -47,7 +50,11 @@ class Declaration:
             raise ValueError(
                 f"curvature must be 'ekfac', 'kfac' or 'gauss_newton', got {self.curvature!r}"
             )
-        Conventions.of(self.conventions)
+        if self.chosen.damping == "factored" and self.curvature != "kfac":
+            raise ValueError(
+                f"damping 'factored' splits lambda between K-FAC's factors; {self.curvature!r} adds it to "
+                "eigenvalues: declare curvature 'kfac', or 'absolute' or 'relative' damping"
+            )
 
     @property
     def chosen(self) -> Conventions:

@@ -34,7 +34,7 @@ STATUS_MEANING = {
     Status.FAILS: "at least one fail, error or stale",
     Status.UNDECIDED: "nothing wrong was seen, but a required family has no pass",
     Status.PASSES: "nothing wrong in the part that was run; `refimpl check` without a selection decides",
-    Status.UNASKED: "no question of the part that was run is about it",
+    Status.UNASKED: "no question of the part that was run is about it, or none applies",
     Status.ABSENT: "the implementation does not have this stage",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from oracle import fakes
 
+from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
@@ -82,3 +83,11 @@ def test_a_process_changes_no_digit() -> None:
 
     here = run(InProcess(fakes.Honest()), two(), ASKED, diagnose=False)
     assert ratios(here) == ratios(judged("Honest"))
+
+
+@pytest.mark.parametrize("curvature", ["ekfac", "gauss_newton"])
+def test_damping_split_between_factors_is_declared_of_k_fac_alone(curvature) -> None:
+    factored = {"damping": "factored"}
+    Declaration("k", conventions=factored, curvature="kfac")
+    with pytest.raises(ValueError, match="splits lambda between K-FAC's factors"):
+        Declaration("e", conventions=factored, curvature=curvature)

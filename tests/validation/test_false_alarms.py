@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import filelock
-import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from refimpl.oracle import Unsupported, parts
@@ -15,7 +15,7 @@ from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.honest import KINDS, implementation, variants
 from refimpl.oracle.judge import judge
-from refimpl.oracle.pipeline import Pipeline, retraining
+from refimpl.oracle.pipeline import retraining
 from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess as InProcessSession
 from refimpl.oracle.trial import Trial
@@ -90,49 +90,27 @@ def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
     assert found["verdicts"]["indeterminate"] > 0
 
 
-# Of the run after those: eigenvectors orthonormal to 20 u only, by LAPACK; a minimiser that Newton steps
-# alone did not find, stuck in a kink; and one that refimpl does not find either.
+# Of the run after those: eigenvectors that LAPACK finds orthonormal to 20 u only; a minimiser in a kink,
+# which the pipeline said it had found; and one that Newton's steps alone miss, stuck in another kink.
 @pytest.mark.parametrize(
     ("seed", "slug"),
-    [(328, "solve-forward-error"), (377, "response-odd"), (377, "response-stationary"),
-     (485, "response-stationary")],
-)  # fmt: skip
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_case_that_raised_an_alarm_raises_none(seed, slug, kind) -> None:
-    trial = Trial(InProcessSession(implementation(kind, {})), case_of(seed))
+    [(328, "solve-forward-error"), (377, "response-odd"), (485, "response-stationary")],
+)
+def test_a_case_that_raised_an_alarm_raises_none(seed, slug) -> None:
+    trial = Trial(InProcessSession(implementation("pipeline", {})), case_of(seed))
     (check,) = (c for c in CHECKS if c.slug == slug)
     wrong = {Verdict.FAIL, Verdict.ERROR}
     assert not {judge(trial, check, mode).verdict for mode in check.modes} & wrong
 
 
-class StuckInAKink(Pipeline):
-    """Takes Newton's steps as long as they lower the objective, and none along the gradient."""
-
-    steps = 12
-
-    def minimiser(self, case, example, epsilon):
-        def search(value, parameters, step, now):
-            return descend(value, parameters, step, now) or True
-
-        descend = retraining._search
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retraining, "_search", search)
-            return super().minimiser(case, example, epsilon)
-
-
-def test_a_response_in_a_kink_is_no_fail_and_one_beside_it_is() -> None:
-    (check,) = (c for c in CHECKS if c.slug == "response-stationary")
-    found = judge(Trial(InProcessSession(StuckInAKink()), case_of(485)), check, "isolated")
-    assert found.verdict is Verdict.INDETERMINATE
-    assert "kink" in found.detail
-
-    class Beside(StuckInAKink):
-        def response(self, case, example, epsilon):
-            answer = super().response(case, example, epsilon)
-            return answer + 1e-2 * np.random.default_rng(0).standard_normal(answer.shape)
-
-    found = judge(Trial(InProcessSession(Beside()), case_of(485)), check, "isolated")
-    assert found.verdict is Verdict.FAIL
+def test_a_step_that_falls_nowhere_leaves_the_parameters_where_they_are() -> None:
+    p = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    before = p.detach().clone()
+    value = lambda: (p**2).sum().detach()  # noqa: E731
+    assert not retraining._search(value, [p], before.clone(), float(value()), 1e-3)  # uphill
+    assert torch.equal(p.detach(), before)
+    assert retraining._search(value, [p], -3 * before, float(value()), 1e-3)  # halved once
+    assert torch.equal(p.detach(), -before / 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

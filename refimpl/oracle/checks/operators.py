@@ -145,8 +145,10 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         all_D = np.concatenate([D.reshape(-1) for _, _, D in parts.values()])
         low, high = float(all_D.min()), float(all_D.max())
         # Q D^-1 Q^T is the inverse of Q D Q^T as far as Q^T Q is the identity.
-        defect = max(_defect(Q_A) + _defect(Q_S) for Q_A, Q_S, _ in parts.values())
-        found = Operator(trial, parts, matrix, low, high, high * (1 + defect / trial.unit))
+        defect = max(
+            _defect(Q_A, trial.unit) + _defect(Q_S, trial.unit) for Q_A, Q_S, _ in parts.values()
+        )
+        found = Operator(trial, parts, matrix, low, high, high * (1 + defect))
     if not found.low > 0:
         raise Undecided(
             f"the damped matrix is not positive definite: its least eigenvalue is {low:.1e}"
@@ -154,8 +156,9 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
     return found
 
 
-def _defect(Q: Array) -> float:
-    return float(np.linalg.norm(Q.T @ Q - np.eye(len(Q)), 2))
+def _defect(Q: Array, unit: float) -> float:
+    """||Q^T Q - I|| / u, as far as the check of the eigenvectors allows it: n."""
+    return min(float(np.linalg.norm(Q.T @ Q - np.eye(len(Q)), 2)) / unit, float(len(Q)))
 
 
 def _backward(trial: Trial, mode: Mode) -> float:
@@ -211,6 +214,7 @@ def _solve_large_damping(trial: Trial, mode: Mode) -> float:
     return relative(error, np.linalg.norm(v, axis=1) * n, trial.unit)
 
 
+ORTHOGONAL = "; kappa times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed"
 CHECKS = (
     Check(
         "gauss-newton-equal", "stages", "gauss_newton",
@@ -257,7 +261,8 @@ CHECKS = (
         "The damped solve inverts the very parts that it was given, with the declared damping.",
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
-        "u (||H + lambda|| ||x|| + ||b||), residual in extended precision: no condition number",
+        "u (||H + lambda|| ||x|| + ||b||), residual in extended precision: no condition number; "
+        "||H + lambda|| times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed",
         _backward, modes=BOTH,
     ),
     Check(
@@ -265,7 +270,7 @@ CHECKS = (
         "The damped solve agrees with that of the dense matrix.",
         "||x - x*|| / (||x*|| kappa), kappa = ||H + lambda|| ||(H + lambda)^-1||",
         "Higham 2002, theorem 7.2",
-        "u kappa ||x||, a priori",
+        "u kappa ||x||, a priori" + ORTHOGONAL,
         _forward, modes=BOTH,
     ),
     Check(
@@ -273,7 +278,7 @@ CHECKS = (
         "The damped solve is linear, also across calls.",
         "x(a v + b w) = a x(v) + b x(w)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (|a| ||x(v)|| + |b| ||x(w)||)",
+        "u kappa (|a| ||x(v)|| + |b| ||x(w)||)" + ORTHOGONAL,
         _solve_linear, modes=BOTH,
     ),
     Check(
@@ -281,7 +286,7 @@ CHECKS = (
         "The damped inverse is symmetric.",
         "v^T x(w) = w^T x(v)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||)",
+        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||)" + ORTHOGONAL,
         _solve_self_adjoint, modes=BOTH,
     ),
     Check(
@@ -289,7 +294,7 @@ CHECKS = (
         "The damped inverse is positive, between the inverses of the extreme eigenvalues.",
         "||b||^2 / max eig <= b^T x <= ||b||^2 / min eig of H + lambda",
         "Rayleigh quotient; Golub & Van Loan 2013, theorem 8.1.2",
-        "u kappa ||b|| ||x||",
+        "u kappa ||b|| ||x||" + ORTHOGONAL,
         _solve_between, modes=BOTH,
     ),
     Check(

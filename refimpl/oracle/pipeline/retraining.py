@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from refimpl.oracle.adapter import Unsupported
 from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import as_tokens
 from refimpl.oracle.pipeline.passes import Passes
@@ -67,7 +68,7 @@ class Retraining(Passes):
         model = self.module(case)
         parameters = self.tracked(case, model)
         value = self.objective(case, model, example, epsilon)
-        first = 0.0
+        first, g = 0.0, torch.zeros(0)
         for step in range(self.steps):
             now, g, H = derivatives(value(), parameters)
             first = float(g.norm()) if step == 0 else first
@@ -75,8 +76,12 @@ class Retraining(Passes):
             size = torch.cat([p.detach().flatten() for p in parameters]).norm() * H.norm()
             if float(g.norm()) <= max(self.tolerance * first, 2**-53 * float(size)):
                 break
-            if not _search(value, parameters, self.newton_step(g, H), float(now)):
-                _search(value, parameters, -g / H.norm(), float(now))  # away from a ReLU's kink
+            if not _search(value, parameters, self.newton_step(g, H), float(now), 1e-3):
+                # Past a ReLU's kink the objective is another one, which the gradient may avoid.
+                _search(value, parameters, -g / H.norm(), float(now), 1e-8)
+        else:
+            if float(g.norm()) > 1e-4 * first:
+                raise Unsupported("no minimiser of this objective was found: it may lie in a kink")
         return self.current(case, model)
 
     def current(self, case: Case, model: nn.Module) -> dict[str, Tensor]:
@@ -114,16 +119,20 @@ def _search(
     parameters: list[nn.Parameter],
     step: Float[Tensor, " P"],
     now: float,
+    least: float,
 ) -> bool:
-    """Move by the step, halved until the objective rises by rounding at most; whether it fell."""
+    """Move by the step, halved until the objective rises by rounding at most; else not at all."""
     noise = 1e-14 * (1 + abs(now))
     parts = step.split([p.numel() for p in parameters])
     moves = [m.view_as(p) for m, p in zip(parts, parameters, strict=True)]
+    start = [p.clone() for p in parameters]
     length = 1.0
-    for p, m in zip(parameters, moves, strict=True):
-        p += m
-    while not float(value()) <= now + noise and length > 1e-8:
+    while length > least:
+        for p, s, m in zip(parameters, start, moves, strict=True):
+            p.copy_(s + length * m)
+        if float(value()) <= now + noise:
+            return True
         length /= 2
-        for p, m in zip(parameters, moves, strict=True):
-            p -= length * m
-    return float(value()) < now
+    for p, s in zip(parameters, start, strict=True):
+        p.copy_(s)
+    return False
