@@ -20,7 +20,9 @@ def _always(trial: Trial) -> bool:
     return True
 
 
-OWN = "u times the scale of the answer itself, as for its check in the family stages"
+OWN = (
+    "u times twice the scale of the answer itself, of its check in the family stages: there are two"
+)
 
 
 def _checks(

@@ -84,7 +84,8 @@ def _scales(trial: Trial, stage: str) -> Answers:
 
 
 def _differ(trial: Trial, stage: str, found: Answers, expected: Answers, scale: Answers) -> float:
-    return max(worst(found[n] - expected[n], scale[n], trial.unit) for n in expected)
+    """Of two answers, each of which may be off by its scale."""
+    return max(worst(found[n] - expected[n], 2 * scale[n], trial.unit) for n in expected)
 
 
 def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:

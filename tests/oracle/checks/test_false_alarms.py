@@ -10,6 +10,7 @@ from refimpl.oracle.honest import implementation
 from refimpl.oracle.judge import judge
 from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
+from refimpl.oracle.shared_truth import truth_of
 from refimpl.oracle.trial import Trial
 from refimpl.oracle.verdicts import Verdict
 
@@ -38,3 +39,24 @@ def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> 
     trial = Trial(InProcess(adapter), cases()["tokens/hostile-padding"])
     check = next(c for c in CHECKS if c.slug == "solve-self-adjoint")
     assert judge(trial, check, "chained").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
+def test_two_answers_may_each_be_off_by_what_one_may(off, verdict) -> None:
+    case = cases()["mlp/tanh-square"]
+    examples = case.num_examples
+
+    class Off(Reference):
+        def scores(self, case, seed):
+            truth = truth_of(case, "ekfac")
+            scale = truth.scale(lambda t: t.scores)
+            up = 1 if case.num_examples == examples else -1
+            return truth.scores + up * off * 2.0**-53 * scale
+
+    trial = Trial(InProcess(Off()), case)
+    for slug in (
+        "scores-equal",
+        "scores-duplicated",
+    ):  # kronfluence's were 17 and 37 times its scale
+        (check,) = (c for c in CHECKS if c.slug == slug)
+        assert judge(trial, check, "isolated").verdict is verdict
