@@ -69,24 +69,24 @@ def case_of(seed: int) -> Case:
 
 
 def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
-    """The verdicts on the case of a seed, in each of some conventions.
+    """The verdicts on the case of a seed, in each of some variants.
 
     Args:
         seed: The seed.
-        chosen: The conventions, each as it differs from the defaults.
+        chosen: The variants; see `refimpl.oracle.honest.variants`.
     """
     case = case_of(seed)
-    return [_verdicts(seed, case, conventions) for conventions in chosen]
+    return [_verdicts(seed, case, variant) for variant in chosen]
 
 
-def _verdicts(seed: int, case: Case, conventions: Mapping[str, str]) -> Record:
+def _verdicts(seed: int, case: Case, variant: Mapping[str, str]) -> Record:
     questions = tuple((c, m) for c in CHECKS for m in c.modes)
     outcomes: list[Outcome] = []
     for kind in KINDS:
-        outcomes += asked(InProcess(implementation(kind, conventions)), case, questions)
+        outcomes += asked(InProcess(implementation(kind, variant)), case, questions)
     return {
         "seed": seed,
-        "variant": name_of(conventions),
+        "variant": name_of(variant),
         "code": code(),
         "case": case.id,
         "verdicts": dict(Counter(o.verdict.value for o in outcomes)),
@@ -111,13 +111,13 @@ def code() -> str:
     )
 
 
-def name_of(conventions: Mapping[str, str]) -> str:
+def name_of(variant: Mapping[str, str]) -> str:
     """How a variant is called.
 
     Args:
-        conventions: As they differ from the defaults.
+        variant: Its conventions and curvature, as they differ from the defaults.
     """
-    return ", ".join(f"{name}={choice}" for name, choice in conventions.items()) or "defaults"
+    return ", ".join(f"{name}={choice}" for name, choice in variant.items()) or "defaults"
 
 
 def combination(seed: int) -> dict[str, str]:
@@ -135,7 +135,7 @@ def combination(seed: int) -> dict[str, str]:
 
 
 def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
-    """The conventions that a seed is asked in: the defaults, its combination, and others in turn.
+    """The variants that a seed is asked in: the defaults, its combination, and others in turn.
 
     Args:
         seed: The seed.
@@ -151,7 +151,7 @@ def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
 def run(
     seeds: Sequence[int], path: Path, executor: Executor, others: int | None = None
 ) -> Iterator[int]:
-    """Ask about every seed in its conventions, adding to the file what is not there yet.
+    """Ask about every seed in its variants, adding to the file what is not there yet.
 
     Args:
         seeds: The seeds.
