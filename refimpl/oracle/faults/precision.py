@@ -38,7 +38,7 @@ def _small_flushed(right: Any, me: Any, *args: Any) -> Any:
 
 
 def _stopped(right: Any, me: Any, *args: Any) -> Any:
-    me.steps = 1
+    me.steps, me.tolerance = 2, 0.999  # any progress is enough
     return right(*args)
 
 
