@@ -146,6 +146,13 @@ def test_queries_of_another_length_leave_scores_of_a_mean_over_tokens_undecided(
     assert judge(pipeline, check, "isolated").verdict is Verdict.PASS
 
 
+def test_where_inputs_are_zero_the_product_of_factors_says_nothing_of_s() -> None:
+    free = {"fisher": "sampled", "factor_scale": "free"}  # NaN beside a layer that no input reaches
+    trial = Trial(InProcessSession(implementation("pipeline", free)), case_of(605))
+    (check,) = (c for c in CHECKS if c.slug == "factors-sampled-mean")
+    assert judge(trial, check, "isolated").verdict is Verdict.INDETERMINATE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
     adapter = implementation(kind, {"weight_sharing": "reduce"})

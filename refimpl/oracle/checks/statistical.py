@@ -60,6 +60,10 @@ def _entries(truth: Truth) -> dict[str, list[tuple[int, int]]]:
 
 def _of_factors(truth: Truth) -> tuple[Features, Callable[[Trial, int], Array]]:
     """What is measured of S, and how a seed's answer is read."""
+    free = truth.conventions.factor_scale == "free"  # only the product has a scale
+    sizes = {n: float(np.trace(A)) for n, (A, _) in truth.factors.items()}
+    if free and not all(sizes.values()):
+        raise Undecided("the inputs of a layer are all zero: nothing says how large its S is")
     u = _vectors(truth)
     whole = {b.name: torch.from_numpy(u[b.name]) for b in truth.case.blocks}
     features = features_of_s(truth.problem, whole, truth.conventions.weight_sharing)
@@ -68,8 +72,8 @@ def _of_factors(truth: Truth) -> tuple[Features, Callable[[Trial, int], Array]]:
         answer, values = trial.factors(seed), list[Array]()
         for name in whole:
             A, S = answer[name]
-            if trial.conventions.factor_scale == "free":  # only the product has a scale
-                S = S * (np.trace(A) / np.trace(truth.factors[name][0]))
+            if free:
+                S = S * (np.trace(A) / sizes[name])
             values += [np.einsum("uo,op,up->u", u[name], S, u[name]), np.trace(S)[None]]
         return np.concatenate(values)
 
