@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from refimpl import checks
+from refimpl.lanczos import DENSE, lanczos, largest_eigenvalue
 from refimpl.layout import ParameterLayout
 from refimpl.problem import Problem
 
@@ -229,6 +230,12 @@ class Curvature(ABC):
         return Certificate(
             residual, eta, bound.nan_to_num(nan=0.0, posinf=torch.inf), self.tolerance
         )
+
+    def _largest_eigenvalue(self) -> float:
+        """Of a positive semidefinite H, to 0.1 %; without the matrix where that is large."""
+        if self.num_parameters <= DENSE:
+            return largest_eigenvalue(self.dense())
+        return lanczos(lambda v: self._apply(v[None])[0], self._like)
 
     @property
     def _unit(self) -> float:

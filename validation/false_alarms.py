@@ -126,9 +126,9 @@ def combination(seed: int) -> dict[str, str]:
     Args:
         seed: The seed.
     """
-    rng = random.Random(seed)
+    rng, (_, *rest) = random.Random(seed), variants()
     found: dict[str, str] = {}
-    for variant in rng.sample(variants()[1:], len(variants()) - 1):
+    for variant in rng.sample(rest, len(rest)):
         if not found.keys() & variant.keys() and rng.random() < 0.5:
             found |= variant
     return found
@@ -215,10 +215,11 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, 
         seeds: Which of them count.
     """
     rows: list[dict[str, Any]] = []
-    single = {name_of(v): name_of(v) for v in variants()}
-    for variant in [*single, COMBINED]:
-        asked_in = [r for r in records if r["seed"] in seeds]
-        own = [r for r in asked_in if single.get(r["variant"], COMBINED) == variant]
+    asked_in: dict[str, list[Record]] = {name: [] for name in [*map(name_of, variants()), COMBINED]}
+    for record in records:
+        if record["seed"] in seeds:
+            asked_in.get(record["variant"], asked_in[COMBINED]).append(record)
+    for variant, own in asked_in.items():
         counts = sum((Counter(r["verdicts"]) for r in own), Counter())
         rows.append(
             {

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
 from refimpl.curvature import Curvature, Solution
-from refimpl.lanczos import lanczos, largest_eigenvalue
 from refimpl.problem import Problem
 
 __all__ = ["Iterative", "conjugate_gradients"]
@@ -152,10 +151,8 @@ class Iterative(Curvature):
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
         """(0, the largest eigenvalue to 0.1 %): the smallest is not looked for."""
         del exact
-        if self._largest is None and self.num_parameters <= 256:
-            self._largest = largest_eigenvalue(self.dense())
         if self._largest is None:
-            self._largest = lanczos(lambda v: self._apply(v[None])[0], self._like)
+            self._largest = self._largest_eigenvalue()
         return 0.0, self._largest
 
 

@@ -16,7 +16,6 @@ from torch.func import jvp, vjp, vmap
 
 from refimpl.capture import matrices
 from refimpl.curvature import Curvature, NotConverged
-from refimpl.lanczos import DENSE, lanczos, largest_eigenvalue
 from refimpl.problem import Data, Problem, index, length
 from refimpl.sweeps import sweeps
 
@@ -211,10 +210,7 @@ class LiSSA(Curvature):
         """
         del exact
         if self._largest is None:
-            if self.num_parameters <= DENSE:
-                self._largest = largest_eigenvalue(self.dense())
-            else:
-                self._largest = lanczos(lambda v: self._apply(v[None])[0], self._like)
+            self._largest = self._largest_eigenvalue()
         return 0.0, self._largest
 
 

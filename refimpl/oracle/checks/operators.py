@@ -214,7 +214,7 @@ def _solve_large_damping(trial: Trial, mode: Mode) -> float:
     return relative(error, np.linalg.norm(v, axis=1) * n, trial.unit)
 
 
-ORTHOGONAL = "; kappa times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed"
+FED = " times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed"
 CHECKS = (
     Check(
         "gauss-newton-equal", "stages", "gauss_newton",
@@ -262,7 +262,7 @@ CHECKS = (
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
         "u (||H + lambda|| ||x|| + ||b||), residual in extended precision: no condition number; "
-        "||H + lambda|| times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed",
+        "||H + lambda||" + FED,
         _backward, modes=BOTH,
     ),
     Check(
@@ -270,7 +270,7 @@ CHECKS = (
         "The damped solve agrees with that of the dense matrix.",
         "||x - x*|| / (||x*|| kappa), kappa = ||H + lambda|| ||(H + lambda)^-1||",
         "Higham 2002, theorem 7.2",
-        "u kappa ||x||, a priori" + ORTHOGONAL,
+        "u kappa ||x||, a priori; kappa" + FED,
         _forward, modes=BOTH,
     ),
     Check(
@@ -278,7 +278,7 @@ CHECKS = (
         "The damped solve is linear, also across calls.",
         "x(a v + b w) = a x(v) + b x(w)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (|a| ||x(v)|| + |b| ||x(w)||)" + ORTHOGONAL,
+        "u kappa (|a| ||x(v)|| + |b| ||x(w)||); kappa" + FED,
         _solve_linear, modes=BOTH,
     ),
     Check(
@@ -286,7 +286,7 @@ CHECKS = (
         "The damped inverse is symmetric.",
         "v^T x(w) = w^T x(v)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||)" + ORTHOGONAL,
+        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||); kappa" + FED,
         _solve_self_adjoint, modes=BOTH,
     ),
     Check(
@@ -294,7 +294,7 @@ CHECKS = (
         "The damped inverse is positive, between the inverses of the extreme eigenvalues.",
         "||b||^2 / max eig <= b^T x <= ||b||^2 / min eig of H + lambda",
         "Rayleigh quotient; Golub & Van Loan 2013, theorem 8.1.2",
-        "u kappa ||b|| ||x||" + ORTHOGONAL,
+        "u kappa ||b|| ||x||; kappa" + FED,
         _solve_between, modes=BOTH,
     ),
     Check(

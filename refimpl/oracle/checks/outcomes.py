@@ -89,9 +89,7 @@ def _stationary(trial: Trial, mode: Mode) -> float:
     distance = float(gradient.norm()) / damping
     response = setting.epsilon * float(np.linalg.norm(setting.slope))
     ratio = distance / (SETTLED * response * setting.kappa**0.5 + setting.rounding)
-    if (
-        not ratio < 1
-    ):  # undecided where refimpl finds no such point either, as at the kink of a ReLU
+    if not ratio < 1:  # undecided where refimpl finds no such point either, as at a ReLU's kink
         truth.response(EXAMPLE, setting.epsilon)
     return ratio
 
