@@ -23,7 +23,7 @@ MARGINS = Path(__file__).with_name("margins.json")
 
 
 def honest(executor: Executor | None = None) -> dict[str, float]:
-    """The worst ratio of each check over the reference and the pipeline, in every convention.
+    """The worst ratio of each check over the reference and the pipeline, in every variant.
 
     Args:
         executor: Where cases are run; default: here.
@@ -38,16 +38,14 @@ def honest(executor: Executor | None = None) -> dict[str, float]:
 
 def _worst(name: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    for conventions in variants():
+    for variant in variants():
         for kind in KINDS:
-            trial = Trial(InProcess(implementation(kind, conventions)), cases()[name])
+            trial = Trial(InProcess(implementation(kind, variant)), cases()[name])
             for check in CHECKS:
                 for mode in check.modes if check.applies(trial) else ():
                     ratio = judge(trial, check, mode).ratio
                     if ratio is not None and not math.isfinite(ratio):
-                        raise ValueError(
-                            f"{kind}, {conventions}: {check.slug} on {name} has {ratio}"
-                        )
+                        raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
                     if ratio is not None:
                         found[check.slug] = max(found.get(check.slug, 0.0), ratio)
     return found
