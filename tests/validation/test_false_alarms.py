@@ -8,17 +8,14 @@ from pathlib import Path
 import filelock
 import pytest
 import torch
+from oracle.judging import check_of, verdict
 from typer.testing import CliRunner
 
 from refimpl.oracle import Unsupported, parts
 from refimpl.oracle.cases import cases
-from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.honest import KINDS, implementation, variants
-from refimpl.oracle.judge import judge
 from refimpl.oracle.pipeline import retraining
 from refimpl.oracle.reference import Reference
-from refimpl.oracle.session import InProcess as InProcessSession
-from refimpl.oracle.trial import Trial
 from refimpl.oracle.verdicts import Verdict
 from validation import false_alarms
 from validation.__main__ import app
@@ -97,10 +94,9 @@ def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
     [(328, "solve-forward-error"), (377, "response-odd"), (485, "response-stationary")],
 )
 def test_a_case_that_raised_an_alarm_raises_none(seed, slug) -> None:
-    trial = Trial(InProcessSession(implementation("pipeline", {})), case_of(seed))
-    (check,) = (c for c in CHECKS if c.slug == slug)
-    wrong = {Verdict.FAIL, Verdict.ERROR}
-    assert not {judge(trial, check, mode).verdict for mode in check.modes} & wrong
+    pipeline, case = implementation("pipeline", {}), case_of(seed)
+    found = {verdict(pipeline, case, slug, mode) for mode in check_of(slug).modes}
+    assert not found & {Verdict.FAIL, Verdict.ERROR}
 
 
 def test_a_step_that_falls_nowhere_leaves_the_parameters_where_they_are() -> None:
@@ -115,50 +111,41 @@ def test_a_step_that_falls_nowhere_leaves_the_parameters_where_they_are() -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampled_labels_are_judged_whatever_the_order_of_the_layers(kind) -> None:
-    trial = Trial(
-        InProcessSession(implementation(kind, {"fisher": "sampled"})), cases()["mlp/backward-order"]
-    )
-    means = [c for c in CHECKS if c.slug.endswith("sampled-mean")]
-    assert [judge(trial, c, c.modes[0]).verdict for c in means] == [Verdict.PASS] * 2
+    sampled, case = implementation(kind, {"fisher": "sampled"}), cases()["mlp/backward-order"]
+    for slug in ("factors-sampled-mean", "eigenvalues-sampled-mean"):
+        assert verdict(sampled, case, slug) is Verdict.PASS
 
 
 # Found by combinations: what the whole matrix is damped by is absolute, and squares of gradients are c^2.
 @pytest.mark.parametrize("other", [{"fisher": "empirical"}, {"damping": "relative"}])
 def test_scaling_the_loss_is_no_alarm_of_the_whole_matrix(other) -> None:
     adapter = implementation("pipeline", {"curvature": "gauss_newton"} | other)
-    trial = Trial(InProcessSession(adapter), cases()["losses/smoothing-and-weights"])
-    (check,) = (c for c in CHECKS if c.slug == "scores-loss-scaled")
-    assert judge(trial, check, "isolated").verdict is Verdict.PASS
+    case = cases()["losses/smoothing-and-weights"]
+    assert verdict(adapter, case, "scores-loss-scaled") is Verdict.PASS
 
 
 def test_queries_of_another_length_leave_scores_of_a_mean_over_tokens_undecided() -> None:
     case = case_of(31)  # one training example of two tokens, and a query of three
-    token_mean = {"loss_reduction": "token_mean"}
-    pipeline = Trial(InProcessSession(implementation("pipeline", token_mean)), case)
-    reference = Trial(InProcessSession(implementation("reference", token_mean)), case)
-    for check in (c for c in CHECKS if c.slug in ("scores-equal", "scores-repeat")):
-        assert judge(reference, check, "isolated").verdict in (
-            Verdict.INDETERMINATE, Verdict.UNSUPPORTED,
-        )  # fmt: skip
-    (check,) = (c for c in CHECKS if c.slug == "scores-equal")
-    assert judge(pipeline, check, "isolated").verdict is Verdict.INDETERMINATE
-    (check,) = (c for c in CHECKS if c.slug == "gradients-equal")  # of the training examples alone
-    assert judge(pipeline, check, "isolated").verdict is Verdict.PASS
+    reference, pipeline = (implementation(k, {"loss_reduction": "token_mean"}) for k in KINDS)
+    for slug in ("scores-equal", "scores-repeat"):
+        assert verdict(reference, case, slug) in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
+    assert verdict(pipeline, case, "scores-equal") is Verdict.INDETERMINATE
+    assert verdict(pipeline, case, "gradients-equal") is Verdict.PASS  # of training examples alone
 
 
 def test_where_inputs_are_zero_the_product_of_factors_says_nothing_of_s() -> None:
     free = {"fisher": "sampled", "factor_scale": "free"}  # NaN beside a layer that no input reaches
-    trial = Trial(InProcessSession(implementation("pipeline", free)), case_of(605))
-    (check,) = (c for c in CHECKS if c.slug == "factors-sampled-mean")
-    assert judge(trial, check, "isolated").verdict is Verdict.INDETERMINATE
+    found = verdict(implementation("pipeline", free), case_of(605), "factors-sampled-mean")
+    assert found is Verdict.INDETERMINATE
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
-    adapter = implementation(kind, {"weight_sharing": "reduce"})
-    trial = Trial(InProcessSession(adapter), cases()["convolution/padding-zeros"])
-    (check,) = (c for c in CHECKS if c.slug == "scores-equal")
-    assert judge(trial, check, "isolated").verdict is Verdict.INDETERMINATE
+    reduced, case = (
+        implementation(kind, {"weight_sharing": "reduce"}),
+        cases()["convolution/padding-zeros"],
+    )
+    assert verdict(reduced, case, "scores-equal") is Verdict.INDETERMINATE
 
 
 def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:

@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
+from oracle.judging import verdict
 
 from refimpl.oracle.cases import cases
-from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.operators import _null_space
 from refimpl.oracle.honest import implementation
-from refimpl.oracle.judge import judge
 from refimpl.oracle.reference import Reference
-from refimpl.oracle.session import InProcess
 from refimpl.oracle.shared_truth import truth_of
-from refimpl.oracle.trial import Trial
 from refimpl.oracle.verdicts import Verdict
 
 
@@ -23,9 +20,7 @@ from refimpl.oracle.verdicts import Verdict
     ],
 )
 def test_a_weight_that_moves_logits_far_is_not_taken_for_a_small_one(slug: str, case: str) -> None:
-    check = next(c for c in CHECKS if c.slug == slug)
-    found = judge(Trial(InProcess(Reference()), cases()[case]), check, "isolated")
-    assert found.verdict is Verdict.PASS
+    assert verdict(Reference(), cases()[case], slug) is Verdict.PASS
 
 
 def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
@@ -36,13 +31,12 @@ def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
 def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> None:
     """An undefined mean over tokens of unequal length is no reason not to look at a chained solve."""
     adapter = implementation("pipeline", {"loss_reduction": "token_mean"})
-    trial = Trial(InProcess(adapter), cases()["tokens/hostile-padding"])
-    check = next(c for c in CHECKS if c.slug == "solve-self-adjoint")
-    assert judge(trial, check, "chained").verdict is Verdict.PASS
+    case = cases()["tokens/hostile-padding"]
+    assert verdict(adapter, case, "solve-self-adjoint", "chained") is Verdict.PASS
 
 
-@pytest.mark.parametrize(("off", "verdict"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
-def test_two_answers_may_each_be_off_by_what_one_may(off, verdict) -> None:
+@pytest.mark.parametrize(("off", "said"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
+def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
     case = cases()["mlp/tanh-square"]
     by = off * 2.0**-53 * truth_of(case, "ekfac").scale(lambda t: t.scores)
 
@@ -53,7 +47,5 @@ def test_two_answers_may_each_be_off_by_what_one_may(off, verdict) -> None:
             own = len(case.inputs) == by.shape[1]
             return super().scores(case, seed) + (by if own else -np.tile(by, 2))
 
-    trial = Trial(InProcess(Off()), case)
     for slug in ("scores-equal", "scores-duplicated"):  # of kronfluence 17 and 37 times the scale
-        (check,) = (c for c in CHECKS if c.slug == slug)
-        assert judge(trial, check, "isolated").verdict is verdict
+        assert verdict(Off(), case, slug) is said

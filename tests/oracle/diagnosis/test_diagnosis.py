@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle.judging import check_of
 
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases import cases
-from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.diagnosis import diagnose
 from refimpl.oracle.faults import FAULTS, edited
 from refimpl.oracle.pipeline import Pipeline
@@ -18,7 +18,7 @@ KNOWN = {f.slug: f for f in FAULTS}
 
 
 def _said(adapter: Pipeline, slug: str, case: str = "mlp/tanh-square") -> str:
-    check = next(c for c in CHECKS if c.slug == slug)
+    check = check_of(slug)
     return "\n".join(diagnose(Trial(InProcess(adapter), cases()[case]), check, check.modes[0]))
 
 

@@ -1,0 +1,20 @@
+"""One check of one adapter on one case, as the tests ask for it."""
+
+from refimpl.oracle.adapter import Adapter
+from refimpl.oracle.case import Case
+from refimpl.oracle.checks import CHECKS, Check
+from refimpl.oracle.judge import judge
+from refimpl.oracle.session import InProcess
+from refimpl.oracle.trial import Trial
+from refimpl.oracle.verdicts import Verdict
+
+
+def check_of(slug: str) -> Check:
+    (found,) = (check for check in CHECKS if check.slug == slug)
+    return found
+
+
+def verdict(adapter: Adapter, case: Case, slug: str, mode: str | None = None) -> Verdict:
+    """What is said in a mode; None: in the check's first."""
+    check = check_of(slug)
+    return judge(Trial(InProcess(adapter), case), check, mode or check.modes[0]).verdict
