@@ -210,6 +210,8 @@ def read(path: Path) -> list[Record]:
 def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, Any]]:
     """One row a variant, and one for combinations: seeds, answers, those undecided, and false alarms.
 
+    "combined" counts the seeds that a variant was asked on together with others.
+
     Args:
         records: From `read`.
         seeds: Which of them count.
@@ -225,6 +227,7 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, 
             {
                 "variant": variant,
                 "seeds": len(own),
+                "combined": sum(_parts(variant) < _parts(r["variant"]) for r in asked_in[COMBINED]),
                 "passed": counts[Verdict.PASS.value],
                 "indeterminate": counts[Verdict.INDETERMINATE.value],
                 "unsupported": counts[Verdict.UNSUPPORTED.value],
@@ -236,3 +239,7 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, 
             }
         )
     return rows
+
+
+def _parts(variant: str) -> set[str]:
+    return set(variant.split(", "))

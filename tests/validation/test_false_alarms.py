@@ -183,6 +183,7 @@ def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monk
     rows = summary(records, range(2))
     assert [row["variant"] for row in rows] == ["defaults", "sign=product", COMBINED]
     assert [row["seeds"] for row in rows] == [2, 2, 2]
+    assert [row["combined"] for row in rows] == [0, 2, 0]  # sign=product is part of SEVERAL
     assert [row["passed"] for row in rows] == [5 + 5, 5 + 5, 5 + 5]
     assert rows[0]["wrong"] == []
     assert rows[1]["wrong"] == rows[2]["wrong"] == ["case 1: solve-linear (chained) fail"]

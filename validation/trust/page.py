@@ -188,13 +188,17 @@ def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
     wrong = sum(len(row["wrong"]) for row in found)
     asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in found)
     defaults, *others, several = (row["seeds"] for row in found)
-    least, most = min(others), max(others)
-    each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    among = _span([row["combined"] for row in found[1:-1]])
     return (
         f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
-        f"ways on {each}, and in several ways at once, drawn by the seed, on {several:,}: "
-        f"{asked:,} questions; false alarms: {wrong}."
+        f"ways on {_span(others)}, and in several ways at once, drawn by the seed, on {several:,}, each "
+        f"way on {among} of them: {asked:,} questions; false alarms: {wrong}."
     )
+
+
+def _span(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _bar(value: float | str | None) -> float:

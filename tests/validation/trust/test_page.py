@@ -35,15 +35,18 @@ MUTANTS = {
 }
 ALARMS = [
     {
-        "variant": "defaults", "seeds": 1000, "passed": 5000, "indeterminate": 40, "unsupported": 0,
+        "variant": "defaults", "seeds": 1000, "combined": 0,
+        "passed": 5000, "indeterminate": 40, "unsupported": 0,
         "wrong": [],
     },
     {
-        "variant": "sign=product", "seeds": 900, "passed": 4000, "indeterminate": 50, "unsupported": 3,
+        "variant": "sign=product", "seeds": 900, "combined": 410,
+        "passed": 4000, "indeterminate": 50, "unsupported": 3,
         "wrong": ["drawn, seed 3: scores-equal (isolated) fail"],
     },
     {
-        "variant": COMBINED, "seeds": 800, "passed": 900, "indeterminate": 0, "unsupported": 0,
+        "variant": COMBINED, "seeds": 800, "combined": 0,
+        "passed": 900, "indeterminate": 0, "unsupported": 0,
         "wrong": [],
     },
 ]  # fmt: skip
@@ -70,7 +73,7 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "95 % interval 97.2 to 100.0" in page
     assert (
         "by default on 1,000 seeds, in each of 1 other ways on 900, and in several ways at once, drawn by "
-        "the seed, on 800: 9,991 questions; false alarms: 1." in page
+        "the seed, on 800, each way on 410 of them: 9,991 questions; false alarms: 1." in page
     )
     assert '<span class="red">1</span>' in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
