@@ -173,7 +173,7 @@ def trust(
     shown = [r for r in found["identities"] if r["green"]]
     print(f"identities shown: {len(shown)} of {len(found['identities'])}")
     print(f"report: {write(found, out)}")
-    alarmed = any(row["wrong"] for row in told or [])
+    alarmed = told is not None and any(row["wrong"] for row in told["rows"])
     if alarmed or missing(found["identities"]) or not all(lv["green"] for lv in found["levels"]):
         raise typer.Exit(1)
 
@@ -201,9 +201,10 @@ def alarms(
         task = bar.add_task("seeds", total=seeds)
         for done in false_alarms.run(range(seeds), out, running, others):
             bar.update(task, completed=done)
-    rows = false_alarms.summary(false_alarms.read(out), range(seeds))
+    found = false_alarms.summary(false_alarms.read(out), range(seeds))
     summary.parent.mkdir(parents=True, exist_ok=True)
-    summary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    summary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    rows = found["rows"]
     table = Table("conventions", "seeds", "pass", "cannot decide", "not claimed", "false alarms")
     for row in rows:
         counts = [row[k] for k in ("seeds", "passed", "indeterminate", "unsupported")]

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -207,10 +208,10 @@ def read(path: Path) -> list[Record]:
     return [record for record in records if record["code"] == code()]
 
 
-def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, Any]]:
+def summary(records: Sequence[Record], seeds: Container[int]) -> dict[str, Any]:
     """One row a variant, and one for combinations: seeds, answers, those undecided, and false alarms.
 
-    "combined" counts the seeds that a variant was asked on together with others.
+    With the date, and what `code` gives; "combined" counts the seeds on which others were declared too.
 
     Args:
         records: From `read`.
@@ -238,7 +239,7 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> list[dict[str, 
                 ],
             }
         )
-    return rows
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "sources": code(), "rows": rows}
 
 
 def _parts(variant: str) -> set[str]:

@@ -180,7 +180,7 @@ def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monk
     assert sorted((r["seed"], r["variant"]) for r in records) == sorted(
         (s, name_of(v)) for s in range(3) for v in [*CHOSEN, SEVERAL]
     )
-    rows = summary(records, range(2))
+    rows = summary(records, range(2))["rows"]
     assert [row["variant"] for row in rows] == ["defaults", "sign=product", COMBINED]
     assert [row["seeds"] for row in rows] == [2, 2, 2]
     assert [row["combined"] for row in rows] == [0, 2, 0]  # sign=product is part of SEVERAL
@@ -219,5 +219,5 @@ def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> No
     found = CliRunner().invoke(app, ["alarms", "--seeds", "3", *where])
     assert found.exit_code == 1
     assert "seed 1: scores-own-parts (chained) fail" in found.output
-    rows = json.loads((tmp_path / "sum" / "a.json").read_text())
+    rows = json.loads((tmp_path / "sum" / "a.json").read_text())["rows"]
     assert [row["seeds"] for row in rows] == [3, 3, 3]

@@ -16,6 +16,7 @@ import torch
 import refimpl
 from refimpl.report import text
 from validation import pages
+from validation.false_alarms import code
 from validation.proved.records import ProvedRecord
 from validation.trust.identities import table
 from validation.trust.levels import Summary, Test, summarise
@@ -29,7 +30,7 @@ def results(
     tests: Sequence[Test],
     proved: Sequence[ProvedRecord],
     mutants: Mapping[str, Any] | None,
-    alarms: Sequence[Mapping[str, Any]] | None,
+    alarms: Mapping[str, Any] | None,
     profile: str,
 ) -> dict[str, Any]:
     """The report as plain data.
@@ -182,17 +183,20 @@ def _mutants(found: Mapping[str, Any] | None) -> str:
     )
 
 
-def _alarms(found: Sequence[Mapping[str, Any]] | None) -> str:
+def _alarms(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "Not measured: run `nox -s alarms`."
-    wrong = sum(len(row["wrong"]) for row in found)
-    asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in found)
-    defaults, *others, several = (row["seeds"] for row in found)
-    among = _span([row["combined"] for row in found[1:-1]])
+    rows = found["rows"]
+    wrong = sum(len(row["wrong"]) for row in rows)
+    asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in rows)
+    defaults, *others, several = (row["seeds"] for row in rows)
+    among = _span([row["combined"] for row in rows[1:-1]])
+    of = "" if found["sources"] == code() else ", of sources that have changed since"
     return (
         f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
         f"ways on {_span(others)}, and in several ways at once, drawn by the seed, on {several:,}, each "
-        f"way on {among} of them: {asked:,} questions; false alarms: {wrong}."
+        f"way on {among} of them: {asked:,} questions; false alarms: {wrong}. "
+        f"Asked on {found['date']}{of}."
     )
 
 

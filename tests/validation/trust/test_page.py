@@ -33,7 +33,7 @@ MUTANTS = {
         }
     ],
 }
-ALARMS = [
+ALARMS = {"date": "2026-02-03", "sources": "of old", "rows": [
     {
         "variant": "defaults", "seeds": 1000, "combined": 0,
         "passed": 5000, "indeterminate": 40, "unsupported": 0,
@@ -49,7 +49,7 @@ ALARMS = [
         "passed": 900, "indeterminate": 0, "unsupported": 0,
         "wrong": [],
     },
-]  # fmt: skip
+]}  # fmt: skip
 
 
 def everything(**changed):
@@ -73,7 +73,8 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "95 % interval 97.2 to 100.0" in page
     assert (
         "by default on 1,000 seeds, in each of 1 other ways on 900, and in several ways at once, drawn by "
-        "the seed, on 800, each way on 410 of them: 9,991 questions; false alarms: 1." in page
+        "the seed, on 800, each way on 410 of them: 9,991 questions; false alarms: 1. "
+        "Asked on 2026-02-03, of sources that have changed since." in page
     )
     assert '<span class="red">1</span>' in page
     assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
