@@ -11,6 +11,7 @@ A label has few values, over which the first sum runs; for a squared error z is 
 Var X = 2 ||K||_F^2. No number of tokens is too large: nothing runs through all labels together.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from refimpl.problem import Problem
 __all__ = [
     "Features",
     "Moments",
+    "chance_of_one_value",
     "features_of_eigenvalues",
     "features_of_s",
     "moments",
@@ -125,6 +127,30 @@ def moments_each(problem: Problem, L: Float[Tensor, "N D m"]) -> tuple[Array, Ar
     normal = isinstance(problem.loss, SquaredError)
     found = _normal(L) if normal else _bounded(L, *_labels(problem))
     return found[0].numpy(), found[1].numpy(), found[2].numpy()
+
+
+def chance_of_one_value(problem: Problem, features: Features, draws: int) -> float:
+    """Chance that independent draws of all labels give one value of every probe, or almost.
+
+    At each token every draw has to be of labels whose terms are as large, to a thousandth of the largest
+    of all. Sums of different terms are taken to differ, and samples of one draw to be one label.
+
+    Args:
+        problem: The problem.
+        features: The probes' L.
+        draws: How many times all labels are drawn.
+    """
+    if isinstance(problem.loss, SquaredError):
+        return 0.0 if any(bool((L != 0).any()) for L in features) else 1.0
+    z, p = _labels(problem)
+    n, tokens, _, classes = z.shape
+    least = 0.0
+    for L in features:
+        values = ((z @ L.reshape(n, tokens, classes, -1)) ** 2).sum(dim=-1)  # [N, T, Y]
+        alike = (values[..., None] - values[..., None, :]).abs() <= 1e-3 * values.max()
+        likeliest = (alike * p[..., None, :]).sum(dim=-1).amax(dim=-1).clamp(max=1)
+        least = min(least, (draws - 1) * float(likeliest.log().sum()))
+    return math.exp(least)
 
 
 def _normal(L: Float[Tensor, "N D m"]) -> tuple[Tensor, Tensor, Tensor]:

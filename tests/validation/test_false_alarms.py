@@ -139,6 +139,11 @@ def test_where_inputs_are_zero_the_product_of_factors_says_nothing_of_s() -> Non
     assert found is Verdict.INDETERMINATE
 
 
+def test_a_model_that_is_sure_of_its_labels_may_draw_the_same_ones() -> None:
+    sampled, case = implementation("reference", {"fisher": "sampled"}), case_of(672)
+    assert verdict(sampled, case, "factors-sampled-seed") is Verdict.INDETERMINATE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
     reduced, case = (
