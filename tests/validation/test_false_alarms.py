@@ -42,7 +42,7 @@ import sys
 from validation.false_alarms import NEVER_ASKED, ask_seed
 for seed in (0, 1):
     ask_seed(seed, [{}])
-parts = tuple("refimpl." + part.replace("/", ".") for part in NEVER_ASKED)
+parts = tuple("refimpl." + p.removesuffix("/").removesuffix(".py").replace("/", ".") for p in NEVER_ASKED)
 assert "refimpl.oracle.truth" in sys.modules
 print([name for name in sys.modules if name.startswith(parts)])
 """
