@@ -34,12 +34,14 @@ def faults(
             console.print(_line(row))
         idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
         run = map if executor is None else executor.map
+        later: list[Row] = []
         for slug, found in zip(idle[:], run(catch, idle) if not only else [], strict=not only):
             if found is not None:
-                console.print(f"caught    {found[0]} by {slug} on {found[1]}, a later case")
+                console.print(f"caught    {found.slug} by {slug} on {found.case}, a later case")
                 idle.remove(slug)
+                later.append(found)
         if margins:
-            both.written(both.honest(executor), rows)
+            both.written(both.honest(executor), [*rows, *later])
     if json is not None:
         written(rows, json)
     crashes = [row.slug for row in rows if row.crashed and not row.caught]

@@ -67,10 +67,9 @@ def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) 
     path.write_text(json.dumps(margins, indent=1, allow_nan=False) + "\n")
 
 
-def _smallest(rows: Sequence[Row]) -> dict[str, float]:
+def _smallest(rows: Sequence[Row]) -> dict[str, float | str]:
     found: dict[str, float] = {}
     for row in rows:
         for slug, ratio in row.caught.items():
-            if math.isfinite(ratio):  # a NaN's says nothing of the margin
-                found[slug] = min(found.get(slug, ratio), ratio)
-    return found
+            found[slug] = min(found.get(slug, ratio), ratio)
+    return {slug: v if math.isfinite(v) else "infinite" for slug, v in found.items()}

@@ -76,8 +76,8 @@ def _row(slug: str) -> Row:
     return row
 
 
-def catch(slug: str) -> tuple[str, str] | None:
-    """A fault of a check's stage that the check catches, and the case, over all cases.
+def catch(slug: str) -> Row | None:
+    """A fault of a check's stage that the check catches, on the first of all cases that shows it.
 
     For checks that apply on no case on which a fault is first seen.
 
@@ -86,18 +86,21 @@ def catch(slug: str) -> tuple[str, str] | None:
     """
     check = next(c for c in CHECKS if c.slug == slug)
     for case in {**quick(), **cases()}.values():
-        if _verdict(Reference(), check, case) is Verdict.PASS:  # it fits the case
+        fits = _asked(Reference(), check, case)
+        if fits is not None and fits.verdict is Verdict.PASS:
             for fault in (f for f in FAULTS if f.stage == check.stage):
-                if _verdict(faulty(fault), check, case) is Verdict.FAIL:
-                    return fault.slug, case.id
+                outcome = _asked(faulty(fault), check, case)
+                row = Row(fault.slug, fault.bug_type, case=case.id)
+                row = row if outcome is None else _joined(row, outcome)
+                if row.caught:
+                    return row
     return None
 
 
-def _verdict(adapter: Adapter, check: Check, case: Case) -> Verdict:
+def _asked(adapter: Adapter, check: Check, case: Case) -> Outcome | None:
+    """In the check's first mode; None: it does not apply."""
     trial = Trial(InProcess(adapter), case)
-    if not check.applies(trial):
-        return Verdict.UNSUPPORTED
-    return judge(trial, check, check.modes[0]).verdict
+    return judge(trial, check, check.modes[0]) if check.applies(trial) else None
 
 
 def _joined(row: Row, outcome: Outcome) -> Row:

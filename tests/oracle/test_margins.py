@@ -24,7 +24,7 @@ def test_of_each_check_the_worst_honest_and_the_smallest_faulty_ratio_are_writte
     found = json.loads(path.read_text())
     assert list(found) == [check.slug for check in CHECKS]
     assert found[one] == {"honest": 2.0, "faulty": 40.0}
-    assert found[other] == {"honest": None, "faulty": None}  # an answer of NaN has no ratio
+    assert found[other] == {"honest": None, "faulty": "infinite"}  # JSON has no such number
     assert found[third] == {"honest": 0.5, "faulty": None}
 
 
@@ -49,6 +49,15 @@ def test_the_honest_margin_is_the_worst_of_both_implementations_in_all_conventio
     assert all(ratio < thresholds[slug] for slug, ratio in whole.items())
     expected = {slug: max(found.get(slug, 0.0) for found in alone) for slug in whole}
     assert whole == expected
+
+
+def test_the_measured_margins_lie_on_either_side_of_every_threshold() -> None:
+    found = json.loads(margins.MARGINS.read_text())
+    assert list(found) == [check.slug for check in CHECKS]
+    for check in CHECKS:
+        honest, faulty = found[check.slug]["honest"], found[check.slug]["faulty"]
+        assert honest < check.threshold
+        assert faulty == "infinite" or faulty > check.threshold
 
 
 def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> None:

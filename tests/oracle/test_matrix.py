@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from refimpl.oracle import matrix as module
 from refimpl.oracle.faults import FAULTS
-from refimpl.oracle.matrix import Row, _joined, matrix
+from refimpl.oracle.matrix import Row, _joined, catch, matrix
 from refimpl.oracle.verdicts import Outcome, Verdict
 
 
@@ -45,3 +46,15 @@ def test_a_fault_is_caught_on_the_first_case_that_shows_it_and_named() -> None:
     assert row.case == "mlp/tanh-square"
     assert row.named
     assert fault.sentence in row.diagnosis[0]
+
+
+def test_a_check_that_fits_few_cases_finds_its_fault_on_one_of_them(monkeypatch) -> None:
+    row = catch("response-quadratic")
+    assert row is not None
+    assert row.slug.startswith("response-")
+    assert list(row.caught) == ["response-quadratic"]
+    assert row.caught["response-quadratic"] > 1
+    assert row.case.startswith("losses/")
+    monkeypatch.setattr(module, "cases", dict)
+    monkeypatch.setattr(module, "FAULTS", [f for f in FAULTS if f.stage != "response"])
+    assert catch("response-quadratic") is None

@@ -15,7 +15,8 @@ Written by `python -m refimpl.oracle.checks.document > docs/checks.md`; a test k
 
 A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
 its threshold. *Margins* are the worst ratio of the two honest implementations on all cases in all
-conventions, and the smallest at which the check fails a planted fault on the first case that shows it, as
+conventions, and the smallest at which the check fails a planted fault on the first case that shows it (an
+infinite one: there is no bound, as for one answer to every seed), as
 `refimpl faults --margins` last measured them.
 """
 FAMILIES = {
@@ -47,7 +48,11 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
         "source": check.source,
         "scale": f"{check.tolerance}; threshold {check.threshold:g}",
     }
-    shown = [f"{k.replace('_', ' ')} {v:.2g}" for k, v in margins.items() if isinstance(v, float)]
+    shown = [
+        f"{name} {value if isinstance(value, str) else format(value, '.2g')}"
+        for name, value in margins.items()
+        if value is not None
+    ]
     if shown:
         rows["margins"] = ", ".join(shown)
     listed = "\n".join(f"- {name}: {value}" for name, value in rows.items())
