@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.checks.document import measured
+from refimpl.oracle.checks.document import both, measured
 
 __all__ = ["explained", "listed"]
 
@@ -39,7 +39,8 @@ def explained(check: Check) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    for name, value in measured().get(check.slug, {}).items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        table.add_row(name.replace("_", " "), Text(shown))
+    if margins := measured().get(check.slug):
+        caught = margins["catches"]
+        table.add_row("margins", Text(both(margins)))
+        table.add_row("catches", Text(f"{len(caught)} planted faults: {', '.join(caught)}"))
     return table

@@ -52,16 +52,21 @@ def _worst(name: str) -> dict[str, float]:
 
 
 def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:
-    """Both margins of every check, as JSON.
+    """Both margins of every check and the faults that it catches, as JSON.
 
     Args:
         worst: What `honest` gives.
         rows: Of the matrix.
         path: Of the file.
     """
-    faulty = _smallest(list(rows))
+    rows = list(rows)
+    faulty = _smallest(rows)
     margins = {
-        check.slug: {"honest": worst.get(check.slug), "faulty": faulty.get(check.slug)}
+        check.slug: {
+            "honest": worst.get(check.slug),
+            "faulty": faulty.get(check.slug),
+            "catches": sorted({row.slug for row in rows if check.slug in row.caught}),
+        }
         for check in CHECKS
     }
     path.write_text(json.dumps(margins, indent=1, allow_nan=False) + "\n")

@@ -40,7 +40,15 @@ def test_smoke_finds_it_well_written(here: Path) -> None:
 def test_every_check_is_explained() -> None:
     listed = CliRunner().invoke(app, ["explain"], env={"COLUMNS": "200"})
     assert "gradients-equal" in listed.output
-    assert "equation" in CliRunner().invoke(app, ["explain", "gradients-equal"]).output
+    one = CliRunner().invoke(app, ["explain", "factors-sampled-seed"]).output
+    for said in (
+        "equation",
+        "margins",
+        "honest 0, faulty infinite",
+        "planted faults: ",
+        "seed-ignored",
+    ):
+        assert said in one
     unknown = CliRunner().invoke(app, ["explain", "gradient-equal"], env={"COLUMNS": "200"})
     assert unknown.exit_code == 2
     assert "near it: gradients-equal" in unknown.output

@@ -23,9 +23,9 @@ def test_of_each_check_the_worst_honest_and_the_smallest_faulty_ratio_are_writte
     margins.written({one: 2.0, third: 0.5}, rows, path)
     found = json.loads(path.read_text())
     assert list(found) == [check.slug for check in CHECKS]
-    assert found[one] == {"honest": 2.0, "faulty": 40.0}
-    assert found[other] == {"honest": None, "faulty": "infinite"}  # JSON has no such number
-    assert found[third] == {"honest": 0.5, "faulty": None}
+    assert found[one] == {"honest": 2.0, "faulty": 40.0, "catches": ["a", "b", "c"]}
+    assert found[other] == {"honest": None, "faulty": "infinite", "catches": ["a"]}
+    assert found[third] == {"honest": 0.5, "faulty": None, "catches": []}
 
 
 def test_the_honest_margin_is_the_worst_of_both_implementations_in_all_conventions(

@@ -14,10 +14,9 @@ HEAD = """# Checks
 Written by `python -m refimpl.oracle.checks.document > docs/checks.md`; a test keeps it current.
 
 A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
-its threshold. *Margins* are the worst ratio of the two honest implementations on all cases in all
-conventions, and the smallest at which the check fails a planted fault on the first case that shows it (an
-infinite one: there is no bound, as for one answer to every seed), as
-`refimpl faults --margins` last measured them.
+its threshold. *Margins* are the worst ratio of the two honest implementations on all cases in every
+convention, and the smallest at which the check fails a planted fault on the first case that shows it (an
+infinite one: no ratio, as for one answer to every seed). `refimpl faults --margins` measured them.
 """
 FAMILIES = {
     "stages": "One stage against the reference, or against what any such answer obeys.",
@@ -48,19 +47,30 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
         "source": check.source,
         "scale": f"{check.tolerance}; threshold {check.threshold:g}",
     }
-    shown = [
-        f"{name} {value if isinstance(value, str) else format(value, '.2g')}"
-        for name, value in margins.items()
-        if value is not None
-    ]
-    if shown:
-        rows["margins"] = ", ".join(shown)
+    if margins:
+        rows["margins"] = both(margins)
+        rows["catches"] = (
+            f"{len(margins['catches'])} planted faults: `refimpl explain {check.slug}`"
+        )
     listed = "\n".join(f"- {name}: {value}" for name, value in rows.items())
     return f"### {check.slug}\n\n{check.statement}\n\n{listed}\n"
 
 
+def both(margins: Mapping[str, Any]) -> str:
+    """A check's two margins in words.
+
+    Args:
+        margins: The check's, as margins.json holds them.
+    """
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else format(value, '.2g')}"
+        for name in ("honest", "faulty")
+        if (value := margins[name]) is not None
+    )
+
+
 def measured() -> Mapping[str, Any]:
-    """By check the worst honest ratio and the smallest faulty one; none before they were measured."""
+    """By check the worst honest ratio, the smallest faulty one, and the faults; none if not measured."""
     path = resources.files("refimpl.oracle").joinpath("margins.json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
