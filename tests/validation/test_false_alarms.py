@@ -88,10 +88,16 @@ def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
 
 
 # Of the run after those: eigenvectors that LAPACK finds orthonormal to 20 u only; a minimiser in a kink,
-# which the pipeline said it had found; and one that Newton's steps alone miss, stuck in another kink.
+# which the pipeline said it had found; one that Newton's steps alone miss, stuck in another kink; and a
+# response that switches a ReLU.
 @pytest.mark.parametrize(
     ("seed", "slug"),
-    [(328, "solve-forward-error"), (377, "response-odd"), (485, "response-stationary")],
+    [
+        (328, "solve-forward-error"),
+        (377, "response-odd"),
+        (485, "response-stationary"),
+        (881, "response-slope"),
+    ],
 )
 def test_a_case_that_raised_an_alarm_raises_none(seed, slug) -> None:
     pipeline, case = implementation("pipeline", {}), case_of(seed)

@@ -19,6 +19,7 @@ CONDITION = 1e6  # up to which a response has a slope that differences show
 REACH = 0.01  # of ||theta_s||: how far a response may go
 LOGITS = 0.01  # how far it may move a logit: at 0.1 some slopes are off by a quarter already
 SETTLED = 1e-2  # of the response: how far a minimiser may be from the true one
+HALVINGS = 10  # of a weight at most, where its response switches a ReLU
 
 
 class _Setting:
@@ -96,7 +97,7 @@ def _stationary(trial: Trial, mode: Mode) -> float:
 
 def _slope(trial: Trial, mode: Mode) -> float:
     setting = _setting(trial)
-    h = setting.epsilon
+    h = _before_a_kink(trial, setting)
     central = [(setting.moved(e) - setting.moved(-e)) / (2 * e) for e in (h, h / 2)]
     # d(h) = slope + a h^2 + O(h^4): d(h) - d(h/2) is three times what d(h/2) is off by.
     truncation = np.linalg.norm(central[0] - central[1])
@@ -108,15 +109,15 @@ def _slope(trial: Trial, mode: Mode) -> float:
 def _odd(trial: Trial, mode: Mode) -> float:
     """The even part over the odd one halves with epsilon; 0.75 where it should be 0.5."""
     setting = _setting(trial)
+    h = _before_a_kink(trial, setting)
 
     def part(e: float) -> float:
         ahead, back = setting.moved(e), setting.moved(-e)
         odd = float(np.linalg.norm(ahead - back))
         return float(np.linalg.norm(ahead + back)) / odd if odd > 0 else np.inf
 
-    size = setting.epsilon * float(np.linalg.norm(setting.slope))
-    noise = SETTLED + 2 * setting.rounding / size
-    return part(setting.epsilon / 2) / (0.75 * part(setting.epsilon) + noise)
+    noise = SETTLED + 2 * setting.rounding / (h * float(np.linalg.norm(setting.slope)))
+    return part(h / 2) / (0.75 * part(h) + noise)
 
 
 def _quadratic(trial: Trial, mode: Mode) -> float:
@@ -150,6 +151,23 @@ def _outputs_moved(trial: Trial, direction: Array) -> float:
     return float((ahead - problem.outputs()).abs().max()) / step
 
 
+def _before_a_kink(trial: Trial, setting: _Setting) -> float:
+    """The weight, halved until its response switches no ReLU: outputs' second differences fall as h^2."""
+    problem, d = trial.truth.problem, _in_our_order(trial, setting.slope)
+    here = problem.outputs()
+    lost = THRESHOLD * torch.finfo(here.dtype).eps * float(here.abs().max())
+
+    def differences(h: float) -> tuple[torch.Tensor, torch.Tensor]:
+        ahead, back = (problem._call(problem.parameters + s * d, problem.inputs) for s in (h, -h))
+        return ahead + back - 2 * here, ahead - back
+
+    for h in setting.epsilon / 2.0 ** np.arange(HALVINGS):
+        (second, first), (half, _) = differences(h), differences(h / 2)
+        if float((second - 4 * half).abs().max()) <= SETTLED / 4 * float(first.abs().max()) + lost:
+            return float(h)
+    raise Undecided("a ReLU switches near the trained parameters: a response has no slope there")
+
+
 def _linear(trial: Trial, direction: Array) -> bool:
     """Whether outputs are linear along a direction of the tracked parameters."""
     problem, d = trial.truth.problem, _in_our_order(trial, direction / np.linalg.norm(direction))
@@ -165,6 +183,7 @@ def _tracked(trial: Trial) -> bool:
 
 
 MAY_REMAIN = "1 % of the response, and 30 u (||theta_s|| + ||grad|| / lambda)"
+SMOOTH = "; h is halved until no ReLU switches"
 CHECKS = (
     Check(
         "response-zero", "outcomes", "response",
@@ -187,7 +206,7 @@ CHECKS = (
         "The slope of the response at zero is the influence function with the Gauss-Newton Hessian.",
         "(theta(h) - theta(-h)) / 2h = -(G + lambda)^-1 grad l_m + O(h^2)",
         "Bae et al. 2022, section 3; Grosse et al. 2023, eq. 7",
-        "the truncation, as the change from h to h/2 shows it, and " + MAY_REMAIN,
+        "the truncation, as the change from h to h/2 shows it, and " + MAY_REMAIN + SMOOTH,
         _slope, applies=_tracked, threshold=1.0,
     ),
     Check(
@@ -195,7 +214,7 @@ CHECKS = (
         "To first order a weight taken away moves the parameters as one added does, the other way.",
         "theta(h) + theta(-h) - 2 theta_s = O(h^2)",
         "Taylor's theorem, on Grosse et al. 2023, eq. 6",
-        "even over odd part halves as h does (0.75 is allowed), and " + MAY_REMAIN,
+        "even over odd part halves as h does (0.75 is allowed), and " + MAY_REMAIN + SMOOTH,
         _odd, applies=_tracked, threshold=1.0,
     ),
     Check(

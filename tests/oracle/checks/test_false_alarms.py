@@ -35,6 +35,20 @@ def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> 
     assert verdict(adapter, case, "solve-self-adjoint", "chained") is Verdict.PASS
 
 
+def test_no_slope_is_judged_where_the_trained_parameters_lie_in_a_kink() -> None:
+    case = cases()["mlp/relu"]
+    own = {name: np.array(p) for name, p in case.parameters.items()}
+    first = case.tracked[0]
+    own[f"{first}.bias"][0] = (
+        -own[f"{first}.weight"][0] @ case.inputs[1]
+    )  # a pre-activation of zero
+    kinked = case.but(parameters=own)
+    for slug in ("response-slope", "response-odd"):
+        assert verdict(Reference(), case, slug) is Verdict.PASS
+        assert verdict(Reference(), kinked, slug) is Verdict.INDETERMINATE
+    assert verdict(Reference(), kinked, "response-zero") is Verdict.PASS
+
+
 @pytest.mark.parametrize(("off", "said"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
 def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
     case = cases()["mlp/tanh-square"]
