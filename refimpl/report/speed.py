@@ -73,7 +73,8 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, nam
         axes.grid(color=GRID, linewidth=0.6)
         axes.tick_params(which="both", length=0)
         axes.set_xlabel("parameters P", color=MUTED)
-        axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+        axes.legend(frameon=False, loc="lower left", ncols=len(series), labelcolor=INK,
+                    bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)  # fmt: skip
         return _svg(figure, name)
 
 

@@ -68,7 +68,9 @@ def _influences(found: Found) -> dict[str, Any]:
     rows: list[list[str]] = []
     parts = found.get("influences", {})
     probes = {n.split("/")[1]: v["probe"] for n, v in parts.items() if n.startswith("dual/")}
-    for name, v in parts.items():
+    routes = ("primal", "dual", "iterative")
+    place = lambda item: (routes.index(item[0].split("/")[0]), item[1]["parameters"])  # noqa: E731
+    for name, v in sorted(parts.items(), key=place):
         route, sizes = name.split("/")
         bound = v["estimate"]["flops"] / v["rate"]
         apart = "–"
