@@ -317,6 +317,9 @@ def _supported(case: Case) -> None:
         )
     if any(len(grouped(case, name)) > 1 for name in case.tracked):
         raise Unsupported("patches of a grouped convolution are 'averaged over channel groups'")
+    soft = case.loss.kind == "binary_cross_entropy" and not np.isin(case.labels, (0, 1)).all()
+    if soft and case.conventions.fisher != "empirical":
+        raise Unsupported("'Only binary targets (0, 1) are currently supported'")
 
 
 def _copy(array: Array) -> Tensor:
