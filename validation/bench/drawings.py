@@ -3,7 +3,7 @@
 import math
 
 from refimpl.report import speed
-from validation.bench.found import Found, per_solve, quickest, under
+from validation.bench.found import Found, per_solve, quickest, routes, under
 from validation.bench.influences import growth
 from validation.bench.measure import median
 
@@ -26,8 +26,8 @@ def drawings(found: Found) -> dict[str, str]:
             name="seconds of the dense Gauss-Newton matrix",
         )
     curves: dict[str, tuple[list[float], list[float]]] = {}
-    for route in ("primal", "dual", "iterative"):
-        values = sorted(under(found, "influences", route).values(), key=lambda v: v["parameters"])
+    for route, models in routes(found).items():
+        values = list(models.values())
         if len(values) < 2:
             continue
         x = [float(v["parameters"]) for v in values]

@@ -7,7 +7,8 @@ from refimpl.report import text
 from validation.bench.measure import median
 
 __all__ = [
-    "Found", "Values", "duration", "needed", "per_solve", "quickest", "share", "size", "times", "under",
+    "Found", "Values", "duration", "needed", "per_solve", "quickest", "routes", "share", "size", "times",
+    "under",
 ]  # fmt: skip
 
 Values = Mapping[str, Any]
@@ -20,6 +21,16 @@ def under(found: Found, bench: str, prefix: str) -> dict[str, Values]:
         name.removeprefix(prefix + "/"): values
         for name, values in found.get(bench, {}).items()
         if name.startswith(prefix + "/")
+    }
+
+
+def routes(found: Found) -> dict[str, dict[str, Values]]:
+    """The exact influences by route and model, the smallest model first."""
+    return {
+        route: dict(
+            sorted(under(found, "influences", route).items(), key=lambda m: m[1]["parameters"])
+        )
+        for route in ("primal", "dual", "iterative")
     }
 
 

@@ -9,6 +9,7 @@ from validation.bench.found import (
     duration,
     needed,
     per_solve,
+    routes,
     share,
     size,
     times,
@@ -66,22 +67,20 @@ def _dense(found: Found) -> dict[str, Any]:
 
 def _influences(found: Found) -> dict[str, Any]:
     rows: list[list[str]] = []
-    parts = found.get("influences", {})
-    probes = {n.split("/")[1]: v["probe"] for n, v in parts.items() if n.startswith("dual/")}
-    routes = ("primal", "dual", "iterative")
-    place = lambda item: (routes.index(item[0].split("/")[0]), item[1]["parameters"])  # noqa: E731
-    for name, v in sorted(parts.items(), key=place):
-        route, sizes = name.split("/")
-        bound = v["estimate"]["flops"] / v["rate"]
-        apart = "–"
-        if route != "dual" and sizes in probes:
-            gap = max(abs(a - b) / b for a, b in zip(v["probe"], probes[sizes], strict=True))
-            apart = text.power(gap)
-        rows.append(
-            [route, sizes, f"{v['parameters']:,}", duration(v["seconds"]),
-             f"{bound:.3g} s" if bound < 1000 else text.power(bound) + " s",
-             text.power(v["backward_error"]), apart, size(v["peak"]), size(needed(v))]
-        )  # fmt: skip
+    by_route = routes(found)
+    probes = {sizes: v["probe"] for sizes, v in by_route["dual"].items()}
+    for route, models in by_route.items():
+        for sizes, v in models.items():
+            bound = v["estimate"]["flops"] / v["rate"]
+            apart = "–"
+            if route != "dual" and sizes in probes:
+                gap = max(abs(a - b) / b for a, b in zip(v["probe"], probes[sizes], strict=True))
+                apart = text.power(gap)
+            rows.append(
+                [route, sizes, f"{v['parameters']:,}", duration(v["seconds"]),
+                 f"{bound:.3g} s" if bound < 1000 else text.power(bound) + " s",
+                 text.power(v["backward_error"]), apart, size(v["peak"]), size(needed(v))]
+            )  # fmt: skip
     return {
         "name": "influences",
         "title": "(b) Exact influences of 1,000 examples on 100 queries",
