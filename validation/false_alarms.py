@@ -35,9 +35,11 @@ WRONG = (Verdict.FAIL, Verdict.ERROR)
 AT_ONCE = (
     8  # seeds handed out: enough for some cores, few enough to lose little when a run is stopped
 )
-NEVER_ASKED = (  # what is done with verdicts, or with none
-    "report/", "oracle/diagnosis/", "oracle/faults/", "oracle/page/", "oracle/vectors/",
-    "oracle/checks/document.py", "oracle/commands", "oracle/margins.py", "oracle/matrix.py",
+NEVER_ASKED = (  # how adapters are reached and reports are made, and what is done with verdicts
+    "cli.py", "report/", "oracle/commands", "oracle/diagnosis/", "oracle/checks/document.py",
+    "oracle/explain.py", "oracle/faults/", "oracle/margins.py", "oracle/matrix.py", "oracle/opening.py",
+    "oracle/page/", "oracle/plugin.py", "oracle/program.py", "oracle/runner.py", "oracle/serve.py",
+    "oracle/smoke.py", "oracle/terminal.py", "oracle/vectors/",
 )  # fmt: skip
 COMBINED = "several at once, drawn by each seed"
 Record = dict[str, Any]

@@ -1,5 +1,6 @@
 """The oracle's commands: refimpl check, smoke, explain."""
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Generator, Sequence
@@ -91,10 +92,16 @@ def workers(count: int) -> Generator[Executor | None]:
         yield None
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(count, context, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(count, context, _prepared) as pool:
         for _ in range(count):  # each starts a process
             pool.submit(_ready)
         yield pool
+
+
+def _prepared() -> None:
+    """This process, for many small matrices; the collector passes over what is imported."""
+    torch.set_num_threads(1)
+    gc.freeze()  # which also ends the process half a second sooner
 
 
 def _ready() -> None:
@@ -148,7 +155,7 @@ def check(
     selection: Selection = "part" if not everything else "quick" if quick else "all"
     count = 1 if in_process else min(jobs or len(os.sched_getaffinity(0)), len(cases) + bool(draws))
     if count > 1:
-        torch.set_num_threads(1)  # as in the other processes
+        _prepared()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with workers(count - 1) as pool:
@@ -161,7 +168,7 @@ def check(
 
             report = run(
                 session, cases, checks, deviations=known, progress=advance, executor=pool,
-                shared=True, selection=selection, draws=draws,
+                workers=count - 1, selection=selection, draws=draws,
             )  # fmt: skip
     session.close()
     show(report, Console())

@@ -2,10 +2,13 @@
 
 import platform
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from queue import SimpleQueue
 from typing import Any, cast
 
 import numpy as np
@@ -45,7 +48,7 @@ def run(
     diagnose: bool = True,
     progress: Progress | None = None,
     executor: Executor | None = None,
-    shared: bool = False,
+    workers: int = 0,
     selection: Selection = "part",
     draws: int = 0,
 ) -> Report:
@@ -60,9 +63,9 @@ def run(
         progress: Told as cases are done.
         executor: Where cases are run, each as one task; default: here, one after the other. The
             session is pickled to it, and checks travel by their slug.
-        shared: Whether this process runs cases besides the executor, those that `cancel` gives back: its
-            implementation is running already, and a process more would import torch twice more. Of
-            no use with a cluster's executor, whose tasks can be cancelled while they run.
+        workers: How many tasks the executor gets at once, because this process runs cases besides: its
+            implementation is running already, and a process more would import torch twice more.
+            0: all at once, and this process runs none.
         selection: What the cases and checks are, for the report.
         draws: Cases that hypothesis draws besides, for the checks of stages against the reference.
     """
@@ -79,14 +82,14 @@ def run(
         tasks.insert(0, _Task(_differential, DRAWN, draws, of_own))  # the longest: first
         planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(of_own)
     found: dict[str, _Answer] = {}
-    for task, answer in _each(session, tasks, executor, shared):
+    for task, answer in _each(session, tasks, executor, workers):
         found[task.name] = answer
         if progress is not None:
             done = sum(len(a.outcomes) + a.inapplicable for a in found.values())
             progress(done, planned - absent, answer.outcomes)
     outcomes = [o for name in (*cases, DRAWN) if name in found for o in found[name].outcomes]
     if diagnose:
-        outcomes = _explained(session, cases, checks, outcomes, executor, shared)
+        outcomes = _explained(session, cases, checks, outcomes, executor, workers)
     provenance = {
         "refimpl": refimpl.__version__, "python": platform.python_version(),
         "torch": torch.__version__, "numpy": np.__version__, "machine": platform.machine(),
@@ -118,30 +121,42 @@ class _Task:
 
 
 def _each(
-    session: Session, tasks: Sequence[_Task], executor: Executor | None, shared: bool
+    session: Session, tasks: Sequence[_Task], executor: Executor | None, workers: int
 ) -> Iterable[tuple[_Task, Any]]:
-    """Results as they come; of a shared executor this process takes its part from the other end."""
+    """Results as they come; beside an executor's workers this process takes tasks from the other end."""
     if executor is None:
         for task in tasks:
             yield task, task.work(session, task.about, task.questions)
         return
+    left, ended = deque(tasks), SimpleQueue[Future[Any]]()
     futures: dict[Future[Any], _Task] = {}
-    for task in tasks:
-        slugs: tuple[tuple[str, Mode], ...] = tuple(
-            (check.slug, mode) for check, mode in task.questions
-        )
-        futures[executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)] = task
-    waiting = list(futures)
-    while waiting:
-        own = next((f for f in reversed(waiting) if f.cancel()), None) if shared else None
+
+    def hand_out(_: Future[Any] | None = None) -> None:
+        with suppress(IndexError):  # of an empty queue
+            task = left.popleft()
+            slugs: tuple[tuple[str, Mode], ...] = tuple(
+                (c.slug, mode) for c, mode in task.questions
+            )
+            future = executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)
+            futures[future] = task
+            future.add_done_callback(ended.put)
+            future.add_done_callback(hand_out)
+
+    for _ in range(workers or len(tasks)):
+        hand_out()
+    missing = len(tasks)
+    while missing:
+        own = None
+        if workers:
+            with suppress(IndexError):
+                own = left.pop()
         if own is not None:
-            task = futures[own]
-            waiting.remove(own)
-            yield task, task.work(session, task.about, task.questions)
-        done = [f for f in waiting if f.done()]
-        for future in done if done or own is not None else [next(as_completed(waiting))]:
-            waiting.remove(future)
+            yield own, own.work(session, own.about, own.questions)
+            missing -= 1
+        while missing and (own is None or not ended.empty()):
+            future = ended.get()
             yield futures[future], future.result()
+            missing -= 1
 
 
 def _elsewhere(
@@ -177,7 +192,7 @@ def _explained(
     checks: Sequence[Check],
     outcomes: Sequence[Outcome],
     executor: Executor | None,
-    shared: bool,
+    workers: int,
 ) -> list[Outcome]:
     """The outcomes, those that tell most with a diagnosis: isolated before chained, small before large."""
     known = {check.slug: check for check in checks}
@@ -193,7 +208,7 @@ def _explained(
         if (own := [o for o in picked if o.case == name])
     ]
     said: dict[str, tuple[str, ...]] = {}
-    for _, answer in _each(session, tasks, executor, shared):
+    for _, answer in _each(session, tasks, executor, workers):
         said |= answer
     return [replace(o, diagnosis=said[o.id]) if o.id in said else o for o in outcomes]
 

@@ -5,6 +5,7 @@ even from C: the file descriptors themselves are exchanged before it is imported
 """
 
 import faulthandler
+import gc
 import json
 import os
 import sys
@@ -87,6 +88,7 @@ def _start(name: str, message: Mapping[str, Any]) -> tuple[InProcess | None, dic
         return None, {"error": str(error)}
     except Exception:  # whatever the author's module raises: theirs to see in full
         return None, {"error": f"{name} cannot be loaded:\n{traceback.format_exc()}"}
+    gc.freeze()  # what is imported stays: not to look through it ends the program sooner
     described = session.described
     declaration = pack_declaration(described.declaration)
     return session, {"declaration": declaration, "stages": list(described.stages)}

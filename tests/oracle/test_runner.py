@@ -5,6 +5,8 @@ import time
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
+import pytest
+
 from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.outcomes import Report
@@ -17,37 +19,45 @@ CASES = dict(list(quick().items())[:4])
 GRADIENTS = [c for c in CHECKS if c.stage == "gradients"]
 
 
-class EverySecond(Executor):
-    """Runs every second task at once, and never comes to the others."""
+class Held(Executor):
+    """A worker that is kept from its first task until it is let go, and then runs all at once."""
 
     def __init__(self) -> None:
         self.futures: list[Future] = []
+        self.let_go = threading.Event()
 
     def submit(self, fn, /, *args, **kwargs):
         future: Future = Future()
-        if len(self.futures) % 2 == 0:
-            future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            assert self.let_go.wait(60)
             future.set_result(fn(*args, **kwargs))
+
         self.futures.append(future)
+        if self.let_go.is_set():
+            work()
+        else:
+            self.first = threading.Thread(target=work)
+            self.first.start()
         return future
 
 
-def test_this_process_does_what_the_executor_has_not_begun() -> None:
-    session, told = InProcess(Reference()), []
+@pytest.mark.parametrize("own", [1, 3])
+def test_this_process_does_what_the_workers_have_not_begun(own) -> None:
+    session, told, pool = InProcess(Reference()), [], Held()
     alone = run(session, CASES, GRADIENTS)
-    pool = EverySecond()
-    shared = run(
-        session,
-        CASES,
-        GRADIENTS,
-        executor=pool,
-        shared=True,
-        progress=lambda done, total, _: told.append((done, total)),
-    )
-    assert _untimed(shared) == _untimed(alone)
-    assert [f.cancelled() for f in pool.futures] == [False, True] * 2
+
+    def progress(done, total, outcomes) -> None:
+        told.append((done, total))
+        if len(told) == own:
+            pool.let_go.set()
+            pool.first.join(60)  # by then it has been given all that was left
+
+    both = run(session, CASES, GRADIENTS, executor=pool, workers=1, progress=progress)
+    assert _untimed(both) == _untimed(alone)
+    assert len(pool.futures) == len(CASES) - own
     assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert told[-1][0] == told[-1][1] == len(shared.outcomes) + shared.inapplicable
+    assert told[-1][0] == told[-1][1] == len(both.outcomes) + both.inapplicable
 
 
 class Later(Executor):
@@ -71,7 +81,7 @@ class Later(Executor):
         return future
 
 
-def test_the_tasks_of_an_executor_that_is_not_shared_are_left_to_it() -> None:
+def test_the_tasks_of_an_executor_of_no_stated_workers_are_left_to_it() -> None:
     pool = Later(len(CASES))
     report = run(InProcess(Reference()), CASES, GRADIENTS, executor=pool)
     assert [f.cancelled() for f in pool.futures] == [False] * len(CASES)
