@@ -3,14 +3,43 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from refimpl.oracle.adapter import Adapter, Declaration
+from refimpl.oracle.asking import Questions
+from refimpl.oracle.case import Array
+from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.conventions import Conventions, choices
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.reference import Reference
 
-__all__ = ["KINDS", "implementation", "variants"]
+__all__ = ["KINDS", "implementation", "questions", "variants"]
 
-KINDS = {"reference": Reference, "pipeline": Pipeline}
+
+class Inverting(Pipeline):
+    """The second one where it forms the inverse, as many scripts do: right, if less exact."""
+
+    def invert(self, matrix: Array, vectors: Array) -> Array:
+        """Each row times the inverse."""
+        return vectors @ np.linalg.inv(matrix)
+
+    def precondition(
+        self,
+        V: Float[Tensor, "k O I"],
+        Q_A: Float[Tensor, "I I"],
+        Q_S: Float[Tensor, "O O"],
+        D: Float[Tensor, "O I"],
+    ) -> Float[Tensor, "k O I"]:
+        """vec(V) times the inverse of the layer's whole matrix."""
+        Q = torch.kron(Q_S, Q_A)
+        return (V.flatten(1) @ torch.linalg.inv(Q * D.flatten() @ Q.T)).view_as(V)
+
+
+KINDS = {"reference": Reference, "pipeline": Pipeline, "inverting": Inverting}
+DIFFERS = {"inverting": ("solve", "scores")}  # in these stages from one that is asked about all
 
 
 def variants() -> list[dict[str, str]]:
@@ -46,3 +75,17 @@ def implementation(kind: str, variant: Mapping[str, str]) -> Adapter:
     adapter = KINDS[kind]()
     adapter.declaration = Declaration(kind, curvature=curvature, conventions=conventions)
     return adapter
+
+
+def questions(kind: str) -> Questions:
+    """Every check in each of its modes, of the stages in which a kind is another implementation.
+
+    Args:
+        kind: One of KINDS.
+    """
+    return tuple(
+        (check, mode)
+        for check in CHECKS
+        if kind not in DIFFERS or check.stage in DIFFERS[kind]
+        for mode in check.modes
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.honest import KINDS, implementation, variants
+from refimpl.oracle.honest import KINDS, implementation, questions, variants
 from refimpl.oracle.judge import judge
 from refimpl.oracle.matrix import Row
 from refimpl.oracle.session import InProcess
@@ -23,7 +23,7 @@ MARGINS = Path(__file__).with_name("margins.json")
 
 
 def honest(executor: Executor | None = None) -> dict[str, float]:
-    """The worst ratio of each check over the reference and the pipeline, in every variant.
+    """The worst ratio of each check over the honest implementations, in every variant.
 
     Args:
         executor: Where cases are run; default: here.
@@ -41,13 +41,12 @@ def _worst(name: str) -> dict[str, float]:
     for variant in variants():
         for kind in KINDS:
             trial = Trial(InProcess(implementation(kind, variant)), cases()[name])
-            for check in CHECKS:
-                for mode in check.modes if check.applies(trial) else ():
-                    ratio = judge(trial, check, mode).ratio
-                    if ratio is not None and not math.isfinite(ratio):
-                        raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
-                    if ratio is not None:
-                        found[check.slug] = max(found.get(check.slug, 0.0), ratio)
+            for check, mode in questions(kind):
+                ratio = judge(trial, check, mode).ratio if check.applies(trial) else None
+                if ratio is not None and not math.isfinite(ratio):
+                    raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
+                if ratio is not None:
+                    found[check.slug] = max(found.get(check.slug, 0.0), ratio)
     return found
 
 

@@ -259,11 +259,34 @@ class Truth:
             "solve", flatten(damped_inverse(self.parts, matrices), self.conventions)
         )
 
+    def _residual(self, what: str, vectors: Array) -> Array:
+        """What forming the inverse leaves of every row [k, P]; see `Noise.residual`."""
+        assert self.noise is not None
+        if self.curvature == "gauss_newton":
+            damped = self.second_moment + self.case.damping * np.eye(vectors.shape[1])
+            columns = np.linalg.norm(np.linalg.inv(damped), axis=0)
+            return self.noise.residual(what, vectors, columns, float(np.linalg.norm(damped, 2)))
+        found: dict[str, Array] = {}
+        for name, V in unflatten(vectors, self.case, self.conventions).items():
+            Q_A, Q_S, D = self.parts[name]
+            columns = np.sqrt(Q_S**2 @ D**-2.0 @ (Q_A**2).T)  # of Q D^-1 Q^T, for every row of Q
+            flat = V.reshape(len(V), -1)
+            left = self.noise.residual(what + name, flat, columns.ravel(), float(D.max()))
+            found[name] = left.reshape(V.shape)
+        return flatten(found, self.conventions)
+
     @cached_property
     def scores(self) -> Array:
         """Influences [Q, N]."""
-        q = flatten(self.query_gradients, self.conventions)
-        scores = -self.solve(q) @ self.flat_gradients.T
+        q, g = flatten(self.query_gradients, self.conventions), self.flat_gradients
+        solved = self.solve(q)
+        scores = -solved @ g.T
+        if self.noise is not None:  # where the inverse is formed, a row or a column at a time
+            scores = (
+                scores
+                + self._residual("q", q) @ self.solve(g).T
+                + solved @ self._residual("g", g).T
+            )
         if self.conventions.sign == "product":
             scores = -scores
         return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)

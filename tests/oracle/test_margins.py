@@ -63,7 +63,8 @@ def test_the_measured_margins_lie_on_either_side_of_every_threshold() -> None:
 def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> None:
     name = next(iter(quick()))
     monkeypatch.setattr(margins, "cases", lambda: {name: quick()[name]})
-    monkeypatch.setattr(margins, "CHECKS", [c for c in CHECKS if c.slug == "factor-a-equal"])
+    only = next(c for c in CHECKS if c.slug == "factor-a-equal")
+    monkeypatch.setattr(margins, "questions", lambda kind: ((only, "isolated"),))
     judged = margins.judge
     monkeypatch.setattr(margins, "judge", lambda *a: replace(judged(*a), ratio=math.nan))
     with pytest.raises(ValueError, match=f"factor-a-equal on {name} has nan"):

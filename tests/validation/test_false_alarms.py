@@ -132,7 +132,7 @@ def test_scaling_the_loss_is_no_alarm_of_the_whole_matrix(other) -> None:
 
 def test_queries_of_another_length_leave_scores_of_a_mean_over_tokens_undecided() -> None:
     case = case_of(31)  # one training example of two tokens, and a query of three
-    reference, pipeline = (implementation(k, {"loss_reduction": "token_mean"}) for k in KINDS)
+    reference, pipeline, _ = (implementation(k, {"loss_reduction": "token_mean"}) for k in KINDS)
     for slug in ("scores-equal", "scores-repeat"):
         assert verdict(reference, case, slug) in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
     assert verdict(pipeline, case, "scores-equal") is Verdict.INDETERMINATE

@@ -193,7 +193,7 @@ def _alarms(found: Mapping[str, Any] | None) -> str:
     among = _span([row["combined"] for row in rows[1:-1]])
     of = "" if found["sources"] == code() else ", of sources that have changed since"
     return (
-        f"Two honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
+        f"Three honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
         f"ways on {_span(others)}, and in several ways at once, drawn by the seed, on {several:,}, each "
         f"way on {among} of them: {asked:,} questions; false alarms: {wrong}. "
         f"Asked on {found['date']}{of}."

@@ -14,7 +14,7 @@ HEAD = """# Checks
 Written by `python -m refimpl.oracle.checks.document > docs/checks.md`; a test keeps it current.
 
 A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
-its threshold. *Margins* are the worst ratio of the two honest implementations on all cases in every
+its threshold. *Margins* are the worst ratio of the honest implementations on all cases in every
 convention, and the smallest at which the check fails a planted fault on the first case that shows it (an
 infinite one: no ratio, as for one answer to every seed). `refimpl faults --margins` measured them.
 """

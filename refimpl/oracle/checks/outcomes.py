@@ -1,6 +1,6 @@
 """Stage "response": what a minimiser of the proximal Bregman objective must be, and its slope."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import THRESHOLD, Check, relative
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Undecided
+from refimpl.problem import Problem
 
 __all__ = ["CHECKS"]
 
@@ -53,6 +54,23 @@ class _Setting:
     def moved(self, epsilon: float) -> Array:
         """Its response less the trained parameters [P]."""
         return self.trial.response(EXAMPLE, epsilon) - self.start
+
+    @cached_property
+    def before_a_kink(self) -> float:
+        """The weight, halved until its response switches no ReLU: second differences fall as h^2."""
+        problem, d = self.trial.truth.problem, _in_our_order(self.trial, self.slope)
+        h = self.epsilon
+        here, first, second = _differences(problem, h * d)
+        lost = THRESHOLD * torch.finfo(here.dtype).eps * float(here.abs().max())
+        for _ in range(HALVINGS):
+            _, next_first, half = _differences(problem, h / 2 * d)
+            bend = float((second - 4 * half).abs().max())
+            if bend <= SETTLED / 4 * float(first.abs().max()) + lost:
+                return h
+            h, first, second = h / 2, next_first, half
+        raise Undecided(
+            "a ReLU switches near the trained parameters: a response has no slope there"
+        )
 
     @property
     def rounding(self) -> float:
@@ -97,7 +115,7 @@ def _stationary(trial: Trial, mode: Mode) -> float:
 
 def _slope(trial: Trial, mode: Mode) -> float:
     setting = _setting(trial)
-    h = _before_a_kink(trial, setting)
+    h = setting.before_a_kink
     central = [(setting.moved(e) - setting.moved(-e)) / (2 * e) for e in (h, h / 2)]
     # d(h) = slope + a h^2 + O(h^4): d(h) - d(h/2) is three times what d(h/2) is off by.
     truncation = np.linalg.norm(central[0] - central[1])
@@ -109,7 +127,7 @@ def _slope(trial: Trial, mode: Mode) -> float:
 def _odd(trial: Trial, mode: Mode) -> float:
     """The even part over the odd one halves with epsilon; 0.75 where it should be 0.5."""
     setting = _setting(trial)
-    h = _before_a_kink(trial, setting)
+    h = setting.before_a_kink
 
     def part(e: float) -> float:
         ahead, back = setting.moved(e), setting.moved(-e)
@@ -151,31 +169,22 @@ def _outputs_moved(trial: Trial, direction: Array) -> float:
     return float((ahead - problem.outputs()).abs().max()) / step
 
 
-def _before_a_kink(trial: Trial, setting: _Setting) -> float:
-    """The weight, halved until its response switches no ReLU: outputs' second differences fall as h^2."""
-    problem, d = trial.truth.problem, _in_our_order(trial, setting.slope)
-    here = problem.outputs()
-    lost = THRESHOLD * torch.finfo(here.dtype).eps * float(here.abs().max())
-
-    def differences(h: float) -> tuple[torch.Tensor, torch.Tensor]:
-        ahead, back = (problem._call(problem.parameters + s * d, problem.inputs) for s in (h, -h))
-        return ahead + back - 2 * here, ahead - back
-
-    for h in setting.epsilon / 2.0 ** np.arange(HALVINGS):
-        (second, first), (half, _) = differences(h), differences(h / 2)
-        if float((second - 4 * half).abs().max()) <= SETTLED / 4 * float(first.abs().max()) + lost:
-            return float(h)
-    raise Undecided("a ReLU switches near the trained parameters: a response has no slope there")
+def _differences(
+    problem: Problem, step: Float[torch.Tensor, " P"]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The outputs, their first and their second difference along a step."""
+    back, here, ahead = (
+        problem._call(problem.parameters + s * step, problem.inputs) for s in (-1, 0, 1)
+    )
+    return here, ahead - back, ahead + back - 2 * here
 
 
 def _linear(trial: Trial, direction: Array) -> bool:
     """Whether outputs are linear along a direction of the tracked parameters."""
     problem, d = trial.truth.problem, _in_our_order(trial, direction / np.linalg.norm(direction))
-    step = d * problem.parameters.norm()
-    ahead, here, back = (
-        problem._call(problem.parameters + s * step, problem.inputs) for s in (1, 0, -1)
-    )
-    return float((ahead + back - 2 * here).abs().max()) <= 1e-10 * float(ahead.abs().max())
+    here, first, second = _differences(problem, d * problem.parameters.norm())
+    ahead = here + (first + second) / 2
+    return float(second.abs().max()) <= 1e-10 * float(ahead.abs().max())
 
 
 def _tracked(trial: Trial) -> bool:

@@ -114,7 +114,8 @@ CHECKS = (
         "-grad l_q^T (H + lambda)^-1 grad l_n",
         "Koh & Liang 2017, eq. 2; Grosse et al. 2023, eq. 5",
         "what relative perturbations u of weights, inputs and of every stage's answer change in the "
-        "whole pipeline; indeterminate where 30 u scale exceeds 1 % of the scores",
+        "whole pipeline, and of the columns of an inverse that is formed; indeterminate where 30 u scale "
+        "exceeds 1 % of the scores",
         _equal, applies=labels_known,
     ),
     Check(

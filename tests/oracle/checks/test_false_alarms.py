@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from oracle.judging import verdict
 
+from refimpl.oracle.asking import asked
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks.operators import _null_space
-from refimpl.oracle.honest import implementation
+from refimpl.oracle.honest import implementation, questions
 from refimpl.oracle.reference import Reference
+from refimpl.oracle.session import InProcess
 from refimpl.oracle.shared_truth import truth_of
 from refimpl.oracle.verdicts import Verdict
 
@@ -63,3 +65,17 @@ def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
 
     for slug in ("scores-equal", "scores-duplicated"):  # of kronfluence 17 and 37 times the scale
         assert verdict(Off(), case, slug) is said
+
+
+# Scripts form (H + lambda)^-1: of small damping it is off by far more than a solve, but by no mistake.
+@pytest.mark.parametrize("name", ["tiny-damping", "collinear", "graded-inputs"])
+@pytest.mark.parametrize(
+    "variant", [{"curvature": c} for c in ("ekfac", "kfac", "gauss_newton")], ids=str
+)
+def test_who_forms_the_inverse_is_right(variant, name) -> None:
+    session = InProcess(implementation("inverting", variant))
+    case = cases()[f"conditioning/{name}"]
+    outcomes = asked(session, case, questions("inverting"))
+    assert {o.stage for o in outcomes} == {"solve", "scores"}
+    assert Verdict.PASS in {o.verdict for o in outcomes if o.stage == "scores"}
+    assert [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)] == []
