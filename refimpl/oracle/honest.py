@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.oracle.adapter import Adapter, Declaration
+from refimpl.oracle.adapter import Adapter, Declaration, Unsupported
 from refimpl.oracle.asking import Questions
 from refimpl.oracle.case import Array
 from refimpl.oracle.checks import CHECKS
@@ -18,13 +18,18 @@ from refimpl.oracle.reference import Reference
 
 __all__ = ["KINDS", "implementation", "questions", "variants"]
 
+SINGULAR = "the damped matrix is singular to rounding: there is no inverse to form"
+
 
 class Inverting(Pipeline):
     """The second one where it forms the inverse, as many scripts do: right, if less exact."""
 
     def invert(self, matrix: Array, vectors: Array) -> Array:
         """Each row times the inverse."""
-        return vectors @ np.linalg.inv(matrix)
+        try:
+            return vectors @ np.linalg.inv(matrix)
+        except np.linalg.LinAlgError:
+            raise Unsupported(SINGULAR) from None
 
     def precondition(
         self,
@@ -35,7 +40,10 @@ class Inverting(Pipeline):
     ) -> Float[Tensor, "k O I"]:
         """vec(V) times the inverse of the layer's whole matrix."""
         Q = torch.kron(Q_S, Q_A)
-        return (V.flatten(1) @ torch.linalg.inv(Q * D.flatten() @ Q.T)).view_as(V)
+        inverse, info = torch.linalg.inv_ex(Q * D.flatten() @ Q.T)
+        if info:
+            raise Unsupported(SINGULAR)
+        return (V.flatten(1) @ inverse).view_as(V)
 
 
 KINDS = {"reference": Reference, "pipeline": Pipeline, "inverting": Inverting}

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import filelock
+import numpy as np
 import pytest
 import torch
 from oracle.judging import check_of, verdict
@@ -103,6 +104,20 @@ def test_a_case_that_raised_an_alarm_raises_none(seed, slug) -> None:
     pipeline, case = implementation("pipeline", {}), case_of(seed)
     found = {verdict(pipeline, case, slug, mode) for mode in check_of(slug).modes}
     assert not found & {Verdict.FAIL, Verdict.ERROR}
+
+
+def test_the_residual_of_an_inverse_that_is_formed_is_no_alarm() -> None:
+    variant = {"fisher": "sampled", "vec_order": "in_major", "loss_reduction": "example_mean"}
+    inverting = implementation("inverting", variant)
+    assert verdict(inverting, case_of(177), "solve-backward-error", "chained") is Verdict.PASS
+
+
+def test_who_forms_inverses_says_where_there_is_none() -> None:
+    inverting, zero = implementation("inverting", {}), torch.zeros(1, 1)
+    with pytest.raises(Unsupported, match="no inverse"):
+        inverting.invert(np.zeros((2, 2)), np.ones((1, 2)))
+    with pytest.raises(Unsupported, match="no inverse"):
+        inverting.precondition(zero[None], zero, zero, zero)
 
 
 def test_a_step_that_falls_nowhere_leaves_the_parameters_where_they_are() -> None:

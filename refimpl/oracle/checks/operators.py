@@ -93,7 +93,7 @@ class Operator:
     low: float
     high: float
     size: float
-    formed: float = 1.0
+    formed: float
 
     @property
     def kappa(self) -> float:
@@ -139,10 +139,7 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         low, high = float(damped[0]), float(damped[-1])
         # It computes the matrix itself, and so loses what perturbations of the problem change in it.
         moved = float(np.linalg.norm(trial.truth.scale(lambda t: t.second_moment)))
-        # Scripts form this inverse. Rows with errors of their own leave M times these errors.
-        rows = float(np.linalg.norm(1 / damped)) if low > 0 else np.inf
-        formed = 1 + high * rows / (2 * len(w) ** 0.5)
-        found = Operator(trial, None, matrix, low, high, high + moved, formed)
+        found = Operator(trial, None, matrix, low, high, high + moved, _formed(damped))
     else:
         state = trial.state_for(mode)
         assert state.basis is not None
@@ -154,12 +151,19 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         defect = max(
             _defect(Q_A, trial.unit) + _defect(Q_S, trial.unit) for Q_A, Q_S, _ in parts.values()
         )
-        found = Operator(trial, parts, matrix, low, high, high * (1 + defect))
+        found = Operator(trial, parts, matrix, low, high, high * (1 + defect), _formed(all_D))
     if not found.low > 0:
         raise Undecided(
             f"the damped matrix is not positive definite: its least eigenvalue is {low:.1e}"
         )
     return found
+
+
+def _formed(damped: Array) -> float:
+    """1 + ||M|| ||M^-1||_F / (2 sqrt n): each row of M^-1 has its own error, and M times these is left."""
+    least = float(damped.min())
+    inverse = float(np.linalg.norm(1 / damped)) if least > 0 else np.inf
+    return 1 + float(damped.max()) * inverse / (2 * len(damped) ** 0.5)
 
 
 def _defect(Q: Array, unit: float) -> float:
@@ -267,9 +271,8 @@ CHECKS = (
         "The damped solve inverts the very parts that it was given, with the declared damping.",
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
-        "u (||H + lambda|| ||x|| + ||b||), residual in extended precision: no condition number, "
-        "but of the whole Gauss-Newton Hessian ||H + lambda|| ||(H + lambda)^-1||_F / (2 sqrt P), for who "
-        "forms its inverse; ||H + lambda||" + FED,
+        "u (||M|| c ||x|| + ||b||), M = H + lambda, residual in extended precision; c = 1 + "
+        "||M|| ||M^-1||_F / (2 sqrt P) for who forms M^-1 row by row (a solve needs no c); ||M||" + FED,
         _backward, modes=BOTH,
     ),
     Check(
