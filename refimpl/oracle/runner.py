@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from queue import SimpleQueue
@@ -132,24 +131,19 @@ def _each(
     futures: dict[Future[Any], _Task] = {}
 
     def hand_out(_: Future[Any] | None = None) -> None:
-        with suppress(IndexError):  # of an empty queue
-            task = left.popleft()
-            slugs: tuple[tuple[str, Mode], ...] = tuple(
-                (c.slug, mode) for c, mode in task.questions
-            )
-            future = executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)
-            futures[future] = task
-            future.add_done_callback(ended.put)
-            future.add_done_callback(hand_out)
+        if (task := _taken(left.popleft)) is None:
+            return
+        slugs: tuple[tuple[str, Mode], ...] = tuple((c.slug, mode) for c, mode in task.questions)
+        future = executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)
+        futures[future] = task
+        future.add_done_callback(ended.put)
+        future.add_done_callback(hand_out)
 
     for _ in range(workers or len(tasks)):
         hand_out()
     missing = len(tasks)
     while missing:
-        own = None
-        if workers:
-            with suppress(IndexError):
-                own = left.pop()
+        own = _taken(left.pop) if workers else None
         if own is not None:
             yield own, own.work(session, own.about, own.questions)
             missing -= 1
@@ -157,6 +151,14 @@ def _each(
             future = ended.get()
             yield futures[future], future.result()
             missing -= 1
+
+
+def _taken(take: Callable[[], _Task]) -> _Task | None:
+    """A task from an end of a queue; None of an empty one, which no question asked before could tell."""
+    try:
+        return take()
+    except IndexError:
+        return None
 
 
 def _elsewhere(
