@@ -167,7 +167,7 @@ class Case:
             dtype: Of its parameters.
         """
         given = {name: _torch(array).to(dtype) for name, array in self.parameters.items()}
-        return Network(self.layers, given).to(dtype).eval()
+        return Network(self.layers, given).eval()
 
     def dataset(self, dtype: torch.dtype = torch.float64) -> TensorDataset:
         """The training data as pairs (input, label).

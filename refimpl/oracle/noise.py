@@ -76,9 +76,8 @@ class Noise:
         """
         n = len(columns)
         size = np.linalg.norm(vectors * columns, axis=1, keepdims=True)
-        xi = self._random(what).standard_normal(
-            vectors.shape
-        )  # a matrix of these has norm 2 sqrt(n)
+        # A matrix of such numbers has norm 2 sqrt(n).
+        xi = self._random(what).standard_normal(vectors.shape)
         return DELTA * norm * size * xi / (2 * np.sqrt(n))
 
     def moved(self, case: Case) -> Case:

@@ -8,7 +8,16 @@ from scipy.linalg import block_diag
 from refimpl.oracle.case import Array
 from refimpl.oracle.conventions import Conventions
 
-__all__ = ["Basis", "Factors", "damped_inverse", "damped_matrix", "eigen"]
+__all__ = [
+    "Basis",
+    "Factors",
+    "damped_inverse",
+    "damped_matrix",
+    "eigen",
+    "gap",
+    "inverse_columns",
+    "spectra",
+]
 
 Factors = Mapping[str, tuple[Array, Array]]  # (A [I, I], S [O, O])
 Basis = Mapping[str, tuple[Array, Array, Array, Array]]  # (w_A, Q_A, w_S, Q_S)
@@ -25,6 +34,28 @@ def eigen(factors: Factors) -> dict[str, tuple[Array, Array, Array, Array]]:
         (w_A, Q_A), (w_S, Q_S) = np.linalg.eigh(A), np.linalg.eigh(S)
         found[name] = w_A, Q_A, w_S, Q_S
     return found
+
+
+def gap(eigenvalues: Array, corrected: Array | None = None) -> float:
+    """Smallest distance of a factor's eigenvalues outside the null space, over the norm.
+
+    Args:
+        eigenvalues: Of A or S.
+        corrected: The largest of Lambda in the direction of each; None: zero where they are.
+
+    Returns:
+        Infinity where there is one eigenvalue at most.
+    """
+    norm = float(np.abs(eigenvalues).max())
+    null = eigenvalues <= 1e-10 * norm
+    # Any basis of the null space will do, but where the factor is of mean rows ("reduce") and Lambda,
+    # of the gradients themselves, is not zero there.
+    if corrected is not None and null.sum() > 1 and corrected[null].max() > 1e-10 * corrected.max():
+        return 0.0
+    kept = eigenvalues[~null]
+    # The null space counts as one more eigenvalue: mixing it with others does harm.
+    ends = np.append(kept, 0.0) if len(kept) < len(eigenvalues) else kept
+    return float(np.diff(np.sort(ends)).min()) / norm if len(ends) > 1 and norm > 0 else np.inf
 
 
 def damping_of(eigenvalues: Array, damping: float, conventions: Conventions) -> float:
@@ -88,6 +119,15 @@ def damped_inverse(
         name: Q_S @ ((Q_S.T @ matrices[name] @ Q_A) / D) @ Q_A.T
         for name, (Q_A, Q_S, D) in parts.items()
     }
+
+
+def inverse_columns(parts: Mapping[str, tuple[Array, Array, Array]]) -> dict[str, Array]:
+    """Norms [O, I] of the columns of Q D^-1 Q^T, by layer: each is the norm of D^-1 times a row of Q.
+
+    Args:
+        parts: What `spectra` gives.
+    """
+    return {name: np.sqrt(Q_S**2 @ D**-2.0 @ (Q_A**2).T) for name, (Q_A, Q_S, D) in parts.items()}
 
 
 def damped_matrix(parts: Mapping[str, tuple[Array, Array, Array]], vec_order: str) -> Array:

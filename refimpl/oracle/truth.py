@@ -21,7 +21,7 @@ from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.noise import DRAWS, Noise, spread
-from refimpl.oracle.parts import Basis, damped_inverse, eigen, spectra
+from refimpl.oracle.parts import Basis, damped_inverse, eigen, gap, inverse_columns, spectra
 from refimpl.problem import Problem
 from refimpl.sweeps import Sweep, label_draws, sweeps_kept
 
@@ -263,17 +263,21 @@ class Truth:
         """What forming the inverse leaves of every row [k, P]; see `Noise.residual`."""
         assert self.noise is not None
         if self.curvature == "gauss_newton":
-            damped = self.second_moment + self.case.damping * np.eye(vectors.shape[1])
-            columns = np.linalg.norm(np.linalg.inv(damped), axis=0)
-            return self.noise.residual(what, vectors, columns, float(np.linalg.norm(damped, 2)))
+            return self.noise.residual(what, vectors, *self._dense_inverse_columns)
         found: dict[str, Array] = {}
+        columns = inverse_columns(self.parts)
         for name, V in unflatten(vectors, self.case, self.conventions).items():
-            Q_A, Q_S, D = self.parts[name]
-            columns = np.sqrt(Q_S**2 @ D**-2.0 @ (Q_A**2).T)  # of Q D^-1 Q^T, for every row of Q
-            flat = V.reshape(len(V), -1)
-            left = self.noise.residual(what + name, flat, columns.ravel(), float(D.max()))
+            flat, norm = V.reshape(len(V), -1), float(self.parts[name][2].max())
+            left = self.noise.residual(what + name, flat, columns[name].ravel(), norm)
             found[name] = left.reshape(V.shape)
         return flatten(found, self.conventions)
+
+    @cached_property
+    def _dense_inverse_columns(self) -> tuple[Array, float]:
+        """Norms [P] of the columns of the damped inverse, and of the damped matrix."""
+        damped = self.second_moment + self.case.damping * np.eye(len(self.second_moment))
+        columns = np.linalg.norm(np.linalg.inv(damped), axis=0)
+        return columns, float(np.linalg.norm(damped, 2))
 
     @cached_property
     def scores(self) -> Array:
@@ -344,7 +348,7 @@ class Truth:
         found: dict[str, float] = {}
         for name, (w_A, _, w_S, _) in self.basis.items():
             Lambda = self.eigenvalues[name]
-            found[name] = min(_gap(w_A, Lambda.max(axis=0)), _gap(w_S, Lambda.max(axis=1)))
+            found[name] = min(gap(w_A, Lambda.max(axis=0)), gap(w_S, Lambda.max(axis=1)))
         return found
 
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -357,17 +361,3 @@ def _response(problem: Problem, example: int, epsilon: float, damping: float) ->
     return exact.bregman_response(
         problem, [example], epsilon=epsilon, damping=damping, tolerance=1e-10
     )
-
-
-def _gap(eigenvalues: Array, corrected: Array) -> float:
-    """Of a factor's eigenvalues; corrected: the largest of Lambda in the direction of each."""
-    norm = float(eigenvalues.max())
-    null = eigenvalues <= 1e-10 * norm
-    # Any basis of the null space will do, but where the factor is of mean rows ("reduce") and Lambda,
-    # of the gradients themselves, is not zero there.
-    if null.sum() > 1 and corrected[null].max() > 1e-10 * corrected.max():
-        return 0.0
-    kept = eigenvalues[~null]
-    # The null space counts as one more eigenvalue: mixing it with others does harm.
-    ends = np.append(kept, 0.0) if len(kept) < len(eigenvalues) else kept
-    return float(np.diff(np.sort(ends)).min() / norm) if len(ends) > 1 and norm > 0 else np.inf

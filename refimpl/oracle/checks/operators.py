@@ -1,6 +1,7 @@
 """Stages "gauss_newton" and "solve": equality, and what any such operator obeys."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -81,19 +82,34 @@ class Operator:
         trial: The trial.
         parts: (Q_A, Q_S, damped eigenvalues) by layer; None for the Gauss-Newton Hessian.
         matrix: The dense damped matrix [P, P], in float64.
-        low: Its smallest eigenvalue.
-        high: Its largest eigenvalue.
+        eigenvalues: Its eigenvalues [P], in any order.
         size: What a relative perturbation u of everything changes in it, at most, over u.
-        formed: By what a residual grows where the inverse is formed, row by row, and not solved with.
     """
 
     trial: Trial
     parts: dict[str, tuple[Array, Array, Array]] | None
     matrix: Array
-    low: float
-    high: float
+    eigenvalues: Array
     size: float
-    formed: float
+
+    @cached_property
+    def low(self) -> float:
+        """Its smallest eigenvalue."""
+        return float(self.eigenvalues.min())
+
+    @cached_property
+    def high(self) -> float:
+        """Its largest eigenvalue."""
+        return float(self.eigenvalues.max())
+
+    @property
+    def formed(self) -> float:
+        """1 + ||M|| ||M^-1||_F / (2 sqrt P): by what a residual grows where M^-1 is formed.
+
+        Each of its rows has an error of its own, and M times these is left.
+        """
+        inverse = float(np.linalg.norm(1 / self.eigenvalues))
+        return 1 + self.high * inverse / (2 * len(self.eigenvalues) ** 0.5)
 
     @property
     def kappa(self) -> float:
@@ -136,34 +152,25 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         added = value  # it has no layers whose mean eigenvalue the damping could be relative to
         matrix = G + added * np.eye(len(w))
         damped = np.maximum(w, 0.0) + added
-        low, high = float(damped[0]), float(damped[-1])
         # It computes the matrix itself, and so loses what perturbations of the problem change in it.
         moved = float(np.linalg.norm(trial.truth.scale(lambda t: t.second_moment)))
-        found = Operator(trial, None, matrix, low, high, high + moved, _formed(damped))
+        found = Operator(trial, None, matrix, damped, float(damped.max()) + moved)
     else:
         state = trial.state_for(mode)
         assert state.basis is not None
         parts = spectra(kind, state.basis, state.eigenvalues, value, trial.conventions)
         matrix = damped_matrix(parts, trial.conventions.vec_order)
-        all_D = np.concatenate([D.reshape(-1) for _, _, D in parts.values()])
-        low, high = float(all_D.min()), float(all_D.max())
+        damped = np.concatenate([D.reshape(-1) for _, _, D in parts.values()])
         # Q D^-1 Q^T is the inverse of Q D Q^T as far as Q^T Q is the identity.
         defect = max(
             _defect(Q_A, trial.unit) + _defect(Q_S, trial.unit) for Q_A, Q_S, _ in parts.values()
         )
-        found = Operator(trial, parts, matrix, low, high, high * (1 + defect), _formed(all_D))
+        found = Operator(trial, parts, matrix, damped, float(damped.max()) * (1 + defect))
     if not found.low > 0:
         raise Undecided(
-            f"the damped matrix is not positive definite: its least eigenvalue is {low:.1e}"
+            f"the damped matrix is not positive definite: its least eigenvalue is {found.low:.1e}"
         )
     return found
-
-
-def _formed(damped: Array) -> float:
-    """1 + ||M|| ||M^-1||_F / (2 sqrt n): each row of M^-1 has its own error, and M times these is left."""
-    least = float(damped.min())
-    inverse = float(np.linalg.norm(1 / damped)) if least > 0 else np.inf
-    return 1 + float(damped.max()) * inverse / (2 * len(damped) ** 0.5)
 
 
 def _defect(Q: Array, unit: float) -> float:

@@ -59,11 +59,11 @@ class _Setting:
     def before_a_kink(self) -> float:
         """The weight, halved until its response switches no ReLU: second differences fall as h^2."""
         problem, d = self.trial.truth.problem, _in_our_order(self.trial, self.slope)
-        h = self.epsilon
-        here, first, second = _differences(problem, h * d)
+        h, here = self.epsilon, problem.outputs()
+        first, second = _differences(problem, here, h * d)
         lost = THRESHOLD * torch.finfo(here.dtype).eps * float(here.abs().max())
         for _ in range(HALVINGS):
-            _, next_first, half = _differences(problem, h / 2 * d)
+            next_first, half = _differences(problem, here, h / 2 * d)
             bend = float((second - 4 * half).abs().max())
             if bend <= SETTLED / 4 * float(first.abs().max()) + lost:
                 return h
@@ -170,19 +170,18 @@ def _outputs_moved(trial: Trial, direction: Array) -> float:
 
 
 def _differences(
-    problem: Problem, step: Float[torch.Tensor, " P"]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The outputs, their first and their second difference along a step."""
-    back, here, ahead = (
-        problem._call(problem.parameters + s * step, problem.inputs) for s in (-1, 0, 1)
-    )
-    return here, ahead - back, ahead + back - 2 * here
+    problem: Problem, here: Float[torch.Tensor, "*outputs"], step: Float[torch.Tensor, " P"]
+) -> tuple[Float[torch.Tensor, "*outputs"], Float[torch.Tensor, "*outputs"]]:
+    """The first and the second difference of the outputs, which are known here, along a step."""
+    back, ahead = (problem._call(problem.parameters + s * step, problem.inputs) for s in (-1, 1))
+    return ahead - back, ahead + back - 2 * here
 
 
 def _linear(trial: Trial, direction: Array) -> bool:
     """Whether outputs are linear along a direction of the tracked parameters."""
     problem, d = trial.truth.problem, _in_our_order(trial, direction / np.linalg.norm(direction))
-    here, first, second = _differences(problem, d * problem.parameters.norm())
+    here = problem.outputs()
+    first, second = _differences(problem, here, d * problem.parameters.norm())
     ahead = here + (first + second) / 2
     return float(second.abs().max()) <= 1e-10 * float(ahead.abs().max())
 

@@ -6,7 +6,7 @@ from refimpl.oracle.blocks import flatten, unflatten
 from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import THRESHOLD, Check, labels_known, worst
 from refimpl.oracle.checks.operators import operator
-from refimpl.oracle.parts import damped_inverse
+from refimpl.oracle.parts import damped_inverse, gap
 from refimpl.oracle.trial import Mode, Trial
 from refimpl.oracle.truth import Undecided
 
@@ -69,8 +69,9 @@ def _own_parts(trial: Trial, mode: Mode) -> float:
     truth, conventions = trial.truth, trial.conventions
     H = operator(trial, "chained")
     assert H.parts is not None
-    gap = min(_gap(w) for w_A, _, w_S, _ in trial.basis_for("chained").values() for w in (w_A, w_S))
-    loss = H.kappa + 1 / gap if gap > 0 else np.inf
+    basis = trial.basis_for("chained").values()
+    least = min(gap(w) for w_A, _, w_S, _ in basis for w in (w_A, w_S))
+    loss = H.kappa + 1 / least if least > 0 else np.inf
     if trial.declaration.curvature == "kfac":
         loss = H.kappa  # a function of the factors, however its eigenvectors turn
     if not THRESHOLD * trial.unit * loss <= DECIDED:
@@ -96,15 +97,6 @@ def _has_parts(trial: Trial) -> bool:
     kind = trial.declaration.curvature
     needed = ("factors", "eigenbasis", "eigenvalues")[: 3 if kind == "ekfac" else 2]
     return kind != "gauss_newton" and all(trial.has(stage) for stage in needed)
-
-
-def _gap(eigenvalues: Array) -> float:
-    """Smallest distance of neighbours outside the null space, over the norm; infinite for one."""
-    norm = float(np.abs(eigenvalues).max())
-    kept = np.sort(eigenvalues[eigenvalues > 1e-10 * norm])
-    if len(kept) < len(eigenvalues):
-        kept = np.append(0.0, kept)
-    return float(np.diff(kept).min()) / norm if len(kept) > 1 and norm > 0 else np.inf
 
 
 CHECKS = (
