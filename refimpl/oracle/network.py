@@ -18,7 +18,7 @@ Each layer is a mapping with an "op" and its options; parameters stand apart, by
 | residual | body | x + body(x), body again a list of layers |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LayerSpec", "Network", "linear_names"]
+__all__ = ["LayerSpec", "Network", "layer_named", "linear_names"]
 
 LayerSpec = Mapping[str, Any]
 
@@ -178,16 +178,38 @@ def _get(given: Mapping[str, Tensor], name: str) -> Tensor:
     return given[name].clone()
 
 
+def layer_named(layers: Sequence[LayerSpec], name: str) -> LayerSpec:
+    """The layer of a name, and not a call of it.
+
+    Args:
+        layers: The list of layers.
+        name: The name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for layer in _flattened(layers):
+        if layer.get("name") == name and layer["op"] != "call":
+            return layer
+    raise ValueError(f"there is no layer {name!r}")
+
+
+def _flattened(layers: Sequence[LayerSpec]) -> Iterator[LayerSpec]:
+    for layer in layers:
+        if layer["op"] == "residual":
+            yield from _flattened(layer["body"])
+        else:
+            yield layer
+
+
 def linear_names(layers: Sequence[LayerSpec]) -> list[str]:
     """Names of the linear and conv2d layers, in order, those that share parameters left out.
 
     Args:
         layers: The list of layers.
     """
-    found: list[str] = []
-    for layer in layers:
-        if layer["op"] == "residual":
-            found += linear_names(layer["body"])
-        elif layer["op"] in ("linear", "conv2d") and "like" not in layer:
-            found.append(layer["name"])
-    return found
+    return [
+        layer["name"]
+        for layer in _flattened(layers)
+        if layer["op"] in ("linear", "conv2d") and "like" not in layer
+    ]

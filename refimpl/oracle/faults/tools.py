@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.case import Array, Case
+from refimpl.oracle.network import layer_named
 from refimpl.oracle.pipeline import Pipeline
 
 __all__ = ["arrays", "means_of_batches", "part", "parts", "rounded", "scaled", "some_layers"]
@@ -108,9 +108,9 @@ def conv_names(me: Pipeline, case: Case) -> list[str]:
         me: The pipeline.
         case: The case.
     """
-    model = case.torch_module()
-    modules = [(model.get_submodule(layer), layer) for layer in case.tracked]
-    return [n for m, layer in modules if isinstance(m, nn.Conv2d) for n in me.names(m, layer)]
+    specs = [(layer, layer_named(case.layers, layer)) for layer in case.tracked]
+    convolutions = [(layer, s.get("groups", 1)) for layer, s in specs if s["op"] == "conv2d"]
+    return [n for layer, groups in convolutions for n in me.names(layer, groups)]
 
 
 def under(me: Pipeline, **conventions: Any) -> Declaration:

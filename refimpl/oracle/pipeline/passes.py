@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import LossMath, as_tokens
 
-__all__ = ["Passes", "Run", "has_bias"]
+__all__ = ["Passes", "Run", "groups_of", "has_bias"]
 
 
 def has_bias(module: nn.Module) -> bool:
@@ -22,6 +22,15 @@ def has_bias(module: nn.Module) -> bool:
         module: A Linear or Conv2d.
     """
     return "bias" in dict(module.named_parameters(recurse=False))
+
+
+def groups_of(module: nn.Module) -> int:
+    """How many maps a module is, side by side.
+
+    Args:
+        module: A Linear or Conv2d.
+    """
+    return module.groups if isinstance(module, nn.Conv2d) else 1
 
 
 @dataclass
@@ -74,9 +83,8 @@ class Passes(LossMath):
         modules = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         return [(m, owners[id(m.weight)]) for m in modules if id(m.weight) in owners]
 
-    def names(self, module: nn.Module, layer: str) -> list[str]:
+    def names(self, layer: str, groups: int) -> list[str]:
         """Names of a layer's blocks: one, or one per group of a convolution."""
-        groups = getattr(module, "groups", 1)
         return [layer] if groups == 1 else [f"{layer}[{i}]" for i in range(groups)]
 
     def seen(
@@ -90,7 +98,7 @@ class Passes(LossMath):
         s: Float[Tensor, "..."],
     ) -> None:
         """A forward hook: what one call of a layer sees."""
-        names = self.names(module, layer)
+        names = self.names(layer, groups_of(module))
         a = self.layer_input(inputs[0].detach(), s.detach())
         rows = self.with_bias(module, self.input_rows(module, a))
         mask = self.counted_rows(case, module, a, y, rows.shape[2])

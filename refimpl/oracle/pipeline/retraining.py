@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from refimpl.oracle.adapter import Unsupported
 from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import as_tokens
-from refimpl.oracle.pipeline.passes import Passes
+from refimpl.oracle.pipeline.passes import Passes, groups_of
 
 __all__ = ["Retraining", "derivatives"]
 
@@ -91,7 +91,7 @@ class Retraining(Passes):
             module = model.get_submodule(layer)
             own = module.named_parameters(recurse=False)  # the weight, then the bias
             whole = torch.cat([p.detach().reshape(len(p), -1) for _, p in own], dim=1)
-            names = self.names(module, layer)
+            names = self.names(layer, groups_of(module))
             found |= dict(zip(names, whole.chunk(len(names)), strict=True))
         return found
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from refimpl.oracle.adapter import Declaration, State, Unsupported
 from refimpl.oracle.case import Array, Case
-from refimpl.oracle.pipeline.passes import has_bias
+from refimpl.oracle.network import layer_named
 from refimpl.oracle.pipeline.retraining import Retraining
 
 __all__ = ["Pipeline"]
@@ -34,9 +34,8 @@ class Pipeline(Retraining):
 
     def blocks(self, case: Case) -> list[tuple[str, bool]]:
         """Names of the blocks in the order of the flat vector, and whether they have a bias."""
-        model = case.torch_module()
-        modules = [(model.get_submodule(layer), layer) for layer in case.tracked]
-        return [(n, has_bias(m)) for m, layer in modules for n in self.names(m, layer)]
+        specs = [(layer, layer_named(case.layers, layer)) for layer in case.tracked]
+        return [(n, s["bias"]) for layer, s in specs for n in self.names(layer, s.get("groups", 1))]
 
     def in_layers(self, case: Case, matrices: Mapping[str, Tensor]) -> Matrices:
         """Matrices [..., O, I] of blocks, with the bias where the conventions want it."""
