@@ -188,8 +188,8 @@ def alarms(
         "reports/baseline/false_alarms.json"
     ),
     others: Annotated[
-        int | None, typer.Option(min=0, help="Conventions besides the defaults, in turn; or all.")
-    ] = None,
+        int, typer.Option(min=0, help="Conventions in which not refimpl alone is asked, in turn.")
+    ] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Judge honest implementations in all conventions on cases of many seeds; fails at an alarm."""
@@ -205,9 +205,10 @@ def alarms(
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     rows = found["rows"]
-    table = Table("conventions", "seeds", "pass", "cannot decide", "not claimed", "false alarms")
+    columns = ("seeds", "by all", "pass", "cannot decide", "not claimed", "false alarms")
+    table = Table("conventions", *columns)
     for row in rows:
-        counts = [row[k] for k in ("seeds", "passed", "indeterminate", "unsupported")]
+        counts = [row[k] for k in ("seeds", "by_all", "passed", "indeterminate", "unsupported")]
         table.add_row(row["variant"], *(f"{n:,}" for n in counts), str(len(row["wrong"])))
     Console().print(table)
     wrong = [line for row in rows for line in row["wrong"]]

@@ -1,8 +1,8 @@
 """Honest implementations, in each convention, on cases of many seeds: no check may fail or break.
 
 They are refimpl, the oracle's second one, and that with its inverses formed; conventions change one at a
-time, and in a combination that each seed draws. Dtypes coarser than float32, in which none computes, are
-left out.
+time, and in a combination that each seed draws. refimpl is asked in all of them on every seed, the two
+others in some. Dtypes coarser than float32, in which none computes, are left out.
 """
 
 import json
@@ -25,7 +25,7 @@ from refimpl.oracle.cases import RECIPES, drawn
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.honest import KINDS, implementation, questions, variants
 from refimpl.oracle.session import InProcess
-from refimpl.oracle.verdicts import Outcome, Verdict
+from refimpl.oracle.verdicts import Verdict
 from validation.runner import ROOT
 from validation.saved import source_hash
 
@@ -42,7 +42,9 @@ NEVER_ASKED = (  # how adapters are reached and reports are made, and what is do
     "oracle/smoke.py", "oracle/terminal.py", "oracle/vectors/",
 )  # fmt: skip
 COMBINED = "several at once, drawn by each seed"
+FIRST = "reference"  # of the honest ones: asked in all variants
 Record = dict[str, Any]
+Chosen = tuple[Mapping[str, str], str]  # a variant, and which of the honest ones
 
 
 def case_of(seed: int) -> Case:
@@ -72,24 +74,23 @@ def case_of(seed: int) -> Case:
     return found[-1].but(id=f"drawn, seed {seed}")  # hypothesis's first example is always the least
 
 
-def ask_seed(seed: int, chosen: Sequence[Mapping[str, str]]) -> list[Record]:
-    """The verdicts on the case of a seed, in each of some variants.
+def ask_seed(seed: int, chosen: Sequence[Chosen]) -> list[Record]:
+    """The verdicts on the case of a seed.
 
     Args:
         seed: The seed.
-        chosen: The variants; see `refimpl.oracle.honest.variants`.
+        chosen: Who is asked, and in which variant; see `refimpl.oracle.honest`.
     """
     case = case_of(seed)
-    return [_verdicts(seed, case, variant) for variant in chosen]
+    return [_verdicts(seed, case, variant, kind) for variant, kind in chosen]
 
 
-def _verdicts(seed: int, case: Case, variant: Mapping[str, str]) -> Record:
-    outcomes: list[Outcome] = []
-    for kind in KINDS:
-        outcomes += asked(InProcess(implementation(kind, variant)), case, questions(kind))
+def _verdicts(seed: int, case: Case, variant: Mapping[str, str], kind: str) -> Record:
+    outcomes = asked(InProcess(implementation(kind, variant)), case, questions(kind))
     return {
         "seed": seed,
         "variant": name_of(variant),
+        "kind": kind,
         "code": code(),
         "case": case.id,
         "verdicts": dict(Counter(o.verdict.value for o in outcomes)),
@@ -137,28 +138,29 @@ def combination(seed: int) -> dict[str, str]:
     return found
 
 
-def chosen_for(seed: int, others: int | None) -> list[dict[str, str]]:
-    """The variants that a seed is asked in: the defaults, its combination, and others in turn.
+def chosen_for(seed: int, others: int) -> list[Chosen]:
+    """Who is asked in what: all in the defaults, the seed's combination, and others in turn.
 
     Args:
         seed: The seed.
-        others: How many others; None: all.
+        others: How many others; in those that are left the reference alone is asked.
     """
     defaults, *rest = variants()
     first = seed % len(rest)
-    turns = [*rest[first:], *rest[:first]][:others]
+    turns = [*rest[first:], *rest[:first]]
     several = combination(seed)
-    return [defaults, *turns, *([several] if several not in [defaults, *turns] else [])]
+    by_all = [defaults, *turns[:others]]
+    by_all += [several] if several not in by_all else []
+    by_one = [variant for variant in turns[others:] if variant != several]
+    return [(v, kind) for v in by_all for kind in KINDS] + [(v, FIRST) for v in by_one]
 
 
-def run(
-    seeds: Sequence[int], path: Path, executor: Executor, others: int | None = None
-) -> Iterator[int]:
+def run(seeds: Sequence[int], path: Path, executor: Executor, others: int = 1) -> Iterator[int]:
     """Ask about every seed in its variants, adding to the file what is not there yet.
 
     Args:
         seeds: The seeds.
-        path: JSON lines, one for each seed and variant.
+        path: JSON lines, one for each seed, variant and implementation.
         executor: Where; each seed is one task.
         others: As for `chosen_for`.
 
@@ -173,9 +175,12 @@ def run(
         yield from _run(seeds, path, executor, others)
 
 
-def _run(seeds: Sequence[int], path: Path, executor: Executor, others: int | None) -> Iterator[int]:
-    known = {(r["seed"], r["variant"]) for r in read(path)}
-    missing = {s: [v for v in chosen_for(s, others) if (s, name_of(v)) not in known] for s in seeds}
+def _run(seeds: Sequence[int], path: Path, executor: Executor, others: int) -> Iterator[int]:
+    known = {(r["seed"], r["variant"], r["kind"]) for r in read(path)}
+    missing = {
+        s: [(v, k) for v, k in chosen_for(s, others) if (s, name_of(v), k) not in known]
+        for s in seeds
+    }
     asked_for = iter([(seed, chosen) for seed, chosen in missing.items() if chosen])
     done = sum(not chosen for chosen in missing.values())
     yield done
@@ -213,7 +218,8 @@ def read(path: Path) -> list[Record]:
 def summary(records: Sequence[Record], seeds: Container[int]) -> dict[str, Any]:
     """One row a variant, and one for combinations: seeds, answers, those undecided, and false alarms.
 
-    With the date, and what `code` gives; "combined" counts the seeds on which others were declared too.
+    With the date, and what `code` gives; "by_all" counts the seeds on which all implementations were
+    asked, and "combined" those on which other variants were declared too.
 
     Args:
         records: From `read`.
@@ -224,18 +230,23 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> dict[str, Any]:
     for record in records:
         if record["seed"] in seeds:
             asked_in.get(record["variant"], asked_in[COMBINED]).append(record)
+    drawn = asked_in[COMBINED]
     for variant, own in asked_in.items():
         counts = sum((Counter(r["verdicts"]) for r in own), Counter())
+        by_kind = [{r["seed"] for r in own if r["kind"] == kind} for kind in KINDS]
         rows.append(
             {
                 "variant": variant,
-                "seeds": len(own),
-                "combined": sum(_parts(variant) < _parts(r["variant"]) for r in asked_in[COMBINED]),
+                "seeds": len(set().union(*by_kind)),
+                "by_all": len(set.intersection(*by_kind)),
+                "combined": len(
+                    {r["seed"] for r in drawn if _parts(variant) < _parts(r["variant"])}
+                ),
                 "passed": counts[Verdict.PASS.value],
                 "indeterminate": counts[Verdict.INDETERMINATE.value],
                 "unsupported": counts[Verdict.UNSUPPORTED.value],
                 "wrong": [
-                    f"{r['case']}: {w['check']} ({w['mode']}) {w['verdict']}"
+                    f"{r['case']}, {r['kind']}: {w['check']} ({w['mode']}) {w['verdict']}"
                     for r in own
                     for w in r["wrong"]
                 ],

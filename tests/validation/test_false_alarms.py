@@ -34,7 +34,17 @@ from validation.false_alarms import (
 from validation.runner import InProcess
 
 CHOSEN = [{}, {"sign": "product"}]
+KIND_ASKED_LESS = "inverting"
 SEVERAL = {"sign": "product", "score_scale": "1/N"}
+
+
+def _by_all(seed: int, others: int) -> list[str]:
+    chosen = [(name_of(variant), kind) for variant, kind in chosen_for(seed, others)]
+    return [name for name, kind in chosen if kind == KIND_ASKED_LESS]
+
+
+def _count(records, said: str) -> int:
+    return sum(record["verdicts"].get(said, 0) for record in records)
 
 
 def test_what_counts_as_other_code_is_all_that_a_verdict_needs() -> None:
@@ -42,7 +52,7 @@ def test_what_counts_as_other_code_is_all_that_a_verdict_needs() -> None:
 import sys
 from validation.false_alarms import NEVER_ASKED, ask_seed
 for seed in (0, 1):
-    ask_seed(seed, [{}])
+    ask_seed(seed, [({}, kind) for kind in ('reference', 'pipeline', 'inverting')])
 parts = tuple("refimpl." + p.removesuffix("/").removesuffix(".py").replace("/", ".") for p in NEVER_ASKED)
 assert "refimpl.oracle.truth" in sys.modules
 print([name for name in sys.modules if name.startswith(parts)])
@@ -70,10 +80,10 @@ def test_a_seed_is_one_case_and_another_is_another() -> None:
     [(2, {"loss_reduction": "token_mean"}, "unsupported"), (40, {"damping": "relative"}, "indeterminate")],
 )  # fmt: skip
 def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -> None:
-    (found,) = ask_seed(seed, [conventions])
-    assert found["wrong"] == []
-    (plain,) = ask_seed(seed, [{}])
-    assert found["verdicts"][said] > plain["verdicts"].get(said, 0)
+    found = ask_seed(seed, [(conventions, kind) for kind in KINDS])
+    assert [record["wrong"] for record in found] == [[], [], []]
+    plain = ask_seed(seed, [({}, kind) for kind in KINDS])
+    assert _count(found, said) > _count(plain, said)
 
 
 # Of later runs: one example in batches of one has no other batches; where the factors are of mean rows,
@@ -83,9 +93,9 @@ def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -
     ("seed", "conventions"), [(31, {}), (49, {"weight_sharing": "reduce"}), (67, {})]
 )
 def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
-    (found,) = ask_seed(seed, [conventions])
-    assert found["wrong"] == []
-    assert found["verdicts"]["indeterminate"] > 0
+    found = ask_seed(seed, [(conventions, kind) for kind in KINDS])
+    assert [record["wrong"] for record in found] == [[], [], []]
+    assert _count(found, "indeterminate") > 0
 
 
 # Of the run after those: eigenvectors that LAPACK finds orthonormal to 20 u only; a minimiser in a kink,
@@ -181,14 +191,20 @@ def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:
 
 def test_conventions_take_turns_over_the_seeds_and_each_draws_a_combination() -> None:
     every = [name_of(v) for v in variants()]
-    asked = [[name_of(v) for v in chosen_for(s, 1)] for s in range(len(every) - 1)]
+    asked = [_by_all(s, 1) for s in range(len(every) - 1)]
     assert {found[0] for found in asked} == {"defaults"}
     assert sorted(found[1] for found in asked) == sorted(every[1:])
     drawn = [combination(s) for s in range(300)]
-    assert all(chosen_for(s, 1)[-1] == drawn[s] for s in range(300) if len(drawn[s]) > 2)
+    assert all(_by_all(s, 1)[-1] == name_of(drawn[s]) for s in range(300) if len(drawn[s]) > 2)
     for variant in variants()[1:]:  # in a fifth of them at least, by 4 standard deviations less
         assert sum(variant.items() <= several.items() for several in drawn) > 30
-    assert sorted(map(name_of, chosen_for(7, None))) == sorted([*every, name_of(drawn[7])])
+    assert sorted(_by_all(7, len(every))) == sorted([*every, name_of(drawn[7])])
+    for others in (0, 1, 5):  # the reference is asked in all of them, and nobody twice
+        pairs = [(name_of(v), kind) for v, kind in chosen_for(7, others)]
+        assert len(pairs) == len(set(pairs))
+        first = sorted(name for name, kind in pairs if kind == "reference")
+        assert first == sorted([*every, name_of(drawn[7])])
+        assert len(_by_all(7, others)) == others + 2
     for several in drawn:
         assert ("damping", "factored") not in several.items() or several["curvature"] == "kfac"
 
@@ -198,33 +214,39 @@ def test_a_run_goes_on_where_it_ended_and_its_counts_add_up(tmp_path: Path, monk
     monkeypatch.setattr(false_alarms, "combination", lambda seed: SEVERAL)
     monkeypatch.setattr(false_alarms, "_verdicts", _counted)
     path = tmp_path / "alarms.jsonl"
-    assert list(run(range(2), path, InProcess())) == [0, 1, 2]
+    assert list(run(range(2), path, InProcess(), 0)) == [0, 1, 2]
     cut = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(cut[:3]) + cut[3][:20])  # killed while it wrote the last
-    assert list(run(range(3), path, InProcess())) == [1, 2, 3]
-    records = read(path)
-    assert sorted((r["seed"], r["variant"]) for r in records) == sorted(
-        (s, name_of(v)) for s in range(3) for v in [*CHOSEN, SEVERAL]
+    path.write_text("".join(cut[:8]) + cut[8][:20])  # killed while it wrote the second seed's
+    assert list(run(range(3), path, InProcess(), 0)) == [1, 2, 3]
+    asked_of_all = [{}, SEVERAL]
+    alone = [(s, "sign=product", "reference") for s in range(3)]
+    assert sorted((r["seed"], r["variant"], r["kind"]) for r in read(path)) == sorted(
+        [(s, name_of(v), kind) for s in range(3) for v in asked_of_all for kind in KINDS] + alone
     )
-    rows = summary(records, range(2))["rows"]
+    rows = summary(read(path), range(2))["rows"]
     assert [row["variant"] for row in rows] == ["defaults", "sign=product", COMBINED]
     assert [row["seeds"] for row in rows] == [2, 2, 2]
+    assert [row["by_all"] for row in rows] == [2, 0, 2]
     assert [row["combined"] for row in rows] == [0, 2, 0]  # sign=product is part of SEVERAL
-    assert [row["passed"] for row in rows] == [5 + 5, 5 + 5, 5 + 5]
+    assert [row["passed"] for row in rows] == [2 * 3 * 5, 2 * 5, 2 * 3 * 5]
     assert rows[0]["wrong"] == []
-    assert rows[1]["wrong"] == rows[2]["wrong"] == ["case 1: solve-linear (chained) fail"]
+    said = [f"case 1, {kind}: solve-linear (chained) fail" for kind in KINDS]
+    assert (rows[1]["wrong"], rows[2]["wrong"]) == (said[:1], said)
+    assert list(run(range(3), path, InProcess(), 1)) == [0, 1, 2, 3]  # more is wanted of each
+    assert [row["by_all"] for row in summary(read(path), range(3))["rows"]] == [3, 3, 3]
+    assert len(read(path)) == 3 * 3 * len(KINDS)
     monkeypatch.setattr(false_alarms, "code", lambda: "mended")
     assert list(run(range(2), path, InProcess())) == [0, 1, 2]  # what other code did says nothing
     with filelock.FileLock(f"{path}.lock"), pytest.raises(filelock.Timeout):
         next(iter(run(range(2), path, InProcess())))
 
 
-def _counted(seed, case, conventions):
+def _counted(seed, case, conventions, kind):
     del case
     wrong = seed == 1 and bool(conventions)
     alarm = {"check": "solve-linear", "mode": "chained", "verdict": "fail", "detail": ""}
     return {
-        "seed": seed, "variant": name_of(conventions), "case": f"case {seed}",
+        "seed": seed, "variant": name_of(conventions), "kind": kind, "case": f"case {seed}",
         "code": false_alarms.code(),
         "verdicts": {"pass": 5, "fail": int(wrong)}, "wrong": [alarm] if wrong else [],
     }  # fmt: skip
@@ -244,6 +266,6 @@ def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> No
     )
     found = CliRunner().invoke(app, ["alarms", "--seeds", "3", *where])
     assert found.exit_code == 1
-    assert "seed 1: scores-own-parts (chained) fail" in found.output
+    assert "seed 1, reference: scores-own-parts (chained) fail" in found.output
     rows = json.loads((tmp_path / "sum" / "a.json").read_text())["rows"]
     assert [row["seeds"] for row in rows] == [3, 3, 3]

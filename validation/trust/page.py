@@ -189,14 +189,20 @@ def _alarms(found: Mapping[str, Any] | None) -> str:
     rows = found["rows"]
     wrong = sum(len(row["wrong"]) for row in rows)
     asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in rows)
-    defaults, *others, several = (row["seeds"] for row in rows)
     among = _span([row["combined"] for row in rows[1:-1]])
     of = "" if found["sources"] == code() else ", of sources that have changed since"
     return (
-        f"Three honest implementations: by default on {defaults:,} seeds, in each of {len(others)} other "
-        f"ways on {_span(others)}, and in several ways at once, drawn by the seed, on {several:,}, each "
-        f"way on {among} of them: {asked:,} questions; false alarms: {wrong}. "
-        f"Asked on {found['date']}{of}."
+        f"refimpl {_ways([row['seeds'] for row in rows])}, each way on {among} of them; the oracle's "
+        f"second implementation, and that with its inverses formed, {_ways([r['by_all'] for r in rows])}: "
+        f"{asked:,} questions; false alarms: {wrong}. Asked on {found['date']}{of}."
+    )
+
+
+def _ways(seeds: Sequence[int]) -> str:
+    defaults, *others, several = seeds
+    return (
+        f"by default on {defaults:,} seeds, in each of {len(others)} other ways on {_span(others)}, and "
+        f"in several at once, drawn by the seed, on {several:,}"
     )
 
 
