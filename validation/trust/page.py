@@ -192,8 +192,8 @@ def _alarms(found: Mapping[str, Any] | None) -> str:
     among = _span([row["combined"] for row in rows[1:-1]])
     of = "" if found["sources"] == code() else ", of sources that have changed since"
     return (
-        f"refimpl {_ways([row['seeds'] for row in rows])}, each way on {among} of them; the oracle's "
-        f"second implementation, and that with its inverses formed, {_ways([r['by_all'] for r in rows])}: "
+        f"refimpl {_ways([row['seeds'] for row in rows])}, each way on {among} of them; a second "
+        f"implementation, and that with its inverses formed, {_ways([r['by_all'] for r in rows])}: "
         f"{asked:,} questions; false alarms: {wrong}. Asked on {found['date']}{of}."
     )
 

@@ -73,8 +73,8 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     assert "95 % interval 97.2 to 100.0" in page
     assert (
         "refimpl by default on 1,000 seeds, in each of 1 other ways on 900, and in several at once, drawn "
-        "by the seed, on 800, each way on 410 of them; the oracle's second implementation, and that with "
-        "its inverses formed, by default on 500 seeds, in each of 1 other ways on 450, and in several at "
+        "by the seed, on 800, each way on 410 of them; a second implementation, and that with its "
+        "inverses formed, by default on 500 seeds, in each of 1 other ways on 450, and in several at "
         "once, drawn by the seed, on 400: 9,991 questions; false alarms: 1. "
         "Asked on 2026-02-03, of sources that have changed since." in page
     )
