@@ -209,6 +209,12 @@ class Case:
             yield slice(start, min(start + step, self.num_examples))
 
     @property
+    def known_queries(self) -> "Known":
+        """The case by its queries alone."""
+        arrays = {"inputs": self.query_inputs, "labels": self.query_labels}
+        return Known(_hash({}, arrays), self)
+
+    @property
     def known(self) -> "Known":
         """The case by its contents."""
         return Known(_hash(self.to_json(), self.parameters, self.arrays), self)

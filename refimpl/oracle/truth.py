@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from refimpl import exact
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
 from refimpl.oracle.blocks import flatten, shapes, split_bias, unflatten
-from refimpl.oracle.case import Array, Case
+from refimpl.oracle.case import Array, Case, Known
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.noise import DRAWS, Noise, spread
 from refimpl.oracle.parts import Basis, damped_inverse, eigen, gap, inverse_columns, spectra
@@ -93,7 +94,7 @@ class Truth:
         c = self.loss_scale
         if self.conventions.loss_reduction == "example_mean":
             c /= self.case.num_examples
-        return self._matrices("gradients", c * self.problem.gradients())
+        return self._matrices("gradients", c * _gradients(self.problem))
 
     @cached_property
     def flat_gradients(self) -> Array:
@@ -109,10 +110,8 @@ class Truth:
         token_mean = self.conventions.loss_reduction == "token_mean"
         if token_mean and self._tokens(self.case.query_mask) != self._tokens(self.case.mask):
             raise Undecided("queries of another length: a mean over tokens is another loss")
-        x, y = (
-            torch.from_numpy(np.array(a)) for a in (self.case.query_inputs, self.case.query_labels)
-        )
-        return self._matrices("queries", self.loss_scale * self.problem.gradients(x, y))
+        flat = _query_gradients(self.problem, self.case.known_queries)
+        return self._matrices("queries", self.loss_scale * flat)
 
     def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}
@@ -200,7 +199,7 @@ class Truth:
     @cached_property
     def matrix(self) -> Array:
         """The undamped Gauss-Newton Hessian [P, P], in flat order."""
-        G = self.loss_scale * exact.GaussNewton(self.problem, method="primal").dense().numpy()
+        G = self.loss_scale * _gauss_newton(self.problem).numpy()
         order = self.order
         return G[np.ix_(order, order)]
 
@@ -356,7 +355,25 @@ class Truth:
         return shapes(self.case, self.conventions)
 
 
-@lru_cache(maxsize=256)  # most conventions leave it as it is, and cases share their problems
+# Most conventions leave these as they are, and cases share their problems.
+
+
+@lru_cache(maxsize=512)
+def _gradients(problem: Problem) -> Float[torch.Tensor, "N P"]:
+    return problem.gradients()
+
+
+@lru_cache(maxsize=512)
+def _query_gradients(problem: Problem, queries: Known) -> Float[torch.Tensor, "Q P"]:
+    return problem.gradients(*queries.case.queries().tensors)
+
+
+@lru_cache(maxsize=256)
+def _gauss_newton(problem: Problem) -> Float[torch.Tensor, "P P"]:
+    return exact.GaussNewton(problem, method="primal").dense()
+
+
+@lru_cache(maxsize=256)
 def _response(problem: Problem, example: int, epsilon: float, damping: float) -> exact.Response:
     return exact.bregman_response(
         problem, [example], epsilon=epsilon, damping=damping, tolerance=1e-10
