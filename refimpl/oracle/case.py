@@ -18,6 +18,7 @@ from refimpl.layout import Block
 from refimpl.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
 from refimpl.oracle.conventions import Conventions
 from refimpl.oracle.network import LayerSpec, Network, linear_names
+from refimpl.oracle.token_mean import TokenMean
 from refimpl.problem import Problem
 
 __all__ = ["Array", "Case", "Known", "LossSpec"]
@@ -43,13 +44,18 @@ class LossSpec:
     label_smoothing: float = 0.0
     pos_weight: tuple[float, ...] | None = None
 
-    def build(self) -> Loss:
-        """The loss of refimpl.losses."""
+    def build(self, token_mean: bool = False) -> Loss:
+        """The loss of refimpl.losses.
+
+        Args:
+            token_mean: Whether a cross-entropy is a mean over tokens instead of their sum.
+        """
         if self.kind == "squared_error":
             return SquaredError()
         if self.kind == "binary_cross_entropy":
             return BinaryCrossEntropy(pos_weight=_tensor(self.pos_weight))
-        return CrossEntropy(self.ignore_index, _tensor(self.class_weight), self.label_smoothing)
+        kind = TokenMean if token_mean else CrossEntropy
+        return kind(self.ignore_index, _tensor(self.class_weight), self.label_smoothing)
 
 
 def _tensor(values: tuple[float, ...] | None) -> Tensor | None:
@@ -114,6 +120,11 @@ class Case:
         return self.conventions.dtype
 
     @property
+    def token_mean(self) -> bool:
+        """Whether the loss of an example is the mean over its counted tokens."""
+        return self.conventions.loss_reduction == "token_mean"
+
+    @property
     def num_examples(self) -> int:
         """N."""
         return len(self.inputs)
@@ -155,7 +166,10 @@ class Case:
         Args:
             dtype: What is computed in.
         """
-        held = {"layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss)}
+        held = {
+            "layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss),
+            "token_mean": self.token_mean,
+        }  # fmt: skip
         data = {"inputs": self.inputs, "labels": self.labels}
         # Not for two threads at once: a pass puts hooks on the model.
         return _problem(Known(_hash(held, self.parameters, data), self), dtype, get_ident())
@@ -279,7 +293,7 @@ def _problem(known: Known, dtype: torch.dtype, thread: int) -> Problem:
     case = known.case
     return Problem(
         case.torch_module(),
-        case.loss.build(),
+        case.loss.build(case.token_mean),
         _torch(case.inputs),
         _torch(case.labels),
         layers=list(case.tracked),

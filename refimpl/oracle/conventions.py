@@ -28,9 +28,8 @@ class Conventions:
 
     Args:
         loss_reduction: What gradients differentiate: the example loss summed over tokens, its mean
-            over the example's counted tokens, or the summed loss divided by the number of examples.
-            A mean over tokens is another loss: only cases whose examples all count equally many
-            tokens decide then, where it is the loss divided by that number.
+            over the example's own counted tokens (not of cross-entropy: over all its tokens), or the
+            summed loss divided by the number of examples.
         fisher: Labels of the pseudo-gradients: expectation in closed form, sampled, or the data's.
         samples: Labels drawn per example, where sampled.
         weight_sharing: How factors treat positions.

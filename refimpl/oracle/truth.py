@@ -1,7 +1,7 @@
 """What is right for a case, in the conventions that an implementation declares, and on what scale.
 
-Everything comes from refimpl in float64. Where a convention only scales the loss (token means, the
-whole squared distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
+Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
+distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
 refimpl's and A is the same (S and Lambda of the empirical Fisher are c^2 times); where it asks for
 another matrix, refimpl computes that one. On what scale an answer's error
 is judged is refimpl.oracle.noise's matter.
@@ -68,25 +68,21 @@ class Truth:
     @cached_property
     def loss_scale(self) -> float:
         """C with loss = c times refimpl's."""
-        c = 1.0
-        if self.conventions.squared_error == "full" and self.case.loss.kind == "squared_error":
-            c *= 2.0
-        if self.conventions.loss_reduction == "token_mean":
-            c /= self._tokens(self.case.mask)
-        return c
+        return self._loss_scale(self.case.mask)
+
+    def _loss_scale(self, mask: Array) -> float:
+        kind = self.case.loss.kind
+        if self.case.token_mean and kind == "squared_error":
+            raise Undecided("a mean over tokens of a squared error is not among the conventions")
+        if self.case.token_mean and kind == "binary_cross_entropy":  # where every token counts
+            return 1 / mask[0].size
+        full = self.conventions.squared_error == "full" and kind == "squared_error"
+        return 2.0 if full else 1.0
 
     @property
     def second_moment_scale(self) -> float:
         """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
         return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
-
-    def _tokens(self, mask: Array) -> int:
-        per_example = mask.reshape(len(mask), -1).sum(axis=1)
-        if self.case.loss.kind == "squared_error":
-            raise Undecided("a mean over tokens of a squared error is not among the conventions")
-        if len(set(per_example.tolist())) != 1 or per_example[0] == 0:
-            raise Undecided("examples of unequal length: a mean over tokens is another loss")
-        return int(per_example[0])
 
     @cached_property
     def gradients(self) -> dict[str, Array]:
@@ -107,11 +103,8 @@ class Truth:
     @cached_property
     def query_gradients(self) -> dict[str, Array]:
         """Gradients of the queries' losses [Q, O, I]."""
-        token_mean = self.conventions.loss_reduction == "token_mean"
-        if token_mean and self._tokens(self.case.query_mask) != self._tokens(self.case.mask):
-            raise Undecided("queries of another length: a mean over tokens is another loss")
         flat = _query_gradients(self.problem, self.case.known_queries)
-        return self._matrices("queries", self.loss_scale * flat)
+        return self._matrices("queries", self._loss_scale(self.case.query_mask) * flat)
 
     def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from oracle.judging import verdict
 
+from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.asking import asked
+from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks.operators import _null_space
 from refimpl.oracle.honest import implementation, questions
+from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.reference import Reference
 from refimpl.oracle.session import InProcess
 from refimpl.oracle.shared_truth import truth_of
@@ -31,10 +34,41 @@ def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
 
 
 def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> None:
-    """An undefined mean over tokens of unequal length is no reason not to look at a chained solve."""
+    """A mean over tokens of a squared error is no convention, and no reason not to look at a solve."""
     adapter = implementation("pipeline", {"loss_reduction": "token_mean"})
-    case = cases()["tokens/hostile-padding"]
+    case = cases()["losses/linear-regression"]
+    assert verdict(adapter, case, "gradients-equal") is Verdict.INDETERMINATE
     assert verdict(adapter, case, "solve-self-adjoint", "chained") is Verdict.PASS
+
+
+# Of an author's own: a fit draws the labels of S, and then from the same generator those of Lambda.
+class DrawsOn(Pipeline):
+    """Its scores are those of one fit; its factors and eigenvalues each begin with the seed."""
+
+    declaration = Declaration("draws on", conventions={"fisher": "sampled"})
+    fitting = 0
+
+    def scores(self, case: Case, seed: int) -> Array:
+        """See `Adapter`."""
+        self.fitting = 1
+        try:
+            return super().scores(case, seed)
+        finally:
+            self.fitting = 0
+
+    def eigenvalues(self, case, basis, seed):
+        """See `Adapter`."""
+        return super().eigenvalues(case, basis, seed + 1000 * self.fitting)
+
+
+def test_scores_of_other_sampled_labels_than_those_of_the_factors_are_no_mistake() -> None:
+    case = cases()["mlp/tanh-square"]
+    assert verdict(DrawsOn(), case, "scores-own-parts", "chained") is Verdict.INDETERMINATE
+    same = implementation("pipeline", {"fisher": "sampled"})
+    assert verdict(same, case, "scores-own-parts", "chained") is Verdict.PASS
+    exact = DrawsOn(Declaration("exact"))
+    exact.scores = lambda case, seed: 2 * Pipeline.scores(exact, case, seed)
+    assert verdict(exact, case, "scores-own-parts", "chained") is Verdict.FAIL
 
 
 def test_no_slope_is_judged_where_the_trained_parameters_lie_in_a_kink() -> None:
