@@ -19,5 +19,5 @@ class TokenMean(CrossEntropy):
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N ..."]:
         mass = super()._target_mass(outputs, targets)
-        count = self.counted(targets).flatten(1).sum(dim=1).clamp(min=1)
+        count = self.counted(targets).reshape(len(mass), -1).sum(dim=1).clamp(min=1)
         return mass / count.reshape(-1, *[1] * (mass.ndim - 1)).to(mass)
