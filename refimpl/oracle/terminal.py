@@ -69,12 +69,16 @@ def cell(outcomes: Sequence[Outcome]) -> tuple[Verdict, float | None, int] | Non
 def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
     """One outcome for each stage, check and verdict, the one that explains most; and how many there are.
 
+    Errors are one where they say the same: every check meets an exception that a stage raises.
+
     Args:
         outcomes: Any.
     """
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
         key = outcome.verdict, outcome.stage, outcome.check, outcome.mode
+        if outcome.verdict is Verdict.ERROR:
+            key = outcome.verdict, outcome.detail
         groups.setdefault(key, []).append(outcome)
     return [(max(own, key=lambda o: bool(o.diagnosis)), len(own)) for own in groups.values()]
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from refimpl.cli import app
+from refimpl.oracle.conventions import Conventions, choices
 
 DOCS = (Path(__file__).parents[2] / "docs" / "check-your-implementation.md").read_text("utf-8")
 MODULE, DEVIATIONS = (
@@ -52,6 +53,13 @@ def test_every_check_is_explained() -> None:
     unknown = CliRunner().invoke(app, ["explain", "gradient-equal"], env={"COLUMNS": "200"})
     assert unknown.exit_code == 2
     assert "near it: gradients-equal" in unknown.output
+
+
+def test_every_convention_that_may_be_declared_is_in_the_docs_with_its_choices() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    for name in Conventions.__dataclass_fields__:
+        assert tuple(re.findall(r'`"(.+?)"`', rows[name])) == choices(name)
 
 
 def test_the_deviations_of_the_docs_can_be_read() -> None:

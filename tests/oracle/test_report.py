@@ -19,6 +19,7 @@ from refimpl.oracle.page import (
     write_junit,
     write_lines,
 )
+from refimpl.oracle.terminal import grouped
 
 
 def outcome(verdict: Verdict, stage: str = "gradients", family: str = "stages") -> Outcome:
@@ -49,6 +50,14 @@ def test_a_stage_conforms_with_a_pass_in_every_family_and_nothing_wrong() -> Non
     part = report(good, selection="quick")
     assert part.status("gradients") is Status.PASSES
     assert part.status("factors") is Status.UNASKED
+
+
+def test_one_exception_that_many_checks_meet_is_told_once() -> None:
+    crash = outcome(Verdict.ERROR)
+    met = [replace(crash, check=f"check {k}", mode=mode) for k in range(3) for mode in "ab"]
+    other = replace(crash, detail="another")
+    fails = [replace(outcome(Verdict.FAIL), check=f"check {k}") for k in range(2)]
+    assert [count for _, count in grouped([*met, other, *fails])] == [6, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,20 @@ class _Match:
     """How an answer compares with a hypothesis's, array by array."""
 
     factors: dict[str, float] = field(default_factory=dict)  # the arrays that match, their scale
+    errors: dict[str, float] = field(default_factory=dict)  # of these, how far each is from it
     distance: float = 0.0  # largest relative difference of the others, scaled at best
-    error: float = 0.0  # of those that match
+
+    @property
+    def error(self) -> float:
+        """The largest error of those that match."""
+        return max(self.errors.values(), default=0.0)
+
+    def explained(self, right: "_Match") -> set[str]:
+        """Arrays that match, and for which being right, or right up to a scale, is no better reason."""
+        return {
+            n for n, s in self.factors.items()
+            if n not in right.factors or (right.factors[n] != 1.0 and s == 1.0)
+        }  # fmt: skip
 
 
 def compared(question: Question, found: Arrays) -> _Match | None:
@@ -155,7 +167,7 @@ def compared(question: Question, found: Arrays) -> _Match | None:
         scale, error = _fitted(answer, other)
         if error <= question.tolerances[name]:
             match.factors[name] = 1.0 if abs(scale - 1) <= question.tolerances[name] else scale
-            match.error = max(match.error, error)
+            match.errors[name] = error
         else:
             match.distance += min(error, 1e3)
     return match
@@ -238,12 +250,24 @@ def _tried(
         match = compared(question, arrays)
         if match is None or _same(arrays, question):
             continue
-        new = set(match.factors) - {n for n, s in right.factors.items() if s == 1.0}
+        new = match.explained(right)
+        if any(match.factors[n] != 1.0 and not _beats(match.errors[n], n, question) for n in new):
+            continue
         if new and set(match.factors) | set(right.factors) == set(question.answer):
             found.append(_finding(question, hypothesis, match, right))
         else:
             near.append((match.distance, hypothesis))
     return found, near
+
+
+def _beats(error: float, name: str, question: Question) -> bool:
+    """Whether a match at some scale comes much nearer to the answer than what is right does.
+
+    What is right but for an iteration that ended early matches whatever differs in a scale, too.
+    """
+    right = question.right[name]
+    size = max(float(np.abs(right).max()), 1e-300)
+    return error <= 0.1 * float(np.abs(question.answer[name] - right).max()) / size
 
 
 def _same(arrays: Arrays, question: Question) -> bool:
@@ -259,7 +283,8 @@ def _same(arrays: Arrays, question: Question) -> bool:
 def _finding(question: Question, h: Hypothesis, match: _Match, right: _Match) -> Finding:
     """A hypothesis that explains every array, itself or by being right, as a sentence."""
     names = list(question.answer)
-    mine = [n for n in names if n in match.factors and right.factors.get(n) != 1.0]
+    explained = match.explained(right)
+    mine = [n for n in names if n in explained]
     parts: list[str] = []
     scaled = {n: match.factors[n] for n in mine if match.factors[n] != 1.0}
     left = [n for n in names if n not in mine and right.factors.get(n) != 1.0]

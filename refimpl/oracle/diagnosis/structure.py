@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from refimpl.oracle.case import Array
+from refimpl.oracle.conventions import ROUNDOFF
 from refimpl.oracle.diagnosis.question import Question
 from refimpl.oracle.diagnosis.scalars import named
 
 __all__ = ["structure"]
+
+PLURAL = {"entry": "entries"}
 
 
 def structure(question: Question) -> list[str]:
@@ -27,12 +30,15 @@ def structure(question: Question) -> list[str]:
         said.append(f"{question.stage}: wrong is {_few(wrong)} only; {_few(fine)} is right")
     for name in wrong[:4]:
         found = next(_seen(question, name), None)
-        size = np.abs(answer[name] - right[name]).max() / max(np.abs(right[name]).max(), 1e-300)
-        said.append(
-            f"{name}: {found}" if found
-            else f"{name}: off by {size:.1e} of its largest entry, in no pattern that is known"
-        )  # fmt: skip
+        said.append(f"{name}: {found or _off(answer[name], right[name])}")
     return said
+
+
+def _off(a: Array, r: Array) -> str:
+    largest, error = float(np.abs(r).max()), float(np.abs(a - r).max())
+    if largest == 0.0:
+        return f"right is zero, and this is up to {error:.1e}"
+    return f"off by {error / largest:.1e} of its largest entry, in no pattern that is known"
 
 
 def _seen(question: Question, name: str) -> Iterator[str]:
@@ -41,7 +47,7 @@ def _seen(question: Question, name: str) -> Iterator[str]:
         yield "all zeros"
     if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and _near(np.swapaxes(a, -1, -2), r, tolerance):
         yield "the transpose of what is right"
-    yield from _rounded(a, r)
+    yield from _rounded(a, r, question.trial.unit)
     yield from _places(question, a, r, tolerance)
     yield from _powers(question, a, r, tolerance)
     if _near(np.abs(a), np.abs(r), tolerance):
@@ -63,7 +69,7 @@ def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
         bad = np.abs(a - r).max(axis=tuple(i for i in range(a.ndim) if i != axis)) > size
         if bad.any() and not bad.all():
             where = np.flatnonzero(bad).tolist()
-            text = f"only {word}s {where[:12]} of {len(bad)} are wrong"
+            text = f"only {PLURAL.get(word, word + 's')} {where[:12]} of {len(bad)} are wrong"
             last = question.case.num_examples % question.case.batch_size or 1
             if word == "example" and where == list(range(len(bad) - last, len(bad))):
                 text += ": the last batch"
@@ -97,17 +103,17 @@ def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
         yield f"{named(float(np.exp(c)), question.case, 1e-6)} times the power {p:.4g} of what is right"
 
 
-def _rounded(a: Array, r: Array) -> Iterator[str]:
-    """Numbers that have fewer digits, and differ by about as much."""
+def _rounded(a: Array, r: Array, unit: float) -> Iterator[str]:
+    """Numbers that have fewer digits than what is declared has, and differ by about as much."""
     error = np.abs(a - r).max() / max(np.abs(r).max(), 1e-300)
     as_bits = np.asarray(a, dtype=np.float32)
-    if error < 1e-4 and np.array_equal(as_bits.astype(np.float64), a):
-        short = as_bits.view(np.uint32) & 0xFFFF
-        yield "rounded to bfloat16" if not short.any() else "rounded to float32: single precision"
-    elif error < 1e-2 and not (as_bits.view(np.uint32) & 0xFFFF).any() and np.any(a):
+    short = not (as_bits.view(np.uint32) & 0xFFFF).any()
+    if error < 1e-2 and short and np.any(a) and unit < ROUNDOFF["bfloat16"]:
         yield "rounded to bfloat16"
+    elif error < 1e-4 and np.array_equal(as_bits, a) and unit < ROUNDOFF["float32"]:
+        yield "rounded to float32: single precision"
     elif error < 1e-5:
-        yield f"right to {error:.0e} only: computed, in part, in lower precision"
+        yield f"right to {error:.0e} only: an iteration that ends early, or a part in lower precision"
 
 
 def _differences(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from oracle.judging import check_of
 
+from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases import cases
 from refimpl.oracle.diagnosis import diagnose
+from refimpl.oracle.diagnosis.structure import _off
 from refimpl.oracle.faults import FAULTS, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.session import InProcess
@@ -59,6 +61,52 @@ def test_what_is_on_no_list_is_located() -> None:
     said = _said(Odd(), "gradients-equal")
     assert "wrong is fc2 only" in said
     assert "only examples [3] of" in said
+
+
+def test_a_factor_is_no_reason_to_suspect_what_changes_something_else() -> None:
+    """S is right up to a factor: mistakes in A leave S as it is, and explain nothing of it."""
+
+    class Padded(Pipeline):
+        def s_mean(self, S: Any, N: int) -> Any:
+            return S * 10 / 12 / N
+
+    said = _said(Padded(), "factor-s-equal")
+    assert said == "factors: a factor of 0.833333 in S of fc1, S of fc2"
+
+
+def test_an_iteration_that_ends_early_is_not_taken_for_a_factor() -> None:
+    """Scores that are right to 5e-14 are not scores that lack a sign, times -1."""
+
+    class Early(Pipeline):
+        def scores(self, case: Case, seed: int) -> Array:
+            s = super().scores(case, seed)
+            return s + 2e-14 * np.abs(s).max() * np.random.default_rng(0).standard_normal(s.shape)
+
+    said = _said(Early(), "scores-equal", "losses/two-classes")
+    assert "an iteration that ends early" in said
+    assert "factor" not in said
+    assert "minus" not in said
+
+
+@pytest.mark.parametrize(("dtype", "rounded"), [("float64", True), ("float32", False)])
+def test_a_declared_precision_is_no_finding(dtype: str, rounded: bool) -> None:
+    """A small error beside it is; the cause is not that numbers have the digits of their dtype."""
+
+    class Off(Pipeline):
+        declaration = Declaration("off", conventions={"dtype": dtype})
+
+        def gradients(self, case: Case) -> dict[str, Array]:
+            found = {n: np.asarray(g, np.float32) for n, g in super().gradients(case).items()}
+            found["fc2"] = found["fc2"] + np.float32(0 if rounded else 5e-5)
+            return found
+
+    assert ("rounded to float32" in _said(Off(), "gradients-equal")) is rounded
+
+
+def test_what_should_be_zero_is_said_to_be() -> None:
+    """Not that it is off by infinitely much."""
+    assert _off(np.array([0.0, 2.0]), np.zeros(2)) == "right is zero, and this is up to 2.0e+00"
+    assert _off(np.array([3.0]), np.ones(1)).startswith("off by 2.0e+00 of its largest entry")
 
 
 @pytest.mark.parametrize("slug", ["generator-restarts-per-batch", "seed-ignored"])
