@@ -76,10 +76,9 @@ def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
     """
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
-        key = outcome.verdict, outcome.stage, outcome.check, outcome.mode
-        if outcome.verdict is Verdict.ERROR:
-            key = outcome.verdict, outcome.detail
-        groups.setdefault(key, []).append(outcome)
+        asked = outcome.stage, outcome.check, outcome.mode
+        same = (outcome.detail,) if outcome.verdict is Verdict.ERROR else asked
+        groups.setdefault((outcome.verdict, *same), []).append(outcome)
     return [(max(own, key=lambda o: bool(o.diagnosis)), len(own)) for own in groups.values()]
 
 

@@ -12,12 +12,22 @@ from refimpl.oracle.case import Array, Case
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.trial import Mode, Trial
 
-__all__ = ["Arrays", "Question"]
+__all__ = ["Arrays", "Question", "distance"]
 
 Arrays = dict[str, Array]
 EXAMPLE = 1
 EPSILON = 1e-3
 MOST = 300  # parameters up to which an operator is asked for its whole matrix
+
+
+def distance(a: Array, r: Array) -> float:
+    """Largest difference of two arrays, relative to the largest entry of the second.
+
+    Args:
+        a: An answer.
+        r: What it is compared with.
+    """
+    return float(np.abs(a - r).max()) / max(float(np.abs(r).max()), 1e-300)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.case import Array
 from refimpl.oracle.conventions import Conventions, choices
-from refimpl.oracle.diagnosis.question import Arrays, Question
+from refimpl.oracle.diagnosis.question import Arrays, Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
@@ -178,7 +178,7 @@ def _fitted(answer: Array, other: Array) -> tuple[float, float]:
     size = float(np.abs(other).max()) if other.size else 0.0
     if size == 0.0:
         return 1.0, 0.0 if not np.any(answer) else np.inf
-    plain = float(np.abs(answer - other).max()) / size
+    plain = distance(answer, other)
     # u as the answer's, so that huge numbers do not overflow
     scale = float((answer / size * (other / size)).sum() / ((other / size) ** 2).sum())
     if scale == 0.0:
@@ -265,9 +265,7 @@ def _beats(error: float, name: str, question: Question) -> bool:
 
     What is right but for an iteration that ended early matches whatever differs in a scale, too.
     """
-    right = question.right[name]
-    size = max(float(np.abs(right).max()), 1e-300)
-    return error <= 0.1 * float(np.abs(question.answer[name] - right).max()) / size
+    return error <= 0.1 * distance(question.answer[name], question.right[name])
 
 
 def _same(arrays: Arrays, question: Question) -> bool:

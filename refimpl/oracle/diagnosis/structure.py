@@ -6,7 +6,7 @@ import numpy as np
 
 from refimpl.oracle.case import Array
 from refimpl.oracle.conventions import ROUNDOFF
-from refimpl.oracle.diagnosis.question import Question
+from refimpl.oracle.diagnosis.question import Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 
 __all__ = ["structure"]
@@ -35,10 +35,9 @@ def structure(question: Question) -> list[str]:
 
 
 def _off(a: Array, r: Array) -> str:
-    largest, error = float(np.abs(r).max()), float(np.abs(a - r).max())
-    if largest == 0.0:
-        return f"right is zero, and this is up to {error:.1e}"
-    return f"off by {error / largest:.1e} of its largest entry, in no pattern that is known"
+    if not np.any(r):
+        return f"right is zero, and this is up to {np.abs(a).max():.1e}"
+    return f"off by {distance(a, r):.1e} of its largest entry, in no pattern that is known"
 
 
 def _seen(question: Question, name: str) -> Iterator[str]:
@@ -105,7 +104,7 @@ def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
 
 def _rounded(a: Array, r: Array, unit: float) -> Iterator[str]:
     """Numbers that have fewer digits than what is declared has, and differ by about as much."""
-    error = np.abs(a - r).max() / max(np.abs(r).max(), 1e-300)
+    error = distance(a, r)
     as_bits = np.asarray(a, dtype=np.float32)
     short = not (as_bits.view(np.uint32) & 0xFFFF).any()
     if error < 1e-2 and short and np.any(a) and unit < ROUNDOFF["bfloat16"]:
