@@ -21,7 +21,9 @@ from refimpl.sweeps import Rows, Sizes, captured, sizes
 
 __all__ = ["assemble", "by_positions", "mirror", "tiles"]
 
-TILE = 2**11  # pairs (o, o'), pairs (i, i'), columns of u: the sides of one matrix product
+# Pairs (o, o'), pairs (i, i'), columns of u: the sides of one matrix product, which stays below the
+# 32 MiB from which on glibc asks the system for every tensor anew.
+TILE = 3 * 2**9
 INNER = 2**12  # examples times positions or directions that one pass over the matrix adds
 BUDGET = 2**26  # numbers that the rows of one pass may hold (512 MiB in float64)
 
@@ -119,7 +121,8 @@ def _add_by_positions(
     for o in tiles(one.outputs, side // other.outputs):
         M = _moments(g[..., o], h[..., o.start :] if same else h)
         M = [m[:, p if same else 0 :] for p, m in enumerate(M.unbind(1))]
-        left = torch.cat(M, dim=1).T  # [(o, o'), N R R']
+        # [(o, o'), N R R'], in that order: a product of two transposes takes half as long again.
+        left = torch.cat(M, dim=1).T.contiguous()
         for i in columns:
             lowest = i.start if halved else 0
             first, second = a[i, :, :, None], b[lowest:, :, None, :]
