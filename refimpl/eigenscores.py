@@ -65,13 +65,13 @@ def scores_in(
     count = query_targets.shape[0]
     flat = problem.parameters.new_empty(count, problem.num_parameters)
     weighted = problem.layout.matrices(flat)
-    for part in pieces(problem, count, 0):
+    for part in pieces(problem, query_inputs, count, lambda b, _: b.outputs * b.inputs):
         rows = rows_of(problem, index(query_inputs, part), query_targets[part], measurement)
         for name, (g, a) in rows.items():
             torch.mul(_turned(basis, name, g, a), basis[name][2], out=weighted[name][part])
     checks.finite(flat, "the measurement's gradients")
     found = flat.new_zeros(count, targets.shape[0])
-    for part in pieces(problem, targets.shape[0], 1):
+    for part in pieces(problem, inputs, targets.shape[0]):
         rows = rows_of(problem, index(inputs, part), targets[part], "loss")
         for name, (g, a) in rows.items():
             Q_A, Q_S, _ = basis[name]
@@ -94,7 +94,7 @@ def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"
         ValueError: An example whose gradient is not finite.
     """
     found = problem.parameters.new_zeros(problem.num_examples)
-    for part in pieces(problem, problem.num_examples, 1):
+    for part in pieces(problem, problem.inputs, problem.num_examples):
         rows = rows_of(problem, index(problem.inputs, part), problem.targets[part], "loss")
         for name, (g, a) in rows.items():
             Q_A, Q_S, D = basis[name]

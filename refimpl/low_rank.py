@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from refimpl.influence import _candidates
+from refimpl.layout import Block
 from refimpl.problem import Problem, index
 from refimpl.products import pieces, rows_of
 
@@ -77,7 +78,12 @@ def low_rank_scores(
     count = len(queries.error)
     found = problem.parameters.new_zeros(count, targets.shape[0])
     widest = max(left.shape[2] for left, _ in queries.factors.values())
-    for part in pieces(problem, targets.shape[0], count * widest):
+
+    def made(block: Block, positions: int) -> int:
+        del block
+        return 3 * count * widest * positions  # L^T g and R^T a of all queries, and their product
+
+    for part in pieces(problem, inputs, targets.shape[0], made):
         rows = rows_of(problem, index(inputs, part), targets[part], "loss")
         for name, (left, right) in queries.factors.items():
             g, a = rows[name]

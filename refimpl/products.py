@@ -4,22 +4,29 @@ A gradient of an example is sum_r g_r a_r^T in every block; what is wanted of it
 so it is seldom formed.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from refimpl.capture import forward_pass, matrices, verify
 from refimpl.gradients import values_and_gradients
+from refimpl.layout import Block
 from refimpl.problem import Data, Measurement, Problem, index
 
 __all__ = [
     "captures",
+    "formed",
     "gradient_products",
     "gradients",
     "pieces",
     "products",
     "rows_of",
 ]
+
+BUDGET = 2**25  # numbers that a piece may hold (256 MiB in float64)
+WIDE = 2**8  # columns of a product with several matrices at once: narrow ones are slow
 
 
 def captures(problem: Problem) -> bool:
@@ -63,7 +70,7 @@ def gradient_products(
     """
     count = targets.shape[0]
     found = vectors.new_zeros(len(vectors), count)
-    for part in pieces(problem, count, 1):
+    for part in pieces(problem, inputs, count):
         rows = rows_of(problem, index(inputs, part), targets[part], "loss")
         for name, V in problem.layout.matrices(vectors).items():
             found[:, part] += products(V, *rows[name])
@@ -76,7 +83,7 @@ def gradients(
     """Gradients of the measurements, sum_r g_r a_r^T block by block."""
     inputs, targets = problem.examples(inputs, targets)
     found = problem.parameters.new_empty(targets.shape[0], problem.num_parameters)
-    for part in pieces(problem, len(found), 0):
+    for part in pieces(problem, inputs, len(found), lambda *_: 0):
         rows = rows_of(problem, index(inputs, part), targets[part], measurement)
         for name, V in problem.layout.matrices(found[part]).items():
             for one, g, a in zip(V, *rows[name], strict=True):
@@ -94,17 +101,33 @@ def products(
     if V.shape[1] > V.shape[2]:
         V, g, a = V.mT, a, g
     found = a.new_empty(len(V), len(a))
-    moved = torch.empty_like(g)  # one matrix at a time: what it gives is still in the cache
-    for one, matrix in zip(found, V, strict=True):
-        torch.sum(torch.mm(a, matrix.T, out=moved).mul_(g), dim=1, out=one)
+    few = max(1, WIDE // V.shape[1])
+    buffer = a.new_empty(len(a) * few * V.shape[1])
+    for out, some in zip(found.split(few), V.split(few), strict=True):
+        columns = some.flatten(0, 1).T
+        moved = torch.mm(a, columns, out=buffer[: len(a) * columns.shape[1]].view(len(a), -1))
+        torch.sum(moved.view(-1, *some.shape[:2]).mul_(g[:, None]), dim=2, out=out.T)
     return found
 
 
-def pieces(problem: Problem, count: int, vectors: int) -> list[slice]:
-    """The examples in pieces whose rows, and products with so many vectors, stay near 256 MiB."""
-    blocks = problem.layout.blocks
-    each = problem.activations + max(
-        vectors * min(b.outputs, b.inputs) + b.outputs * b.inputs for b in blocks
-    )
-    step = max(1, 2**25 // each)
+def formed(block: Block, positions: int) -> int:
+    """Numbers made of an example's rows of a block: its matrix, or of one position a row alone."""
+    return block.outputs * block.inputs if positions > 1 else WIDE + block.outputs + block.inputs
+
+
+def pieces(
+    problem: Problem, inputs: Data, count: int, made: Callable[[Block, int], int] = formed
+) -> list[slice]:
+    """Examples in pieces whose rows, and what is made of a block's at a time, stay near 256 MiB.
+
+    Args:
+        problem: The problem.
+        inputs: Their inputs, of which the first is looked at.
+        count: How many there are.
+        made: Numbers made of the rows of one example, given a block and its positions.
+    """
+    rows = forward_pass(problem, index(inputs, slice(0, 1))).inputs
+    blocks = [(b, rows[b.name].shape[1]) for b in problem.layout.blocks]
+    each = problem.activations + sum(r * (b.outputs + b.inputs) for b, r in blocks)
+    step = max(1, BUDGET // (each + max(made(b, r) for b, r in blocks)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]

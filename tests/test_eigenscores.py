@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from strategies import mlp, problems, randomise
 
 import refimpl as ri
-from refimpl import eigenscores
+from refimpl import eigenscores, products
 from refimpl.eigenscores import scores_in, self_influence_in, worthwhile
 
 U = torch.finfo(torch.float64).eps / 2
@@ -171,3 +171,15 @@ def test_a_singular_curvature_is_refused_without_damping():
         with pytest.raises(ValueError, match="damping is 0"):
             curvature.inverse_eigenbasis(0.0)
     assert ri.fast.Identity(problem).inverse_eigenbasis(1.0) is None
+
+
+def test_pieces_hold_what_is_made_of_their_rows(monkeypatch):
+    x = torch.zeros(7, 30, 3, dtype=torch.float64)
+    model = randomise(mlp([3, 4, 2], bias=True, activation="tanh"), torch.Generator())
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, torch.zeros(7, 30, dtype=torch.long))
+    rows = problem.activations + 30 * (4 + 4 + 2 + 5)
+    for made, each in ((products.formed, 16), (lambda b, r: 100 * b.outputs * r, 100 * 4 * 30)):
+        monkeypatch.setattr(products, "BUDGET", 3 * (rows + each))
+        cut = products.pieces(problem, x, 7, made)
+        assert cut == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert products.formed(problem.layout.blocks[0], 1) == products.WIDE + 8

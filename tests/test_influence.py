@@ -46,9 +46,12 @@ def both_ways(problem: ri.Problem) -> None:
         scale = truth.norm() + problem.gradients().norm()
         within((rows - truth).norm(), 1e3 * U * scale + U, "gradients")
     v = vectors(problem, 3)
-    found = products.gradient_products(problem, v, problem.inputs, problem.targets)
     g = problem.gradients()
-    within((found - v @ g.T).norm(), 1e3 * U * v.norm() * g.norm() + U, "products")
+    for wide in (1, 5, products.WIDE):  # one matrix at a time, some, and all
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(products, "WIDE", wide)
+            found = products.gradient_products(problem, v, problem.inputs, problem.targets)
+        within((found - v @ g.T).norm(), 1e3 * U * v.norm() * g.norm() + U, "products")
 
 
 @given(problems())
@@ -146,7 +149,7 @@ def test_pieces_of_examples_and_of_queries_change_nothing(monkeypatch, size, kin
     monkeypatch.setattr(ri.Problem, "chunk", lambda self, *_: size)
     monkeypatch.setattr(sys.modules["refimpl.influence"], "SOLVED", size * problem.num_parameters)
     for name in ("refimpl.eigenscores", "refimpl.products"):
-        monkeypatch.setattr(sys.modules[name], "pieces", lambda _, n, __: _cut(n, size))
+        monkeypatch.setattr(sys.modules[name], "pieces", lambda _, __, n, *___: _cut(n, size))
     for before, route in zip(whole, routes, strict=True):
         # The same sums in other groups of rows: some roundings of P products each.
         assert (route() - before).abs().max() <= 1e3 * U * before.abs().max()
