@@ -74,6 +74,30 @@ def test_pseudo_gradients_over_all_labels_have_mean_zero_and_the_hessian_as_seco
 
 
 @given(cases())
+def test_products_with_the_hessian_are_those_of_the_matrix(case):
+    loss, f, y = case
+    H = loss.hessian(f, y)
+    v = torch.randn(f.shape, generator=torch.Generator().manual_seed(0), dtype=f.dtype)
+    expected = (H @ v.reshape(*H.shape[:-1], 1)).reshape(f.shape)
+    assert (loss.hessian_product(f, y, v) - expected).abs().max() <= roundoff(f) * v.abs().max()
+
+
+def test_products_with_the_hessian_of_a_saturated_softmax_keep_their_digits():
+    f = torch.tensor([[40.0, 0.0, -1.0]], dtype=torch.float64)
+    loss, y, v = (
+        CrossEntropy(),
+        torch.tensor([0]),
+        torch.tensor([[1.0, 3.0, -2.0]], dtype=torch.float64),
+    )
+    expected = (
+        loss.hessian(f, y)[0, 0] @ v[0]
+    )  # its root sums the small probabilities by themselves
+    found = loss.hessian_product(f, y, v)[0]
+    # Each entry sums products of like size: a few roundings of its own largest term, 5 of 1e-17.
+    assert (found - expected).abs().max() <= 30 * 2.0**-53 * expected.abs().max()
+
+
+@given(cases())
 def test_the_compact_root_has_the_hessian_and_the_columns_of_its_rank(case):
     loss, f, y = case
     root = loss.compact_root(f, y)

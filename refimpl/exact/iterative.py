@@ -58,13 +58,15 @@ def conjugate_gradients(
             break
         Ad = product(d[live])
         curvature = (d[live] * Ad).sum(dim=1)
+        # One that is not positive says that rounding has spent the direction: no step along it.
+        going = curvature > 0
+        live, Ad, curvature = live[going], Ad[going], curvature[going]
         alpha = (rz[live] / curvature)[:, None]
         x[live] += alpha * d[live]
         r[live] -= alpha * Ad
         steps[live] += 1
         far = r[live].norm(dim=1) > goal * (norm * x[live].norm(dim=1) + size[live])
-        # A curvature that is not positive says that rounding has spent the direction.
-        live = live[far & (curvature > 0)]
+        live = live[far]
         z = r[live] if precondition is None else precondition(r[live])
         new = (r[live] * z).sum(dim=1)
         d[live] = z + (new / rz[live])[:, None] * d[live]
@@ -145,7 +147,7 @@ class Iterative(Curvature):
             goal=max(self.tolerance / 20, torch.finfo(problem.dtype).eps),
             max_iterations=self.max_iterations,
         )
-        self.iterations += int(steps.max())
+        self.iterations += max(steps.tolist(), default=0)
         return x.to(vectors.dtype) * norms
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
@@ -170,12 +172,11 @@ def gauss_newton_product(problem: Problem, vectors: Float[Tensor, "k P"]) -> Flo
             return problem.outputs(x, theta)  # type: ignore[arg-type]
 
         outputs, pull, *_ = vjp(f, problem.parameters)
-        root = problem.loss.hessian_root(outputs.detach(), targets)
+        at = outputs.detach(), targets
 
         def product(v: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
             moved = jvp(f, (problem.parameters,), (v,))[1]
-            along = root.mT @ moved.reshape(root.shape[:-1])[..., None]  # noqa: B023
-            return pull((root @ along).reshape(moved.shape))[0]  # noqa: B023
+            return pull(problem.loss.hessian_product(*at, moved))[0]  # noqa: B023
 
         total += vmap(product, chunk_size=problem.chunk(2 * len(outputs)))(vectors)
     return total / problem.num_examples

@@ -59,13 +59,13 @@ class BinaryCrossEntropy(Loss):
     def log_likelihood(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, " N"]:
-        """Y log sigma(f) + (1 - y) log sigma(-f) [N]."""
+        """The log-likelihood y log sigma(f) + (1 - y) log sigma(-f) [N]."""
         return total(targets * _log_sigmoid(outputs) + (1 - targets) * _log_sigmoid(-outputs))
 
     def logit(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, " N"]:
-        """F, the logit of the positive class, whatever the target [N]."""
+        """The logit f of the positive class, whatever the target [N]."""
         del targets
         return total(outputs)
 
@@ -78,7 +78,7 @@ class BinaryCrossEntropy(Loss):
     def weights(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N D"]:
-        """Omega = w y + 1 - y; every output counts as a token of its own."""
+        """The weight omega = w y + 1 - y; every output counts as a token of its own."""
         omega = self._positive(outputs) * targets + 1 - targets
         return omega.reshape(outputs.shape[0], -1)
 
@@ -95,6 +95,13 @@ class BinaryCrossEntropy(Loss):
         """sqrt(sigma(f) sigma(-f))."""
         f = self._separate(outputs)
         return (torch.sigmoid(f) * torch.sigmoid(-f)).sqrt()[..., None]
+
+    def unit_product(
+        self, outputs: Float[Tensor, "N ..."], vectors: Float[Tensor, "N D 1"]
+    ) -> Float[Tensor, "N D 1"]:
+        """The product sigma(f) sigma(-f) v."""
+        f = self._separate(outputs)
+        return (torch.sigmoid(f) * torch.sigmoid(-f)) * vectors
 
     def draws(
         self, outputs: Float[Tensor, "N ..."], samples: int, generator: Generator | None
@@ -116,7 +123,7 @@ class BinaryCrossEntropy(Loss):
         reference: Float[Tensor, "N ..."],
         targets: Shaped[Tensor, "N ..."],
     ) -> Float[Tensor, " N"]:
-        """Omega KL between the Bernoulli distributions: a softmax over the logits (0, f)."""
+        """It is omega KL between the Bernoulli distributions: a softmax over the logits (0, f)."""
         two = _with_zero_logit(self._separate(outputs))
         two_reference = _with_zero_logit(self._separate(reference))
         labels = torch.zeros(two.shape[:-1], dtype=torch.long, device=outputs.device)

@@ -120,7 +120,7 @@ class CrossEntropy(Loss):
     def weights(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N T"]:
-        """Omega = sum_c w_c q_c: 1 for a plain token, 0 for an ignored one."""
+        """The weight omega = sum_c w_c q_c: 1 for a plain token, 0 for an ignored one."""
         return as_tokens(self._target_mass(outputs, targets)).sum(dim=-1)
 
     def unit_root(self, outputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N T C C"]:
@@ -133,6 +133,18 @@ class CrossEntropy(Loss):
         own = torch.eye(classes, dtype=torch.bool, device=p.device)
         scores = torch.where(own, complement[..., :, None], scores)
         return scores * p.sqrt()[..., None, :]
+
+    def unit_product(
+        self, outputs: Float[Tensor, "N ..."], vectors: Float[Tensor, "N T C"]
+    ) -> Float[Tensor, "N T C"]:
+        """The product p * (w - p.w), w being v less its entry at the likeliest class.
+
+        The Hessian of a softmax annihilates constants; without the shift p.v would cancel the digits of
+        v where p is near 1.
+        """
+        p = F.softmax(as_tokens(outputs), dim=-1)
+        w = vectors - vectors.gather(-1, p.argmax(dim=-1, keepdim=True))
+        return p * (w - (p * w).sum(dim=-1, keepdim=True))
 
     def compact_root(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
@@ -159,7 +171,7 @@ class CrossEntropy(Loss):
     def unit_scores(
         self, outputs: Float[Tensor, "N ..."], draws: Float[Tensor, "N samples T"]
     ) -> Float[Tensor, "samples N T C"]:
-        """P - e_y at labels y ~ p, by inverting the cumulative distribution at the uniform draws."""
+        """The scores p - e_y at labels y ~ p: the cumulative distribution inverted at uniform draws."""
         p = F.softmax(as_tokens(outputs), dim=-1)
         cumulative = p.cumsum(dim=-1)
         u = draws.transpose(0, 1) * cumulative[..., -1]  # the last entry is 1 up to rounding
@@ -172,7 +184,7 @@ class CrossEntropy(Loss):
         reference: Float[Tensor, "N ..."],
         targets: Shaped[Tensor, "N ..."],
     ) -> Float[Tensor, " N"]:
-        """Omega KL(p_s || p) = omega log sum_c p_s exp(d), d = f - f_s centred under p_s [N]."""
+        """It is omega KL(p_s || p) = omega log sum_c p_s exp(d), d = f - f_s centred under p_s [N]."""
         d = as_tokens(outputs) - as_tokens(reference)
         p = F.softmax(as_tokens(reference), dim=-1)
         d = d - (p * d).sum(dim=-1, keepdim=True)

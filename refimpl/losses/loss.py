@@ -47,6 +47,12 @@ class Loss(ABC):
         """R with R R^T the output Hessian at omega = 1; its K columns are probability-weighted scores."""
 
     @abstractmethod
+    def unit_product(
+        self, outputs: Float[Tensor, "N ..."], vectors: Float[Tensor, "N T C"]
+    ) -> Float[Tensor, "N T C"]:
+        """The output Hessian at omega = 1 times a vector per token, without forming it."""
+
+    @abstractmethod
     def draws(
         self, outputs: Float[Tensor, "N ..."], samples: int, generator: Generator | None
     ) -> Float[Tensor, "N samples ..."]:
@@ -96,6 +102,17 @@ class Loss(ABC):
     ) -> Float[Tensor, "N T C K"]:
         """R with R R^T the output Hessian of each token."""
         return self.unit_root(outputs) * self.weights(outputs, targets).sqrt()[..., None, None]
+
+    def hessian_product(
+        self,
+        outputs: Float[Tensor, "N ..."],
+        targets: Shaped[Tensor, "N ..."],
+        vectors: Float[Tensor, "N ..."],
+    ) -> Float[Tensor, "N ..."]:
+        """The output Hessian times vectors of the outputs' shape, no C x C matrix being formed."""
+        omega = self.weights(outputs, targets)
+        v = vectors.reshape(*omega.shape, -1)
+        return (self.unit_product(outputs, v) * omega[..., None]).reshape(vectors.shape)
 
     def compact_root(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]

@@ -32,7 +32,7 @@ class SquaredError(Loss):
     def weights(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N T"]:
-        """Omega = 1."""
+        """The weight omega = 1."""
         return torch.ones_like(as_tokens(outputs)[..., 0])
 
     def unit_root(self, outputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N T C C"]:
@@ -40,6 +40,13 @@ class SquaredError(Loss):
         f = as_tokens(outputs)
         eye = torch.eye(f.shape[-1], dtype=f.dtype, device=f.device)
         return eye.expand(*f.shape, f.shape[-1])
+
+    def unit_product(
+        self, outputs: Float[Tensor, "N ..."], vectors: Float[Tensor, "N T C"]
+    ) -> Float[Tensor, "N T C"]:
+        """The vector itself."""
+        del outputs
+        return vectors
 
     def draws(
         self, outputs: Float[Tensor, "N ..."], samples: int, generator: Generator | None
@@ -51,7 +58,7 @@ class SquaredError(Loss):
     def unit_scores(
         self, outputs: Float[Tensor, "N ..."], draws: Float[Tensor, "N samples T C"]
     ) -> Float[Tensor, "samples N T C"]:
-        """F - y at labels y ~ N(f, I)."""
+        """The residual f - y at labels y ~ N(f, I)."""
         del outputs
         return -draws.transpose(0, 1)
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from strategies import ROUNDOFF as U, problems, scale_of, vectors
 
 import refimpl as ri
-from refimpl.exact.iterative import conjugate_gradients
+from refimpl.exact.iterative import conjugate_gradients, gauss_newton_product
 
 
 @given(problems(tokens=(0, 3)), st.sampled_from([None, 1]))
@@ -212,3 +212,23 @@ def test_mixed_precision_knows_the_tracked_layers_and_right_hand_sides_of_any_si
     bound = found.certificate.forward_error_bound + exact.certificate.forward_error_bound
     bound = bound + 1e3 * U * (1 + scale_of(problem) / 1e-2)
     within((found.value - exact.value).norm(dim=1) / exact.value.norm(dim=1), bound)
+
+
+def test_a_direction_without_curvature_is_not_gone_along():
+    A = torch.diag(torch.tensor([2.0, 0.0, 1.0], dtype=torch.float64))
+    b = torch.tensor([[0.0, 1.0, 0.0], [4.0, 0.0, 0.0]], dtype=torch.float64)
+    x, steps = conjugate_gradients(lambda v: v @ A, b, norm=2.0, goal=1e-15, max_iterations=9)
+    assert x.tolist() == [[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]
+    assert steps.tolist() == [0, 1]
+
+
+def test_products_form_no_matrix_of_pairs_of_classes(monkeypatch):
+    problem = ri.Problem(
+        torch.nn.Linear(2, 3, dtype=torch.float64), ri.losses.CrossEntropy(),
+        torch.randn(5, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1]),
+    )  # fmt: skip
+    truth = ri.exact.gauss_newton_matrix(problem)
+    for root in ("hessian_root", "hessian", "compact_root"):
+        monkeypatch.setattr(ri.losses.CrossEntropy, root, None)
+    found = gauss_newton_product(problem, torch.eye(9, dtype=torch.float64))
+    within((found - truth).norm(), 1e3 * U * scale_of(problem) * 3)  # ||I||_F = 3
