@@ -63,7 +63,8 @@ def sweeps(
 ) -> Iterator[Sweep]:
     """Pseudo-gradients of the whole training set, in bounded pieces and in order.
 
-    Memory is that of `batch_size` examples' activations, plus about 128 MiB (float64) of gradients.
+    Memory is that of `batch_size` examples' activations and roots, plus about 128 MiB (float64) of
+    gradients.
 
     Args:
         problem: The problem.
@@ -81,7 +82,8 @@ def sweeps(
     _check_samples(samples)
     verify(problem)
     row_cost = _numbers_per_example(problem)
-    fitting = min(problem.num_examples, max(1, capture.BUDGET // (4 * row_cost)))
+    root = sizes(problem).root if fisher == "exact" else 0
+    fitting = min(problem.num_examples, max(1, capture.BUDGET // (4 * row_cost + root)))
     size = fitting if batch_size is None else batch_size
     for place, inputs, targets in problem.batches(size):
         run = forward_pass(problem, inputs, targets)
@@ -100,18 +102,22 @@ class Sizes:
     Args:
         directions: Columns of the root that is taken of its output Hessian, all tokens together.
         positions: Rows per block.
+        root: Numbers in that root, T C K.
     """
 
     directions: int
     positions: dict[str, int]
+    root: int
 
 
 def sizes(problem: Problem) -> Sizes:
     """How many directions and positions the problem's examples have, from the first of them."""
     inputs, targets = problem.examples_up_to(1)
     run = forward_pass(problem, inputs, targets)
-    _, tokens, _, columns = _root(problem, run, targets)[0].shape
-    return Sizes(tokens * columns, {name: a.shape[1] for name, a in run.inputs.items()})
+    root = _root(problem, run, targets)[0]
+    _, tokens, _, columns = root.shape
+    positions = {name: a.shape[1] for name, a in run.inputs.items()}
+    return Sizes(tokens * columns, positions, root.numel())
 
 
 @dataclass(frozen=True)

@@ -273,3 +273,13 @@ def test_pieces_of_matrices_are_all_of_them(problem, budget):
             patch.setattr(capture, "BUDGET", budget)
             parts = torch.cat(list(capture.pieces_of_matrices(g, sweep.inputs[name])), dim=1)
         assert torch.allclose(parts, whole, rtol=0, atol=float(100 * U * whole.abs().max()))
+
+
+def test_a_pass_counts_the_root_of_the_output_hessian(monkeypatch):
+    x = torch.zeros(9, 3, dtype=torch.float64)
+    model = torch.nn.Linear(3, 40, dtype=torch.float64)
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), x, torch.zeros(9, dtype=torch.long))
+    each = 4 * (problem.activations + 40 + 4) + 40 * 39  # activations, rows g and a; the root
+    monkeypatch.setattr(capture, "BUDGET", 2 * each)
+    first = next(iter(sweeps(problem)))
+    assert first.place == slice(0, 2)

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -81,8 +80,9 @@ class GaussNewton(Curvature):
             if block.name == name:
                 if isinstance(self._route, Dense):
                     return self._route.blocks[0][block.slice, block.slice]
-                columns = torch.eye(self.num_parameters, dtype=self._like.dtype)[block.slice]
-                return self._route._apply(columns.to(self._like))[:, block.slice]
+                columns = self._like.new_zeros(block.outputs * block.inputs, self.num_parameters)
+                columns[:, block.slice].fill_diagonal_(1)
+                return self._route._apply(columns)[:, block.slice]
         raise ValueError(f"no block {name!r}: blocks are {[b.name for b in self.layout.blocks]}")
 
 

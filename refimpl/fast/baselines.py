@@ -100,5 +100,8 @@ class EmpiricalFisher(Dense):
     """
 
     def __init__(self, problem: Problem) -> None:
-        gradients = problem.gradients()
-        super().__init__(problem, [gradients.T @ gradients / problem.num_examples])
+        total = problem.parameters.new_zeros(problem.num_parameters, problem.num_parameters)
+        for _, inputs, targets in problem.batches(problem.chunk(1)):
+            gradients = problem.gradients(inputs, targets)
+            total.addmm_(gradients.T, gradients)
+        super().__init__(problem, [total / problem.num_examples])

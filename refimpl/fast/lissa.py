@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.capture import matrices
+from refimpl.capture import pieces_of_matrices
 from refimpl.curvature import Curvature, NotConverged
 from refimpl.problem import Data, Problem, index, length
 from refimpl.sweeps import sweeps
@@ -239,5 +239,6 @@ def _traces(problem: Problem) -> Float[Tensor, " N"]:
     total = problem.parameters.new_zeros(problem.num_examples)
     for sweep in sweeps(problem):
         for name, g in sweep.gradients.items():
-            total[sweep.place] += (matrices(g, sweep.inputs[name]) ** 2).sum(dim=(0, 2, 3))
+            squares = [(u**2).sum(dim=(0, 2, 3)) for u in pieces_of_matrices(g, sweep.inputs[name])]
+            total[sweep.place] += torch.cat(squares)
     return total

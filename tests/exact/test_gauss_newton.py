@@ -4,7 +4,7 @@ import pytest
 import torch
 from evidence import within
 from hypothesis import given, strategies as st
-from strategies import problems, vectors
+from strategies import problems, scale_of, vectors
 
 import refimpl as ri
 
@@ -58,6 +58,17 @@ def test_a_certificate_tells_a_wrong_answer(monkeypatch):
     assert not bool(solution.certificate.converged.any())
     with pytest.raises(ri.NotConverged, match="2 of 2 solves missed"):
         solution.certificate.require()
+
+
+@pytest.mark.parametrize("method", ["dual", "iterative"])
+def test_a_block_takes_no_more_columns_than_its_own(method, monkeypatch):
+    problem = _problem()
+    truth = ri.exact.gauss_newton_matrix(problem)
+    curvature = ri.exact.GaussNewton(problem, method=method)
+    monkeypatch.setattr(torch, "eye", None)  # a P x P identity
+    for block in problem.layout.blocks:
+        error = (curvature.block(block.name) - truth[block.slice, block.slice]).norm()
+        within(error, 1e3 * U * scale_of(problem))
 
 
 def test_a_block_is_the_diagonal_block_of_its_layer():

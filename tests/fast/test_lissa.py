@@ -9,6 +9,8 @@ from hypothesis import given
 from strategies import mlp, problems, randomise, vectors
 
 import refimpl as ri
+from refimpl import capture
+from refimpl.fast.lissa import _traces
 from refimpl.problem import index
 
 U = torch.finfo(torch.float64).eps / 2
@@ -246,6 +248,18 @@ def test_the_largest_eigenvalue_is_found_without_the_matrix():
     within(abs(high - truth), 1e-3 * truth)
     distance = (curvature.dense() - ri.exact.gauss_newton_matrix(problem)).norm()
     within(distance, 325**0.5 * rounding(problem))
+
+
+def test_the_traces_are_summed_in_pieces_of_matrices(monkeypatch):
+    problem = small(5)
+    definition = ri.exact.definition
+    J, H = definition.jacobian(problem), definition.output_hessian(problem)
+    truth = torch.einsum("nip,nij,njp->n", J, H, J)
+    monkeypatch.setattr(
+        "refimpl.fast.lissa.pieces_of_matrices",
+        lambda g, a: (capture.matrices(g[:, [n]], a[[n]]) for n in range(len(a))),
+    )
+    within((_traces(problem) - truth).abs().max(), 30 * U * float(truth.max()))
 
 
 def test_passes_over_uneven_parts_of_the_data_add_up_to_the_mean(monkeypatch):
