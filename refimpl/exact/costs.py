@@ -82,6 +82,24 @@ def available_memory(device: torch.device) -> float:
     """Bytes that can be had without swapping; infinite where the system does not tell."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
+    return min(_of_machine(), _of_container())
+
+
+def _of_container() -> float:
+    """Bytes that the limit of a control group leaves (cgroup v2); infinite without one."""
+    found: dict[str, str] = {}
+    try:
+        for name in ("max", "current", "stat"):
+            with open(f"/sys/fs/cgroup/memory.{name}", encoding="ascii") as file:
+                found[name] = file.read()
+        kept = dict(line.split() for line in found["stat"].splitlines())
+        # What is cached of files is counted as used, and given back.
+        return float(found["max"]) - float(found["current"]) + float(kept["inactive_file"])
+    except (OSError, ValueError, KeyError):  # "max" says that there is no limit
+        return float("inf")
+
+
+def _of_machine() -> float:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:  # what is free, and what the kernel would give back

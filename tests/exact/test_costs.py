@@ -1,6 +1,7 @@
 """The cost model: what it counts, what it chooses, what it refuses."""
 
 import io
+import os
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_options_of_another_method_are_refused():
 
 def test_the_memory_that_is_free_lies_between_none_and_all():
     free = available_memory(torch.device("cpu"))
-    assert 0 < free < float("inf")
+    assert 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_costs_of_a_small_network_are_those_counted_by_hand():
@@ -154,3 +155,17 @@ def test_memory_is_what_the_system_says_is_available(monkeypatch):
     assert available_memory(cpu) == 4096 * 1000
     monkeypatch.delattr("os.sysconf")  # no POSIX
     assert available_memory(cpu) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("most", "left"), [("5000000", 5000000 - 3000000 + 400), ("max", 2048 * 1024)]
+)
+def test_memory_is_what_the_limit_of_a_container_leaves(monkeypatch, most, left):
+    files = {
+        "/proc/meminfo": "MemAvailable:    2048 kB\n",
+        "/sys/fs/cgroup/memory.max": f"{most}\n",
+        "/sys/fs/cgroup/memory.current": "3000000\n",
+        "/sys/fs/cgroup/memory.stat": "anon 7\ninactive_file 400\n",
+    }
+    monkeypatch.setattr("builtins.open", lambda path, **_: io.StringIO(files[path]))
+    assert available_memory(torch.device("cpu")) == left
