@@ -16,6 +16,8 @@ from refimpl.losses import Loss
 if TYPE_CHECKING:
     from refimpl.problem import Problem
 
+INDICES = (torch.int8, torch.int16, torch.int32, torch.int64)  # of uint8 torch would make a mask
+
 
 def arguments(model: Any, loss: Any, dtype: Any) -> None:
     """Refuse arguments of the wrong kind."""

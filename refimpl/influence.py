@@ -5,6 +5,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from refimpl import checks
 from refimpl.curvature import Curvature
 from refimpl.eigenscores import scores_in, self_influence_in, worthwhile
 from refimpl.problem import Data, Measurement, Problem, index
@@ -135,7 +136,8 @@ def token_influence(
     solved = _solved(problem, query_inputs, query_targets, curvature, damping, measurement)
     inputs, targets = _candidates(problem, candidates)
     count = targets.shape[0]
-    step = problem.chunk(1)
+    # The outputs' derivatives along every query are held at once, and the activations of a chunk.
+    step = max(1, problem.chunk(1) // len(solved))
     parts: list[Tensor] = []
     for part in (slice(start, start + step) for start in range(0, count, step)):
         x = index(inputs, part)
@@ -231,8 +233,7 @@ def _check_candidates(candidates: Int[Tensor, " M"], examples: int) -> None:
     if (
         not isinstance(candidates, Tensor)  # pyright: ignore
         or candidates.ndim != 1
-        or candidates.is_floating_point()
-        or candidates.dtype == torch.bool
+        or candidates.dtype not in checks.INDICES
     ):
         raise TypeError(f"candidates must be a tensor of indices [M], got {candidates!r}")
     if candidates.numel() == 0:

@@ -236,6 +236,8 @@ VALUE_ERRORS = {
     "response of a stranger": (lambda: respond(examples=[6]), r"must lie in \[0, 6\)"),
     "response of a half": (lambda: respond(examples=[0.5]), "non-empty list of indices"),
     "response of a mask": (lambda: respond(examples=torch.tensor([True])), "non-empty list of indices"),
+    "response of bytes": (
+        lambda: respond(examples=torch.ones(2, dtype=torch.uint8)), "non-empty list of indices"),
     "infinite epsilon": (lambda: respond(epsilon=INF), "epsilon must be finite"),
     "tolerance of one": (lambda: respond(tolerance=1.0), r"tolerance must lie in \(0, 1\)"),
     "labels true and false": (lambda: make(y=Y.bool()), "needs integer class labels, got torch.bool"),
@@ -268,6 +270,10 @@ TYPE_ERRORS = {
     ),
     "candidates a mask": (
         lambda: query(candidates=Y == 1),
+        "candidates must be a tensor of indices",
+    ),
+    "candidates a mask of bytes": (  # torch would take it for a mask
+        lambda: query(candidates=torch.ones(6, dtype=torch.uint8)),
         "candidates must be a tensor of indices",
     ),
 }

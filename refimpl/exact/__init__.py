@@ -10,4 +10,4 @@ from refimpl.exact.definition import (
 from refimpl.exact.gauss_newton import GaussNewton as GaussNewton
 from refimpl.exact.iterative import Iterative as Iterative
 from refimpl.exact.response import Response as Response, bregman_response as bregman_response
-from refimpl.exact.retrain import retrain as retrain
+from refimpl.exact.retrain import leave_one_out as leave_one_out, retrain as retrain

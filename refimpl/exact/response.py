@@ -17,7 +17,14 @@ from refimpl.exact.trust_region import trust_region
 from refimpl.gradients import values_and_gradients
 from refimpl.problem import Problem
 
-__all__ = ["Response", "ResponseCertificate", "bregman_response", "proximal_bregman_objective"]
+__all__ = [
+    "Examples",
+    "Response",
+    "ResponseCertificate",
+    "bregman_response",
+    "indices",
+    "proximal_bregman_objective",
+]
 
 # Numbers that the examples differentiated at once may hold: some 16 MiB stay in a processor's cache.
 CACHED = 2**21
@@ -92,7 +99,7 @@ def proximal_bregman_objective(
         epsilon: Its weight, or that of every member.
         damping: lambda >= 0.
     """
-    chosen = _indices(problem, examples)
+    chosen = indices(problem, examples)
     pbo = _Objective.of(problem, chosen, epsilon, damping)
     everyone = torch.arange(len(chosen), device=problem.device)
     return pbo.value_and_gradient(parameters - problem.parameters, everyone)[0]
@@ -127,7 +134,7 @@ def bregman_response(
         quasi_newton_trials: L-BFGS trials per example, before
         newton_steps: trust-region Newton steps per example.
         preconditioner: Curvature at the trained parameters; default: the exact Gauss-Newton one.
-        group: Examples minimised at once; memory grows with group x (20 P + activations of the data).
+        group: Examples minimised at once; memory grows with group x (80 P + activations of the data).
 
     Returns:
         Parameters [K, P] and a certificate; an answer that missed the tolerance is flagged there.
@@ -142,7 +149,7 @@ def bregman_response(
         raise ValueError(f"epsilon must be finite, got {epsilon}")
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"tolerance must lie in (0, 1), got {tolerance}")
-    chosen = _indices(problem, examples)
+    chosen = indices(problem, examples)
     problem.require_gradients()
     matrix = GaussNewton(problem) if preconditioner is None else preconditioner
     parts = [
@@ -275,18 +282,21 @@ class _Objective:
         return divergence.mean() + self.epsilon * (own - start) + proximity
 
 
-def _indices(problem: Problem, examples: Examples) -> Int[Tensor, "K k"]:
-    """One set of examples a row."""
+def indices(problem: Problem, examples: Examples) -> Int[Tensor, "K k"]:
+    """One set of examples a row.
+
+    Args:
+        problem: The problem.
+        examples: As for `bregman_response`.
+
+    Raises:
+        ValueError: None, no indices, or out of range.
+    """
     try:
         chosen = torch.as_tensor(examples, device=problem.device)
     except ValueError:
         raise ValueError("sets of examples must all have one size") from None
-    if (
-        chosen.ndim not in (1, 2)
-        or chosen.numel() == 0
-        or chosen.is_floating_point()
-        or chosen.dtype == torch.bool
-    ):
+    if chosen.ndim not in (1, 2) or chosen.numel() == 0 or chosen.dtype not in checks.INDICES:
         raise ValueError(
             "examples must be a non-empty list of indices of training examples, or of sets of them"
         )

@@ -1,5 +1,6 @@
 """Retraining with every example's weight at will: many models at once, each with a certificate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +11,12 @@ from torch.func import grad, jvp, vmap
 from refimpl import checks
 from refimpl.curvature import Curvature
 from refimpl.exact.minimise import minimise
-from refimpl.exact.response import Response, ResponseCertificate
+from refimpl.exact.response import Examples, Response, ResponseCertificate, indices
 from refimpl.exact.trust_region import trust_region
 from refimpl.gradients import values_and_gradients
 from refimpl.problem import Problem
 
-__all__ = ["retrain"]
+__all__ = ["leave_one_out", "retrain"]
 
 
 def retrain(
@@ -48,7 +49,7 @@ def retrain(
         newton_steps: trust-region Newton steps per model.
         preconditioner: A curvature near the start, damped by weight_decay + proximity > 0; default:
             none.
-        group: Models at once; memory grows with group x (40 P + activations of the data).
+        group: Models at once; memory grows with group x (80 P + activations of the data).
 
     Returns:
         Parameters [K, P] and a certificate, whose objective is the change from the start.
@@ -99,6 +100,31 @@ def retrain(
             tolerance,
         ),
     )
+
+
+def leave_one_out(
+    problem: Problem,
+    examples: Examples,
+    *,
+    train: Callable[[Problem, Float[Tensor, "K N"]], Response] = retrain,
+) -> Response:
+    """Local minimisers of the training objective without each of some examples, the mean still over N.
+
+    Args:
+        problem: The problem; its parameters are theta_s.
+        examples: Indices of K training examples, or of K sets of them [K, k] that are left out together.
+        train: From a problem and weights [K, N] to K models; `functools.partial(retrain, ...)` with the
+            weight decay of the training, for one.
+
+    Returns:
+        Parameters [K, P] and a certificate.
+
+    Raises:
+        ValueError: Examples out of range, and what `train` raises.
+    """
+    chosen = indices(problem, examples)
+    weights = problem.parameters.new_ones(len(chosen), problem.num_examples)
+    return train(problem, weights.scatter_(1, chosen.long(), 0.0))
 
 
 @dataclass(frozen=True)

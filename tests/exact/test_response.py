@@ -197,7 +197,8 @@ def test_the_public_objective_is_zero_at_the_trained_parameters_and_the_certifie
     found = ri.exact.bregman_response(problem, [0, 1], **options)
     end = response.proximal_bregman_objective(problem, found.parameters, [0, 1], **options)
     # The same arithmetic in other batches: equal to the roundings of terms of the size of the loss.
-    assert torch.allclose(end, found.certificate.objective, rtol=1e-9, atol=0)
+    size = float(problem.losses().max()) + float(end.abs().max())
+    within((end - found.certificate.objective).abs().max(), 30 * U * size)
 
 
 def test_a_set_responds_as_its_summed_losses_do():

@@ -1,5 +1,7 @@
 """Retraining under other weights: stationary points of the objective that was asked for."""
 
+from functools import partial
+
 import pytest
 import torch
 from evidence import within
@@ -122,3 +124,18 @@ def test_what_begins_at_its_minimum_stays_there_and_has_converged():
     assert torch.equal(found.parameters, problem.parameters.expand(2, -1))
     assert found.certificate.relative_gradient_norm.tolist() == [0.0, 0.0]
     assert bool(found.certificate.converged.all())
+
+
+@pytest.mark.parametrize("examples", [[0, 3], [[0, 1], [2, 3]]])
+def test_without_some_examples_the_answer_is_the_fit_of_the_others(examples):
+    problem = _problem("squared_error", (4, 2), 12)  # linear: ridge regression in closed form
+    train = partial(ri.exact.retrain, weight_decay=0.1, tolerance=1e-9)
+    found = ri.exact.leave_one_out(problem, examples, train=train)
+    a = torch.cat([problem.inputs, torch.ones(12, 1, dtype=torch.float64)], dim=1)
+    for theta, out in zip(found.parameters, torch.tensor(examples).reshape(2, -1), strict=True):
+        kept = torch.ones(12, dtype=torch.bool)
+        kept[out] = False
+        G = a[kept].T @ a[kept] / 12 + 0.1 * torch.eye(5, dtype=torch.float64)
+        truth = torch.linalg.solve(G, a[kept].T @ problem.targets[kept] / 12).T.flatten()
+        # Strongly convex by 0.1: a point is no farther off than its gradient over that.
+        within((theta - truth).norm(), found.certificate.gradient_norm.max() / 0.1 + 1e3 * U)
