@@ -109,7 +109,7 @@ def ladder(
             columns = examples.numpy()[kept]
             foretold = {n: sign / problem.num_examples * s[:, columns] for n, s in scores.items()}
             common = {"reference": reference, "damping": damping}
-            happened = change.numpy()[:, kept]
+            happened = change.cpu().numpy()[:, kept]
             _add(measured, predicted(foretold, happened, top_k, common))
             if damping == headline and kept.sum() > 1:
                 _add(measured, {"scatter": [common | scatter(foretold, happened, seed)]})
@@ -144,7 +144,7 @@ def _checked(at: Setting, dampings: Sequence[float], headline: float | None) -> 
 
 
 def _scores(solved: dict[str, Solved], at: int) -> dict[str, np.ndarray]:
-    found = {name: one.scores[at].numpy() for name, one in solved.items()}
+    found = {name: one.scores[at].cpu().numpy() for name, one in solved.items()}
     return {name: value for name, value in found.items() if np.isfinite(value).all()}
 
 

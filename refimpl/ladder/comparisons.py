@@ -207,7 +207,7 @@ def _step(
     a, b = known[lower], known[upper]
     records: list[Record] = []
     for at, errors in enumerate(_errors(a, b, dampings)):
-        ours, theirs = a.scores[at].numpy(), b.scores[at].numpy()
+        ours, theirs = a.scores[at].cpu().numpy(), b.scores[at].cpu().numpy()
         if np.isfinite(ours).all() and np.isfinite(theirs).all():
             errors = errors | {s: interval(e) for s, e in _agreement(ours, theirs, top_k).items()}
         where = {"upper": upper, "lower": lower, "damping": dampings[at]}

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import scipy
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from refimpl.curvature import Curvature
+from refimpl.lanczos import largest_absolute_eigenvalue
 
 __all__ = ["Operator", "Record", "operator", "operator_errors"]
 
@@ -96,21 +95,4 @@ def _relative(errors: tuple[float, float], sizes: tuple[float, float]) -> dict[s
 
 def _norms(matrix: Float[Tensor, "P P"]) -> tuple[float, float]:
     """Frobenius and spectral."""
-    return float(matrix.norm()), _spectral(matrix)
-
-
-def _spectral(matrix: Float[Tensor, "P P"]) -> float:
-    """The largest absolute eigenvalue of a symmetric matrix, by Lanczos to 0.1 %."""
-    if len(matrix) <= 64:
-        return float(torch.linalg.eigvalsh(matrix).abs().max())
-    entries = matrix.numpy()
-    start = np.random.RandomState(0).standard_normal(len(entries))
-    if not (entries @ start).any():  # ARPACK refuses the zero matrix
-        return 0.0
-    operator = scipy.sparse.linalg.LinearOperator(
-        entries.shape, matvec=lambda v: entries @ v, dtype=entries.dtype
-    )  # pyright: ignore
-    options: dict[str, Any] = {"k": 1, "which": "LM", "v0": start, "tol": 1e-3}
-    return float(
-        np.abs(scipy.sparse.linalg.eigsh(operator, **options, return_eigenvectors=False)[0])
-    )
+    return float(matrix.norm()), largest_absolute_eigenvalue(matrix)
