@@ -38,6 +38,18 @@ def test_a_fault_downstream_of_another_is_told_by_its_cause() -> None:
     assert KNOWN["inputs-centred"].sentence in said
 
 
+def test_scores_that_do_not_call_their_own_solves_may_have_their_faults() -> None:
+    """Solves are right, and scores divide by Lambda + 2 lambda in a line of their own."""
+
+    class Twice(Pipeline):
+        def scores(self, case: Case, seed: int) -> Array:
+            return super().scores(case.but(damping=2 * case.damping), seed)
+
+    said = _said(Twice(), "scores-equal")
+    assert said.startswith("scores:")
+    assert KNOWN["damping-added-twice"].sentence in said
+
+
 def test_an_unknown_scalar_is_named_by_the_case() -> None:
     """A factor N on S, whoever put it there."""
 
