@@ -227,9 +227,7 @@ class Curvature(ABC):
         kappa = norm / smallest if smallest > 0 else float("inf")
         slack = 1 - kappa * eta
         bound = torch.where(slack > 0, 2 * kappa * eta / slack, torch.full_like(eta, torch.inf))
-        return Certificate(
-            residual, eta, bound.nan_to_num(nan=0.0, posinf=torch.inf), self.tolerance
-        )
+        return Certificate(residual, eta, bound, self.tolerance)
 
     def _largest_eigenvalue(self) -> float:
         """Of a positive semidefinite H, to 0.1 %; without the matrix where that is large."""

@@ -1,9 +1,7 @@
 """Conventions: what implementations may rightly do differently, each spelled once.
 
 docs/conventions.md says what the defaults mean: they are refimpl's own. The enumerations are closed:
-what is not listed here is not a convention but a deviation. `transform.py` turns an answer given in
-any of these conventions into the default ones; where that takes another matrix and not only another
-scale (labels, weight sharing, bias, damping), `truth.py` computes that matrix instead.
+what is not listed here is not a convention but a deviation. `truth.py` computes what is right in them.
 """
 
 from collections.abc import Mapping
@@ -27,9 +25,9 @@ class Conventions:
     """One choice of each convention; the defaults are refimpl's.
 
     Args:
-        loss_reduction: What gradients differentiate: the example loss summed over tokens, its mean
-            over the example's own counted tokens (not of cross-entropy: over all its tokens), or the
-            summed loss divided by the number of examples.
+        loss_reduction: What gradients differentiate: an example's loss summed over its tokens; the
+            mean over its own tokens, for a cross-entropy those that count; or the sum over its tokens
+            divided by the number of examples. The mean of a squared error is left undecided.
         fisher: Labels of the pseudo-gradients: expectation in closed form, sampled, or the data's.
         samples: Labels drawn per example, where sampled.
         weight_sharing: How factors treat positions.

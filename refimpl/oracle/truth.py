@@ -1,9 +1,9 @@
 """What is right for a case, in the conventions that an implementation declares, and on what scale.
 
 Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
-distance) by a number c, gradients, S, Lambda and the Gauss-Newton Hessian are c times
-refimpl's and A is the same (S and Lambda of the empirical Fisher are c^2 times); where it asks for
-another matrix, refimpl computes that one. On what scale an answer's error
+distance, the mean of a binary cross-entropy's outputs) by a number c, gradients, S, Lambda and the
+Gauss-Newton Hessian are c times refimpl's and A is the same (S and Lambda of the empirical Fisher are
+c^2 times); where it asks for another matrix, refimpl computes that one. On what scale an answer's error
 is judged is refimpl.oracle.noise's matter.
 """
 
@@ -67,7 +67,7 @@ class Truth:
 
     @cached_property
     def loss_scale(self) -> float:
-        """C with loss = c times refimpl's."""
+        """The number c with loss = c times refimpl's."""
         return self._loss_scale(self.case.mask)
 
     def _loss_scale(self, mask: Array) -> float:
@@ -116,7 +116,7 @@ class Truth:
 
     @cached_property
     def factors(self) -> dict[str, tuple[Array, Array]]:
-        """(A, S); for sampled labels what they are on average."""
+        """(A, S); for sampled labels what they are on average, or those of the seed's draws."""
         sharing = self.conventions.weight_sharing
         plain = kronecker_factors(self.problem, self.passes(), weight_sharing=sharing)
         found: dict[str, tuple[Array, Array]] = {}
@@ -133,7 +133,7 @@ class Truth:
 
     @cached_property
     def passes(self) -> Callable[[], Iterator[Sweep]]:
-        """The pseudo-gradients; those of sampled labels are replaced by their expectation."""
+        """The pseudo-gradients; of sampled labels without a seed, their expectation."""
         empirical = self.conventions.fisher == "empirical"
         if self.seed is not None:
             generator = torch.Generator().manual_seed(self.seed)

@@ -40,7 +40,7 @@ def _one_example(d: Draw) -> Case:
 
 
 def _one_class(d: Draw) -> Case:
-    """C = 1: probability one, no gradient, no curvature; every score is zero."""
+    """One class, C = 1: probability one, no gradient, no curvature; every score is zero."""
     layers = [d.linear("fc1", 3, 2), TANH, d.linear("fc2", 2, 1)]
     return d.case(
         layers, d.normal(10, 3, mean=0.5), np.zeros(10, np.int64), "OneClass", "ZeroCurvature"

@@ -173,7 +173,7 @@ def blind(trial: Trial, stage: str) -> float:
 
 
 def loss_scaled(trial: Trial, stage: str) -> float:
-    """C l has c G and c A x S; with c lambda the scores are c times as large."""
+    """A loss c l has c G and c A x S; with c lambda the scores are c times as large."""
     conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
     second = TIMES**2 if empirical else TIMES
     layered = trial.declaration.curvature != "gauss_newton"  # the whole matrix's is absolute

@@ -8,7 +8,6 @@ import torch
 
 from refimpl.oracle.adapter import Declaration
 from refimpl.oracle.case import Array, Case
-from refimpl.oracle.network import layer_named
 from refimpl.oracle.pipeline import Pipeline
 
 __all__ = ["arrays", "means_of_batches", "part", "parts", "rounded", "scaled", "some_layers"]
@@ -108,9 +107,7 @@ def conv_names(me: Pipeline, case: Case) -> list[str]:
         me: The pipeline.
         case: The case.
     """
-    specs = [(layer, layer_named(case.layers, layer)) for layer in case.tracked]
-    convolutions = [(layer, s.get("groups", 1)) for layer, s in specs if s["op"] == "conv2d"]
-    return [n for layer, groups in convolutions for n in me.names(layer, groups)]
+    return [name for name, spec in me.specs(case) if spec["op"] == "conv2d"]
 
 
 def under(me: Pipeline, **conventions: Any) -> Declaration:

@@ -1,6 +1,7 @@
 """The stages of the pipeline, from gradients to responses."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,12 @@ class Pipeline(Retraining):
 
     def blocks(self, case: Case) -> list[tuple[str, bool]]:
         """Names of the blocks in the order of the flat vector, and whether they have a bias."""
+        return [(name, spec["bias"]) for name, spec in self.specs(case)]
+
+    def specs(self, case: Case) -> list[tuple[str, Mapping[str, Any]]]:
+        """Names of the blocks in the same order, each with the specification of its layer."""
         specs = [(layer, layer_named(case.layers, layer)) for layer in case.tracked]
-        return [(n, s["bias"]) for layer, s in specs for n in self.names(layer, s.get("groups", 1))]
+        return [(n, s) for layer, s in specs for n in self.names(layer, s.get("groups", 1))]
 
     def in_layers(self, case: Case, matrices: Mapping[str, Tensor]) -> Matrices:
         """Matrices [..., O, I] of blocks, with the bias where the conventions want it."""
