@@ -64,7 +64,7 @@ def variance_band(seeds: int, alpha: float, widening: float = 1.6) -> tuple[floa
 
     For a normal statistic (R - 1) s^2 / v is chi-square with R - 1 degrees of freedom. Means over a
     few hundred units are only nearly normal, so the band is widened on both sides by a factor. That
-    factor is a heuristic against kurtosis and no bound (VERIFICATION.md, section 2.5).
+    factor is a heuristic against kurtosis and no bound.
 
     Args:
         seeds: R.

@@ -19,7 +19,7 @@ def assembled(problem: ri.Problem) -> torch.Tensor:
 
 def slack(problem: ri.Problem) -> float:
     # Entries are sums of at most N (T C)^2 products; each sum's roundings are below sqrt(count) u
-    # times omega ||J||^2 / N (VERIFICATION 2.1), which is larger than ||G|| where H_n cancels.
+    # times omega ||J||^2 / N (Higham & Mary 2019), which is larger than ||G|| where H_n cancels.
     return 30 * U * problem.outputs().numel() * scale_of(problem)
 
 

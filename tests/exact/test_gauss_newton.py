@@ -16,7 +16,7 @@ def test_structured_assembly_equals_the_definition(problem):
     G = ri.exact.gauss_newton_matrix(problem)
     structured = ri.exact.GaussNewton(problem).dense()
     # Entries are sums of K = N T C products; by Cauchy-Schwarz each sum's roundings are below
-    # sqrt(K) u sqrt(G_ii G_jj) (VERIFICATION 2.1) times the few factors of the backward pass. Where a
+    # sqrt(K) u sqrt(G_ii G_jj) (Higham & Mary 2019) times the few factors of the backward pass. Where a
     # softmax saturates, p (1 - p) keeps only the absolute accuracy of p in the definition.
     count = problem.outputs().numel()
     rows = ri.exact.jacobian(problem).flatten(0, 1)

@@ -129,7 +129,7 @@ def test_the_slope_at_zero_is_the_influence_functions_and_the_error_falls_as_it_
         torch.log2(torch.tensor(errors[:-1]) / torch.tensor(errors[1:]))
         for errors in (one_sided, central)
     ]
-    # VERIFICATION 2.7: observed order within 0.2 over three halvings
+    # The error falls as epsilon, and as its square for central differences, within 0.2 of the order.
     assert bool((abs(orders[0] - 1) < 0.2).all()), orders
     assert bool((abs(orders[1] - 2) < 0.2).all()), orders
 

@@ -66,7 +66,7 @@ def factors_by_loop(problem: ri.Problem, sharing: str):
 def test_factors_equal_those_of_a_loop_over_the_definition(problem, sharing):
     factors = ri.fast.KFAC(problem, weight_sharing=sharing).factors
     for name, (A, S) in factors_by_loop(problem, sharing).items():
-        # Componentwise (VERIFICATION 2.1) with B_ij <= sqrt(A_ii A_jj) by Cauchy-Schwarz; the root of
+        # Componentwise (Higham & Mary 2019) with B_ij <= sqrt(A_ii A_jj) by Cauchy-Schwarz; the root of
         # H by an eigendecomposition has roundings of size u ||H||, whence the norm instead.
         count = problem.outputs().numel() + problem.num_examples
         for ours, truth in zip(factors[name], (A, S), strict=True):

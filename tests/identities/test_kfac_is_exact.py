@@ -38,7 +38,7 @@ def pooled_linear(draw):
 
 
 def assert_blocks_equal(problem: ri.Problem, curvature: ri.Curvature) -> None:
-    """Every block equals the GNH's, to the roundings of sums of N T C products (VERIFICATION 2.1)."""
+    """Every block equals the GNH's, to the roundings of sums of N T C products (Higham & Mary 2019)."""
     G, dense = ri.exact.gauss_newton_matrix(problem), curvature.dense()
     weight = problem.loss.weights(problem.outputs(), problem.targets).max()
     J = ri.exact.jacobian(problem)

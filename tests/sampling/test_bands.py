@@ -18,7 +18,7 @@ from refimpl.oracle.bands import (
 )
 
 RUNS = 20_000
-# Units 0, 1, 10 with mean 1 and variance 1: the range of VERIFICATION.md's table.
+# Units 0, 1, 10 with mean 1 and variance 1, the largest rare.
 VALUES, CHANCES = np.array([0.0, 1.0, 10.0]), np.array([9, 80, 1]) / 90
 
 

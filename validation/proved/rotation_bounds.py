@@ -1,7 +1,7 @@
 """Bounds for EK-FAC end to end: what the errors of the factors do to its basis, Lambda and answers.
 
 EK-FAC is a function of A and S through their eigenvectors, whose sensitivity is ||E|| / gap (Davis &
-Kahan 1970; VERIFICATION 2.4). It is bounded here where the spectrum is proved simple and the gaps are
+Kahan 1970). It is bounded here where the spectrum is proved simple and the gaps are
 wide enough that no eigenvector turns by more than `LARGEST_TURN`; a factor without that keeps the
 implementation's own basis, which is then no source of error.
 """

@@ -12,7 +12,9 @@ from refimpl.oracle.truth import Undecided
 
 __all__ = ["CHECKS", "score_scale"]
 
-SEPARATED = 1e-2  # of the norm; VERIFICATION.md, section 2.4: what certifies an end-to-end EK-FAC
+# Of the norm: eigenvectors turn by what moves their factor over the gap (Davis & Kahan 1970), and
+# Lambda with them.
+SEPARATED = 1e-2
 DECIDED = 1e-2  # a tolerance beyond this part of the answer decides nothing
 
 
