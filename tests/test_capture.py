@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from models import CASES, Functional, Swapped, stacks
-from strategies import problems
+from strategies import problems, rounding_of
 from torch import Tensor, nn
 
 import refimpl as ri
@@ -100,12 +100,14 @@ def test_the_structured_route_and_the_fast_factors_hold_on_hostile_models(name):
     G = ri.exact.gauss_newton_matrix(problem)
     assert (ri.exact.GaussNewton(problem).dense() - G).norm() <= 1e3 * U * G.norm()
     J = ri.exact.jacobian(problem)
-    assert torch.allclose(G, torch.einsum("ndp,ndq->pq", J, J) / 5, rtol=0, atol=1e-13)
+    assert torch.allclose(
+        G, torch.einsum("ndp,ndq->pq", J, J) / 5, rtol=0, atol=rounding_of(problem)
+    )
     for sharing in ("expand", "reduce"):
         ekfac = ri.fast.EKFAC(problem, weight_sharing=sharing)
         for block in problem.layout.blocks:
             trace = G[block.slice, block.slice].trace()
-            assert abs(ekfac.eigen[block.name][2].sum() - trace) <= 1e-12 * G.trace()
+            assert abs(ekfac.eigen[block.name][2].sum() - trace) <= rounding_of(problem)
     H = ri.exact.hessian(problem)
     assert (H - H.T).norm() <= 1e3 * U * H.norm()
     # pytorch#164759: functional_call on a module held twice must leave the parameters as they were
@@ -122,7 +124,8 @@ def test_batches_are_only_a_split(name, batch_size):
     for block in problem.layout.blocks:
         a = torch.cat([s.inputs[block.name] for s in whole if s.first])
         b = torch.cat([s.inputs[block.name] for s in split if s.first])
-        assert torch.allclose(a, b, rtol=1e-13, atol=1e-15)
+        # What a layer sees of an example passes a few others, in a batch of another size.
+        assert (a - b).norm() <= 30 * U * problem.num_parameters**0.5 * a.norm()
 
 
 def test_draws_come_from_the_generator_and_do_not_depend_on_batches():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from evidence import within
 from hypothesis import given, strategies as st
+from strategies import rounding_of
 from torch import Tensor, nn
 
 import refimpl as ri
@@ -40,16 +41,15 @@ def stack(width: int, classes: int, bias: bool = True) -> nn.Sequential:
 
 def check(problem: ri.Problem) -> None:
     """The structured GNH and EK-FAC's eigenvalues against the definition."""
-    # (T C) x P Jacobians: their norm bounds the matrix, and its roundings without cancellation.
-    scale = float(ri.exact.jacobian(problem).norm() ** 2) / problem.num_examples
+    rounding = rounding_of(problem)
     G = ri.exact.gauss_newton_matrix(problem)
-    within((ri.exact.GaussNewton(problem).dense() - G).norm(), 1e-12 * scale, "GNH")
+    within((ri.exact.GaussNewton(problem).dense() - G).norm(), rounding, "GNH")
     ekfac = ri.fast.EKFAC(problem)
     for block in problem.layout.blocks:
         Q_A, Q_S, eigenvalues = ekfac.eigen[block.name]
         Q = torch.kron(Q_S, Q_A)
         diagonal = torch.diagonal(Q.T @ G[block.slice, block.slice] @ Q)
-        within((diagonal - eigenvalues.flatten()).norm(), 1e-12 * scale, "Λ")
+        within((diagonal - eigenvalues.flatten()).norm(), rounding, "Λ")
 
 
 @given(

@@ -42,8 +42,10 @@ def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     split = corrected_eigenvalues(
         problem, basis, fisher=fisher, samples=2, draws=draws, batch_size=batch_size
     )
+    count = problem.outputs().numel() + problem.num_parameters
     for name, (_, _, eigenvalues) in whole.eigen.items():
-        within((eigenvalues - split[name]).norm(), 1e-13 * eigenvalues.norm())
+        # Squares of turned gradients, each off by u times its gradient's norm: their sum is the trace.
+        within((eigenvalues - split[name]).norm(), 30 * U * count**0.5 * eigenvalues.sum())
 
 
 @given(problems(), st.sampled_from([1e-8, 1e-3, 1.0]))

@@ -108,7 +108,8 @@ def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     split = ri.fast.KFAC(problem, fisher=fisher, samples=2, batch_size=batch_size).factors
     for name in whole:
         for a, b in zip(whole[name], split[name], strict=True):
-            within((a - b).norm(), 1e-13 * a.norm())
+            # Sums of as many squares in another order, of rows with a few roundings each.
+            within((a - b).norm(), 30 * U * problem.outputs().numel() ** 0.5 * a.norm())
 
 
 @given(problems(options=False))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from strategies import ROUNDOFF as U, rounding_of
 
 import refimpl as ri
 from refimpl.ladder import rungs
@@ -33,7 +34,8 @@ def test_eigenvalues_of_tokens_apart_are_those_of_tokens_as_examples() -> None:
     apart = fitted("Kronecker", problem)[APART].curvature
     together = ri.fast.EKFAC(problem)
     gap = (apart.dense() - together.dense()).norm()
-    assert gap <= 1e-12 * together.dense().norm()
+    # Sums of 20 squares twice over: a few roundings each, and a turn by bases of 4 and 2.
+    assert gap <= 30 * U * 26**0.5 * together.dense().trace()
     # In a layer whose outputs are averaged over tokens, a label moves all of them at once.
     mixing = torch.nn.Sequential(model, Mean(), torch.nn.Linear(2, 2).double())
     mixed = ri.Problem(mixing, ri.losses.CrossEntropy(), x, y)
@@ -54,7 +56,7 @@ def test_blocks_from_the_matrix_are_those_of_a_sweep() -> None:
     matrix = ri.exact.gauss_newton_matrix(problem)
     ours = fitted("Kronecker", problem, Known(matrix=matrix))[BLOCKS].curvature.dense()
     theirs = fitted("Kronecker", problem)[BLOCKS].curvature.dense()
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+    assert (ours - theirs).norm() <= rounding_of(problem)
     diagonal = fitted("diagonal", problem, Known(matrix=matrix))["diagonal GNH"].curvature
     torch.testing.assert_close(diagonal.dense(), matrix.diagonal().diag())
 
