@@ -158,15 +158,18 @@ def scale_of(problem: ri.Problem) -> float:
     return weight * float(ri.exact.jacobian(problem).norm() ** 2) / problem.num_examples + ROUNDOFF
 
 
-def rounding_of(problem: ri.Problem) -> float:
-    """What the roundings of G, or of its diagonal in an orthonormal basis, may come to.
+def relative_rounding(problem: ri.Problem) -> float:
+    """Roundings of sums over the data in an orthonormal basis, over the sum of magnitudes.
 
     Entries are sums of K = N T C products of a few factors each, and a turn sums at most P more: some
-    sqrt(K + P) u of the sum of magnitudes (Higham & Mary 2019), which `scale_of` bounds without
-    cancellation; 30 for the factors and the constants.
+    sqrt(K + P) u (Higham & Mary 2019); 30 for the factors and the constants.
     """
-    count = problem.outputs().numel() + problem.num_parameters
-    return 30 * ROUNDOFF * count**0.5 * scale_of(problem)
+    return 30 * ROUNDOFF * (problem.outputs().numel() + problem.num_parameters) ** 0.5
+
+
+def rounding_of(problem: ri.Problem) -> float:
+    """What the roundings of G, or of its diagonal in an orthonormal basis, may come to."""
+    return relative_rounding(problem) * scale_of(problem)
 
 
 def vectors(problem: ri.Problem, count: int, seed: int = 0) -> Tensor:

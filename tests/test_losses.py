@@ -83,15 +83,11 @@ def test_products_with_the_hessian_are_those_of_the_matrix(case):
 
 
 def test_products_with_the_hessian_of_a_saturated_softmax_keep_their_digits():
+    loss, y = CrossEntropy(), torch.tensor([0])
     f = torch.tensor([[40.0, 0.0, -1.0]], dtype=torch.float64)
-    loss, y, v = (
-        CrossEntropy(),
-        torch.tensor([0]),
-        torch.tensor([[1.0, 3.0, -2.0]], dtype=torch.float64),
-    )
-    expected = (
-        loss.hessian(f, y)[0, 0] @ v[0]
-    )  # its root sums the small probabilities by themselves
+    v = torch.tensor([[1.0, 3.0, -2.0]], dtype=torch.float64)
+    # The root of the Hessian sums the small probabilities by themselves.
+    expected = loss.hessian(f, y)[0, 0] @ v[0]
     found = loss.hessian_product(f, y, v)[0]
     # Each entry sums products of like size: a few roundings of its own largest term, 5 of 1e-17.
     assert (found - expected).abs().max() <= 30 * 2.0**-53 * expected.abs().max()

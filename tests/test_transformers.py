@@ -4,7 +4,7 @@ import torch
 from evidence import within
 from hypothesis import given, strategies as st
 from sequences import sequences
-from strategies import problems, rounding_of, scale_of
+from strategies import problems, relative_rounding, rounding_of, scale_of
 from torch import Tensor
 
 import refimpl as ri
@@ -41,7 +41,7 @@ def test_batches_are_only_a_split(problem, batch_size):
     whole = ri.fast.EKFAC(problem)
     split = ri.fast.EKFAC(problem, batch_size=batch_size)
     # Sums of as many squares in another order, each of turned gradients off by u times its norm.
-    rounding = 30 * U * (problem.outputs().numel() + problem.num_parameters) ** 0.5
+    rounding = relative_rounding(problem)
     for name, pair in whole.factors.items():
         for a, b in zip(pair, split.factors[name], strict=True):
             within((a - b).norm(), rounding * a.norm())
@@ -85,7 +85,7 @@ def test_sequences_of_different_lengths_give_together_what_they_give_one_by_one(
     within((ri.exact.GaussNewton(problem).dense() - G).norm(), rounding, "GNH")
     # Sums in another order, of rows that went through another number of padded tokens; a gradient is
     # J^T (p - y), in which p and y may cancel.
-    relative = 30 * U * (problem.outputs().numel() + problem.num_parameters) ** 0.5
+    relative = relative_rounding(problem)
     gradients = torch.cat([one.gradients() for one in alone])
     size = gradients.norm() + (scale_of(problem) * N) ** 0.5
     within((problem.gradients() - gradients).norm(), relative * size, "gradients")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from evidence import within
 from hypothesis import given, strategies as st
-from strategies import problems, vectors
+from strategies import problems, relative_rounding, vectors
 from torch import nn
 
 import refimpl as ri
@@ -42,10 +42,9 @@ def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     split = corrected_eigenvalues(
         problem, basis, fisher=fisher, samples=2, draws=draws, batch_size=batch_size
     )
-    count = problem.outputs().numel() + problem.num_parameters
     for name, (_, _, eigenvalues) in whole.eigen.items():
         # Squares of turned gradients, each off by u times its gradient's norm: their sum is the trace.
-        within((eigenvalues - split[name]).norm(), 30 * U * count**0.5 * eigenvalues.sum())
+        within((eigenvalues - split[name]).norm(), relative_rounding(problem) * eigenvalues.sum())
 
 
 @given(problems(), st.sampled_from([1e-8, 1e-3, 1.0]))

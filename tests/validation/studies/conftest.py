@@ -15,11 +15,8 @@ SMALLER: dict[str, Any] = {
     "examples": 4,
     "scratch": {"examples": 3, "seeds": 2, "trials": 60},
     "halves": {"models": 4, "seeds": 2, "trials": 40},
-    "removal": {
-        "queries": 4,
-        "sizes": [1, 5],
-        "trials": 200,
-    },  # some need 60: roundings decide there
+    # Of 60 trials some responses need all: roundings would decide whether they converge.
+    "removal": {"queries": 4, "sizes": [1, 5], "trials": 200},
 }
 
 
