@@ -57,7 +57,7 @@ def global_state_is_left_alone() -> Iterator[None]:
     """Fail a test that moves what is global; give each the same fork of torch's generator.
 
     nn.Linear draws its weights from torch's global generator, so building a model moves it: tests
-    may, in the fork. That refimpl itself never does is tests/test_global_state.py's claim.
+    may, in the fork. That refimpl itself never does is tests/problem/test_global_state.py's claim.
     """
     before = _global_state()
     with torch.random.fork_rng(devices=[]):

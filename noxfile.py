@@ -71,10 +71,12 @@ def mutants(session: nox.Session) -> None:
     run = ["mutmut", "run", "--max-children", str(os.cpu_count() or 1)]
     if session.posargs[:1] != ["--sample"]:
         session.run(*run, *session.posargs, env=env)
-        session.run("python", "-m", "validation.mutants")
+        session.run("python", "-m", "validation.trust.mutants")
         return
-    session.run(*run, "refimpl.influence.x__solved__mutmut_1", env=env)  # makes all, tests one
-    sampled = ["python", "-m", "validation.mutants", *session.posargs]
+    session.run(
+        *run, "refimpl.scores.examples.x__solved__mutmut_1", env=env
+    )  # makes all, tests one
+    sampled = ["python", "-m", "validation.trust.mutants", *session.posargs]
     names = session.run(*sampled, "--names", silent=True)
     session.run(*run, *str(names).split(), env=env)
     session.run(*sampled)

@@ -29,6 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load what collects the items, if it is asked for."""
     if config.getoption("refimpl") or config.getoption("refimpl_exec"):
-        from refimpl.oracle.plugin import Items
+        from refimpl.oracle.run.plugin import Items
 
         config.pluginmanager.register(Items(config), "refimpl-items")

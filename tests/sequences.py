@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from strategies import python_random_untouched
 
 import refimpl as ri
-from validation.models import transformer
+from validation.models.networks import transformer
 
 MLP = ["blocks.*.mlp.*"]
 

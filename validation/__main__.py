@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextCo
 from rich.table import Table
 
 from refimpl import report as pages
-from validation import literature, provenance
-from validation.executors import NoExecutor, executor as open_executor
-from validation.progress import Progress
-from validation.runner import Busy, InProcess, PartsFailed, Run, run, saved_run
+from validation.gate.comparison import validate as compare
+from validation.literature import page as literature
+from validation.parts import provenance
+from validation.parts.executors import NoExecutor, executor as open_executor
+from validation.parts.progress import Progress
+from validation.parts.runner import Busy, InProcess, PartsFailed, Run, run, saved_run
+from validation.parts.study import Config, Study
 from validation.studies import STUDIES
-from validation.study import Config, Study
-from validation.validate import validate as compare
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -147,8 +148,9 @@ def trust(
 ) -> None:
     """Draw the trust report of a test run; fails when a level is not green, or at a false alarm."""
     from validation.proved import proved_records, worst  # it needs python-flint
-    from validation.trust import missing, read, write
-    from validation.trust.page import ratio, results
+    from validation.trust.identities import missing
+    from validation.trust.levels import read
+    from validation.trust.page import ratio, results, write
 
     proved = list(worst(proved_records()).values())
     score = json.loads(mutants.read_text(encoding="utf-8")) if mutants.exists() else None
@@ -193,7 +195,7 @@ def alarms(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Judge honest implementations in all conventions on cases of many seeds; fails at an alarm."""
-    from validation import false_alarms  # it needs the oracle
+    from validation.trust import false_alarms  # it needs the oracle
 
     where = f"processes:{workers}" if workers > 1 else "in-process"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices
-from refimpl.layout import Block
-from refimpl.problem import Problem
-from refimpl.sweeps import Rows, Sizes, captured, sizes
+from refimpl.problem.layout import Block
+from refimpl.problem.problem import Problem
+from refimpl.rows.hooks import matrices
+from refimpl.rows.sweeps import Rows, Sizes, captured, sizes
 
 __all__ = ["assemble", "by_positions", "mirror", "tiles"]
 

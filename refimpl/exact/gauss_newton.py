@@ -5,13 +5,13 @@ from typing import Any, Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature import Curvature, Solution
-from refimpl.dense import Dense
+from refimpl.curvature.curvature import Curvature, Solution
+from refimpl.curvature.dense import Dense
 from refimpl.exact.assembly import assemble
-from refimpl.exact.costs import available_memory, costs
+from refimpl.exact.estimates import available_memory, costs
 from refimpl.exact.iterative import Iterative
 from refimpl.exact.kernel import Kernel
-from refimpl.problem import Problem
+from refimpl.problem.problem import Problem
 
 __all__ = ["GaussNewton", "Method"]
 

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.curvature import Curvature, Solution
-from refimpl.problem import Problem
+from refimpl.curvature.curvature import Curvature, Solution
+from refimpl.problem.problem import Problem
 
 __all__ = ["Iterative", "conjugate_gradients"]
 

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import matrices
-from refimpl.curvature import Curvature
-from refimpl.dense import cholesky, cholesky_solve
+from refimpl.curvature.curvature import Curvature
+from refimpl.curvature.dense import cholesky, cholesky_solve
+from refimpl.curvature.spectra import largest_eigenvalue
 from refimpl.exact.assembly import mirror, tiles
-from refimpl.lanczos import largest_eigenvalue
-from refimpl.problem import Problem
-from refimpl.sweeps import captured, sizes
+from refimpl.problem.problem import Problem
+from refimpl.rows.hooks import matrices
+from refimpl.rows.sweeps import captured, sizes
 
 __all__ = ["Kernel"]
 

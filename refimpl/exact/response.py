@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from refimpl import checks
-from refimpl.curvature import Curvature, NotConverged
+from refimpl.curvature.curvature import Curvature, NotConverged
 from refimpl.exact.gauss_newton import GaussNewton
-from refimpl.exact.minimise import minimise
-from refimpl.exact.trust_region import trust_region
-from refimpl.gradients import values_and_gradients
-from refimpl.problem import Problem
+from refimpl.exact.lbfgs import minimise
+from refimpl.exact.newton import trust_region
+from refimpl.problem import checks
+from refimpl.problem.gradients import values_and_gradients
+from refimpl.problem.problem import Problem
 
 __all__ = [
     "Examples",

@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.capture import pieces_of_matrices
-from refimpl.curvature import Curvature
-from refimpl.dense import Dense
-from refimpl.problem import Problem
-from refimpl.sweeps import sweeps
+from refimpl.curvature.curvature import Curvature
+from refimpl.curvature.dense import Dense
+from refimpl.problem.problem import Problem
+from refimpl.rows.hooks import pieces_of_matrices
+from refimpl.rows.sweeps import sweeps
 
 __all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
 

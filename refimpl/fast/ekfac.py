@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from refimpl.capture import pieces_of_matrices
-from refimpl.curvature import Curvature, Eigenbasis
+from refimpl.curvature.curvature import Curvature, Eigenbasis
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
-from refimpl.problem import Problem
-from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps_kept
+from refimpl.problem.problem import Problem
+from refimpl.rows.hooks import pieces_of_matrices
+from refimpl.rows.sweeps import Fisher, Sweep, label_draws, sweeps_kept
 
 __all__ = ["EKFAC", "corrected_eigenvalues"]
 

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from refimpl.curvature import Curvature, Eigenbasis
-from refimpl.problem import Problem
-from refimpl.sweeps import Fisher, Sweep, label_draws, sweeps
+from refimpl.curvature.curvature import Curvature, Eigenbasis
+from refimpl.problem.problem import Problem
+from refimpl.rows.sweeps import Fisher, Sweep, label_draws, sweeps
 
 __all__ = ["KFAC", "Factors", "WeightSharing", "kronecker_factors"]
 

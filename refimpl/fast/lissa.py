@@ -14,10 +14,10 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.capture import pieces_of_matrices
-from refimpl.curvature import Curvature, NotConverged
-from refimpl.problem import Data, Problem, index, length
-from refimpl.sweeps import sweeps
+from refimpl.curvature.curvature import Curvature, NotConverged
+from refimpl.problem.problem import Data, Problem, index, length
+from refimpl.rows.hooks import pieces_of_matrices
+from refimpl.rows.sweeps import sweeps
 
 __all__ = ["LiSSA", "Trace"]
 

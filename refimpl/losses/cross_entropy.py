@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from refimpl.losses.excess_exp import excess_exp
+from refimpl.losses.cancellation import excess_exp
 from refimpl.losses.loss import Loss, as_tokens, random_numbers, total
 
 

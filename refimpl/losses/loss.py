@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
-from refimpl.gradients import recorded
+from refimpl.losses.graph import recorded
 
 
 class Loss(ABC):

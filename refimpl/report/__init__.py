@@ -1,6 +1,5 @@
 """Tables, plots and pages drawn from results that are plain data (extra `report`)."""
 
-from refimpl.report.findings import Finding as Finding, findings as findings
 from refimpl.report.pages import (
     page as page,
     read as read,
@@ -9,3 +8,4 @@ from refimpl.report.pages import (
     write_index as write_index,
 )
 from refimpl.report.results import Results as Results
+from refimpl.report.sentences import Finding as Finding, findings as findings

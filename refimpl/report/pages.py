@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from refimpl.report import charts, images, passages, plots, text
-from refimpl.report.findings import findings
 from refimpl.report.lookup import dampings
 from refimpl.report.results import FORMAT, Reference, Responses, Results
+from refimpl.report.sentences import findings
 from refimpl.report.tables import (
     agreement_table,
     claims_markdown,

@@ -103,7 +103,7 @@ def test_passes_of_few_examples_and_directions_change_nothing(monkeypatch, name)
         y = torch.zeros_like(model.double()(x))
     problem = ri.Problem(model, ri.losses.SquaredError(), x, y)
     whole = ri.exact.GaussNewton(problem, method="dual")
-    monkeypatch.setattr("refimpl.capture.BUDGET", 1)  # one example and one direction at a time
+    monkeypatch.setattr("refimpl.rows.hooks.BUDGET", 1)  # one example and one direction at a time
     apart = ri.exact.GaussNewton(problem, method="dual")
     error = (whole.dense() - apart.dense()).norm()
     within(error, 1e3 * U * scale_of(problem))

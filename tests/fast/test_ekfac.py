@@ -34,7 +34,7 @@ def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     basis = {name: (Q_A, Q_S) for name, (Q_A, Q_S, _) in whole.eigen.items()}
     draws = None
     if fisher == "sampled":
-        from refimpl.sweeps import label_draws
+        from refimpl.rows.sweeps import label_draws
 
         draws = label_draws(problem, 2, None)
     from refimpl.fast.ekfac import corrected_eigenvalues
@@ -82,7 +82,7 @@ def test_factors_found_before_give_the_same_matrices(problem, fisher):
     ekfac = ri.fast.EKFAC(problem, fisher=fisher, factors=kfac.factors)
     assert torch.equal(ekfac.dense(), ri.fast.EKFAC(problem, fisher=fisher).dense())
     with pytest.MonkeyPatch.context() as patch:  # with both, no pass is made
-        patch.setattr("refimpl.sweeps.forward_pass", None)
+        patch.setattr("refimpl.rows.sweeps.forward_pass", None)
         read = ri.fast.EKFAC(problem, fisher=fisher, factors=ekfac.factors, eigen=ekfac.eigen)
     assert torch.equal(read.dense(), ekfac.dense())
     again = ri.fast.KFAC(problem, factors=kfac.factors, factored_damping=True)

@@ -9,9 +9,9 @@ from hypothesis import given
 from strategies import mlp, problems, randomise, vectors
 
 import refimpl as ri
-from refimpl import capture
 from refimpl.fast.lissa import _traces
-from refimpl.problem import index
+from refimpl.problem.problem import index
+from refimpl.rows import hooks
 
 U = torch.finfo(torch.float64).eps / 2
 DAMPING = 0.1
@@ -257,7 +257,7 @@ def test_the_traces_are_summed_in_pieces_of_matrices(monkeypatch):
     truth = torch.einsum("nip,nij,njp->n", J, H, J)
     monkeypatch.setattr(
         "refimpl.fast.lissa.pieces_of_matrices",
-        lambda g, a: (capture.matrices(g[:, [n]], a[[n]]) for n in range(len(a))),
+        lambda g, a: (hooks.matrices(g[:, [n]], a[[n]]) for n in range(len(a))),
     )
     within((_traces(problem) - truth).abs().max(), 30 * U * float(truth.max()))
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
-from refimpl.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
-from refimpl.sweeps import sweeps
+from refimpl.rows import hooks
+from refimpl.rows.sweeps import sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -88,7 +89,7 @@ def test_29_the_expectation_of_the_sampled_factors_and_eigenvalues_is_the_exact_
 def _slope(problem: ri.Problem, name: str) -> float:
     """omega ||ds_outputs / ds||^2, the size of S's terms before anything cancels."""
     weight = float(problem.loss.weights(problem.outputs(), problem.targets).max())
-    run = ri.capture.forward_pass(problem, problem.inputs)
+    run = hooks.forward_pass(problem, problem.inputs)
     eye = torch.eye(run.outputs[0].numel()).double()
     seeds = eye.reshape(-1, 1, *run.outputs.shape[1:]).expand(-1, *run.outputs.shape)
     return weight * float(run.backward(seeds)[name].norm() ** 2) / problem.num_examples

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from refimpl.oracle import Adapter, Declaration, Unsupported
-from refimpl.oracle.reference import Reference
+from refimpl.oracle.selftest.reference import Reference
 
 
 class Honest(Reference):

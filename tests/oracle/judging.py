@@ -1,12 +1,12 @@
 """One check of one adapter on one case, as the tests ask for it."""
 
-from refimpl.oracle.adapter import Adapter
-from refimpl.oracle.case import Case
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.judge import judge
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
-from refimpl.oracle.verdicts import Verdict
+from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import Adapter
+from refimpl.oracle.subject.in_process import InProcess
 
 
 def check_of(slug: str) -> Check:

@@ -1,4 +1,4 @@
-"""What the suite's statistical comparisons share of its false alarms; refimpl.oracle.bands has the bands.
+"""Bands of the suite's statistical comparisons, from refimpl.oracle.truth.concentration.
 
 One run of the suite raises a false alarm with probability at most ALPHA, which all its statistical
 comparisons share equally (Bonferroni). Seeds are fixed, so that what passes once passes always; ALPHA

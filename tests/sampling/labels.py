@@ -1,6 +1,6 @@
 """Exact moments of quadratic probes of sampled factors, by running through all labels.
 
-Nothing here comes from refimpl.capture or from a loss's own scores: the label distributions, the
+Nothing here comes from refimpl.rows.hooks or from a loss's own scores: the label distributions, the
 weights omega and the gradients in the outputs are written down again, the layers' gradients are
 Jacobians. A probe is z^T K z for the vector z of an example's gradient in its outputs at drawn labels
 (all tokens, all classes) and a positive semidefinite K [D, D] of the example. Units are therefore
@@ -14,7 +14,7 @@ from sampling.bands import SHARE
 from torch import Tensor, nn
 
 import refimpl as ri
-from refimpl.oracle.bands import bernstein, laurent_massart
+from refimpl.oracle.truth.concentration import bernstein, laurent_massart
 
 
 def omega(problem: ri.Problem) -> Tensor:

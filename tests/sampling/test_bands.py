@@ -7,7 +7,7 @@ from evidence import within
 from sampling.bands import ALPHA, PROBES, SHARE, decide
 from scipy.stats import binom, chi2, norm
 
-from refimpl.oracle.bands import (
+from refimpl.oracle.truth.concentration import (
     MISSED,
     bernstein,
     draws_needed,

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from validation import __main__ as main
-from validation.study import Part, Study
+from validation.parts.study import Part, Study
 
 
 def invoke(*arguments: str) -> Any:

@@ -17,10 +17,10 @@ import torch
 import refimpl
 from validation.bench import BENCHES, page
 from validation.bench.measure import product_rate
-from validation.progress import Progress
-from validation.runner import run, saved_part
-from validation.saved import Result, source_hash
-from validation.study import Config, Study
+from validation.parts.progress import Progress
+from validation.parts.runner import run, saved_part
+from validation.parts.saved import Result, source_hash
+from validation.parts.study import Config, Study
 
 __all__ = ["bench", "best_threads"]
 

@@ -9,12 +9,12 @@ import torch
 
 from refimpl import exact
 from refimpl.exact.assembly import assemble
-from refimpl.exact.costs import costs
 from refimpl.exact.definition import jacobian, output_hessian
+from refimpl.exact.estimates import costs
 from validation.bench import peers
 from validation.bench.measure import multiply, peak_memory, product_rate, side_by_side, timed
 from validation.bench.problems import Bench, perceptron
-from validation.study import Config, Earlier, Part, Study
+from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from refimpl import fast
-from refimpl.curvature import Curvature
-from refimpl.influence import influence, scores_of
-from refimpl.low_rank import low_rank, low_rank_scores
+from refimpl.curvature.curvature import Curvature
+from refimpl.scores.examples import influence, scores_of
+from refimpl.scores.narrow import low_rank, low_rank_scores
 from validation.bench import peers
 from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
-from validation.study import Config, Earlier, Part, Study
+from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
 

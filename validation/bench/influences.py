@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl import exact
-from refimpl.influence import influence
+from refimpl.scores.examples import influence
 from validation.bench.dense import name_of
 from validation.bench.measure import BUDGET, REPEATS, peak_memory, product_rate, timed
 from validation.bench.problems import Bench, perceptron
-from validation.study import Config, Earlier, Part, Study
+from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH", "growth"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from validation.study import Config
+from validation.parts.study import Config
 
 __all__ = ["median", "multiply", "peak_memory", "product_rate", "ratio", "side_by_side", "timed"]
 

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from refimpl.losses import CrossEntropy
-from refimpl.problem import Problem
+from refimpl.problem.problem import Problem
 from validation import data
 from validation.data import Split
-from validation.models import mlp
-from validation.training import train
+from validation.models.networks import mlp
+from validation.training.optimisers import train
 
 __all__ = ["Bench", "perceptron"]
 

@@ -11,10 +11,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from refimpl import exact
-from refimpl.problem import Problem
+from refimpl.problem.problem import Problem
 from validation.bench.measure import timed
 from validation.bench.problems import perceptron
-from validation.study import Config, Earlier, Part, Study
+from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH", "adam"]
 

@@ -32,9 +32,9 @@ from curvlinops import (
 from curvlinops.examples import IdentityLinearOperator
 from torch import Tensor, nn
 
-from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
-from refimpl.oracle.blocks import flatten
-from refimpl.oracle.case import Array, Case
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.layout import flatten
+from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
 from validation.peers.models import from_parameters, gradients, grouped, names, to_parameters
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Ggn", "Kfac"]

@@ -32,9 +32,9 @@ from dattri.task import AttributionTask
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
-from refimpl.oracle.blocks import flatten
-from refimpl.oracle.case import Array, Case
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.layout import flatten
+from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
 from validation.peers.models import (
     from_parameters,
     linear_in_parameters,

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.adapter import Unsupported
-from refimpl.oracle.answers import BadAnswer
-from refimpl.oracle.case import Array
-from refimpl.oracle.trial import Failed, Trial
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import Unsupported
+from refimpl.oracle.subject.answers import BadAnswer
+from refimpl.oracle.subject.session import Failed
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["distances"]
 

@@ -31,9 +31,9 @@ from kronfluence.utils.common.score_arguments import pytest_score_arguments
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from refimpl.oracle.adapter import Adapter, Declaration, State, Unsupported
-from refimpl.oracle.blocks import flatten, unflatten
-from refimpl.oracle.case import Array, Case
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.layout import flatten, unflatten
+from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
 from validation.peers.labels import enumerated, loss_at, plain
 from validation.peers.models import calls, grouped, tied
 

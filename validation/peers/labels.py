@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from refimpl.losses import Loss
-from refimpl.oracle.case import Case
+from refimpl.oracle.question.case import Case
 
 __all__ = ["enumerated", "loss_at", "plain"]
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from refimpl.oracle.blocks import unflatten
-from refimpl.oracle.case import Array, Case
-from refimpl.oracle.conventions import Conventions
-from refimpl.oracle.network import LayerSpec
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.layout import unflatten
+from refimpl.oracle.question.network import LayerSpec
 
 __all__ = [
     "calls",

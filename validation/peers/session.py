@@ -16,12 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.runner import run
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.run.runner import run
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.in_process import InProcess
 from validation.peers.distances import distances
 
 __all__ = ["LIBRARIES", "judged", "reproduced"]

@@ -99,7 +99,7 @@ def influence_error(
 
     In the eigenbasis, where a gradient has no part in the null space of Lambda: there the errors of
     the solve are largest, by 1 / lambda, and meet nothing. Both gradients, of rank one, are turned, one is
-    weighted by 1 / (Lambda + lambda), and their product has length P (refimpl.eigenscores).
+    weighted by 1 / (Lambda + lambda), and their product has length P (refimpl.scores.eigenbasis).
     """
     total = gradient_share(queries, training)
     last = gamma(queries.x.shape[1] + 4)

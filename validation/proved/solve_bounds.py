@@ -106,7 +106,7 @@ def kfac_influence(
 ) -> Float[ndarray, "Q N"]:
     """Bound on the error of an influence by K-FAC, from the factors on.
 
-    Summed over blocks, <X_q, E X_m>, and what refimpl.eigenscores does: turn both gradients, which have
+    Summed over blocks, <X_q, E X_m>, and what `scores.eigenbasis` does: turn both gradients, which have
     rank one, into the eigenbasis (c each), weight one of them and take their product of length P.
     """
     total = gradient_share(queries, training)

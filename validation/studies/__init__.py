@@ -1,5 +1,6 @@
 """The studies, by name. A new study is one new file here and one line below."""
 
+from validation.parts.study import Study
 from validation.studies import (
     breast_cancer,
     characters,
@@ -10,7 +11,6 @@ from validation.studies import (
     text,
     text_wide,
 )
-from validation.study import Study
 
 __all__ = ["STUDIES"]
 

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from validation import data, experiment, trained
-from validation.study import Config, Earlier, Study
-from validation.trained import Recipe
+from validation import data
+from validation.experiments import experiment
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
+from validation.training.recipes import Recipe
 
 __all__ = ["STUDY"]
 
@@ -53,7 +55,7 @@ def load(config: Config) -> data.Split:
     return data.breast_cancer(config["train"], config["queries"], config["seed"])
 
 
-RECIPE = Recipe(load, ri.losses.BinaryCrossEntropy(), trained.mlp)
+RECIPE = Recipe(load, ri.losses.BinaryCrossEntropy(), recipes.mlp)
 
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "setting": (
             "scikit-learn's Wisconsin breast cancer data, inputs standardised; an MLP "
             f"{hidden} with tanh units and binary cross-entropy, "
-            f"{trained.how(config, found, 'patients')}. The measurement is each query's loss."
+            f"{recipes.how(config, found, 'patients')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(config, found),
+        "facts": recipes.facts(config, found),
     }
 
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation import comparisons, data, language, trained
-from validation.study import Config, Earlier, Study
+from validation import data
+from validation.experiments import comparisons, language
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
 
 __all__ = ["STUDY"]
 
@@ -60,7 +62,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
             "Letters and digits alternate and each kind counts upwards: a0b1c2d3 … z5a6b7 …. A "
             "decoder-only Transformer (pre-norm, causal attention, GELU) is trained by L-BFGS on the "
             f"{config['train']} windows of five of the first 200 characters, "
-            f"{trained.seeds(found)}; its MLP layers are "
+            f"{recipes.seeds(found)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Queries are windows from later in the stream, "
             "with pairs of letter and digit that training did not have; the measurement is the "
             "log-likelihood of the last three characters given the first two."

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from validation import data, experiment, trained
-from validation.study import Config, Earlier, Study
-from validation.trained import Recipe
+from validation import data
+from validation.experiments import experiment
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
+from validation.training.recipes import Recipe
 
 __all__ = ["STUDY"]
 
@@ -50,7 +52,7 @@ def load(config: Config) -> data.Split:
     return data.diabetes(config["train"], config["queries"], config["seed"])
 
 
-RECIPE = Recipe(load, ri.losses.SquaredError(), trained.mlp)
+RECIPE = Recipe(load, ri.losses.SquaredError(), recipes.mlp)
 
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
@@ -61,10 +63,10 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "title": f"A regression with much noise: diabetes, MLP {hidden}",
         "setting": (
             "scikit-learn's diabetes data (Efron et al. 2004), inputs and target standardised; an MLP "
-            f"{hidden} with tanh units and squared error, {trained.how(config, found, 'patients')}. "
+            f"{hidden} with tanh units and squared error, {recipes.how(config, found, 'patients')}. "
             "The measurement is each query's loss."
         ),
-        "facts": trained.facts(config, found, what="R²"),
+        "facts": recipes.facts(config, found, what="R²"),
     }
 
 

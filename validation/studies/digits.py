@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import refimpl as ri
-from validation import classifier, data, experiment, trained
-from validation.study import Config, Earlier, Study
-from validation.trained import Recipe
+from validation import data
+from validation.experiments import classifier, experiment
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
+from validation.training.recipes import Recipe
 
 __all__ = ["STUDY"]
 
@@ -56,7 +58,7 @@ def load(config: Config) -> data.Split:
     return data.digits(config["train"], config["queries"], config["seed"])
 
 
-RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
+RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)
 
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
@@ -67,9 +69,9 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "title": f"How far can an influence estimate be trusted? Handwritten digits, MLP {hidden}",
         "setting": (
             f"scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; a softmax MLP {hidden} with "
-            f"tanh units, {trained.how(config, found, 'images')}. The measurement is each query's loss."
+            f"tanh units, {recipes.how(config, found, 'images')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(config, found),
+        "facts": recipes.facts(config, found),
     }
 
 

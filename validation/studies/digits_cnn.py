@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 import refimpl as ri
-from validation import classifier, data, experiment, models, trained
-from validation.study import Config, Earlier, Study
-from validation.trained import Recipe
+from validation import data
+from validation.experiments import classifier, experiment
+from validation.models import networks
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
+from validation.training.recipes import Recipe
 
 __all__ = ["STUDY"]
 
@@ -59,7 +62,7 @@ def load(config: Config) -> data.Split:
 
 def cnn(config: Config, generator: torch.Generator) -> nn.Module:
     """Convolutions and a linear layer."""
-    return models.cnn(config["channels"], 10, generator)
+    return networks.cnn(config["channels"], 10, generator)
 
 
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), cnn)
@@ -74,9 +77,9 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "setting": (
             "scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; 3 × 3 convolutions of "
             f"{channels} channels with tanh units, then a softmax layer, "
-            f"{trained.how(config, found, 'images')}. The measurement is each query's loss."
+            f"{recipes.how(config, found, 'images')}. The measurement is each query's loss."
         ),
-        "facts": trained.facts(config, found),
+        "facts": recipes.facts(config, found),
     }
 
 

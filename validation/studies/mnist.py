@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import refimpl as ri
-from validation import classifier, data, experiment, trained
-from validation.study import Config, Earlier, Study
-from validation.trained import Recipe
+from validation import data
+from validation.experiments import classifier, experiment
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
+from validation.training.recipes import Recipe
 
 __all__ = ["STUDY"]
 
@@ -49,7 +51,7 @@ def load(config: Config) -> data.Split:
     return data.upsampled_digits(*sizes)
 
 
-RECIPE = Recipe(load, ri.losses.CrossEntropy(), trained.mlp)
+RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)
 
 
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
@@ -69,11 +71,11 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         + ("" if real else ", on digits drawn larger"),
         "setting": (
             f"{images}. A softmax MLP {hidden} with ReLU units, "
-            f"{trained.how(config, found, 'images')}. The exact GNH of its {parameters:,} parameters is "
+            f"{recipes.how(config, found, 'images')}. The exact GNH of its {parameters:,} parameters is "
             "solved through the kernel of pairs of examples and never formed. The measurement "
             "is each query's loss."
         ),
-        "facts": trained.facts(config, found),
+        "facts": recipes.facts(config, found),
     }
 
 

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from validation import comparisons, data, language, trained
-from validation.study import Config, Earlier, Study
+from validation import data
+from validation.experiments import comparisons, language
+from validation.parts.study import Config, Earlier, Study
+from validation.training import recipes
 
 __all__ = ["STUDY"]
 
@@ -77,7 +79,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
             f"Next character on {source} (text {first['train'].values['fingerprint']}), in windows of "
             f"{config['length']} characters. A decoder-only Transformer (pre-norm, causal attention, "
             f"GELU) is trained by Adam on {config['windows']:,} windows, "
-            f"{trained.seeds(found)}; its MLP layers are "
+            f"{recipes.seeds(found)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Influence is asked of "
             f"{config['train']} of these windows, and the curvature is a mean over the same ones. "
             "Queries come from other topics; the measurement is the log-likelihood of a window's last "

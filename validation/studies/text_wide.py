@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation import comparisons, language, trained
+from validation.experiments import comparisons, language
+from validation.parts.study import Config, Earlier, Study
 from validation.studies import text
-from validation.study import Config, Earlier, Study
+from validation.training import recipes
 
 __all__ = ["STUDY"]
 
@@ -41,7 +42,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
         "setting": (
             f"The study “text” with a model of {values['parameters']:,} tracked parameters, "
-            f"{trained.seeds(found)} (text {values['fingerprint']}). The exact Gauss-Newton Hessian is "
+            f"{recipes.seeds(found)} (text {values['fingerprint']}). The exact Gauss-Newton Hessian is "
             "not formed: its solves are conjugate gradients on products by differentiation, each "
             f"certified by its residual. Influence is asked of {config['train']} windows of "
             f"{config['length']} characters, over which the curvature is a mean."

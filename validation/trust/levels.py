@@ -29,13 +29,17 @@ LEVELS = (
         "Proved",
         "float64 answers lie within derived bounds of values enclosed in ball arithmetic: Jacobian, "
         "GNH, Hessian, A, S, Λ, solves, influences of small networks, some badly conditioned",
-        ("tests/proved/",),
+        ("tests/validation/proved/",),
     ),
     Level(
         "Defined",
         "the definition equals a GNH derived by hand; derivatives equal complex steps, steps of sixty "
         "digits, and torch's own losses",
-        ("tests/exact/test_definition.py", "tests/test_differences.py", "tests/test_losses"),
+        (
+            "tests/exact/test_definition.py",
+            "tests/identities/test_differences.py",
+            "tests/losses/",
+        ),
     ),
     Level(
         "Equal by another way",
@@ -43,11 +47,11 @@ LEVELS = (
         "and on hostile models; least squares and logistic regression equal statsmodels'",
         (
             "tests/exact/test_gauss_newton.py",
-            "tests/test_special_cases.py",
-            "tests/test_capture.py",
-            "tests/test_layers.py",
-            "tests/test_layout.py",
-            "tests/test_influence.py",
+            "tests/identities/test_special_cases.py",
+            "tests/rows/test_hooks.py",
+            "tests/problem/test_layers.py",
+            "tests/problem/test_layout.py",
+            "tests/scores/test_examples.py",
             "tests/fast/",
         ),
     ),

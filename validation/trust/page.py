@@ -16,8 +16,8 @@ import torch
 import refimpl
 from refimpl.report import text
 from validation import pages
-from validation.false_alarms import code
 from validation.proved.records import ProvedRecord
+from validation.trust.false_alarms import code
 from validation.trust.identities import table
 from validation.trust.levels import Summary, Test, summarise
 

@@ -5,7 +5,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases import (
     convolutions,
     extremes,
@@ -16,6 +15,7 @@ from refimpl.oracle.cases import (
     transformers,
 )
 from refimpl.oracle.cases.draw import Draw
+from refimpl.oracle.question.case import Case
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

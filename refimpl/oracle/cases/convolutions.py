@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases.draw import FLATTEN, TANH, Draw, pool
+from refimpl.oracle.question.case import Array, Case
 
 __all__ = ["CASES"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.case import Array, Case, LossSpec
-from refimpl.oracle.network import LayerSpec, linear_names
+from refimpl.oracle.question.case import Array, Case, LossSpec
+from refimpl.oracle.question.network import LayerSpec, linear_names
 
 __all__ = ["FLATTEN", "GELU", "IGNORED", "MIX", "RELU", "SOFTPLUS", "TANH", "Draw", "pool"]
 

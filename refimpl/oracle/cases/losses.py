@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refimpl.oracle.case import Case, LossSpec
 from refimpl.oracle.cases.draw import TANH, Draw
+from refimpl.oracle.question.case import Case, LossSpec
 
 __all__ = ["CASES"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases.draw import GELU, RELU, SOFTPLUS, TANH, Draw
+from refimpl.oracle.question.case import Case
 
 __all__ = ["CASES"]
 

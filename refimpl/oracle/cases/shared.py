@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases.draw import MIX, TANH, Draw
 from refimpl.oracle.cases.tokens import pad
+from refimpl.oracle.question.case import Case
 
 __all__ = ["CASES"]
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag
 
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases.draw import Draw
-from refimpl.oracle.conventions import Conventions
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.truth.truth import Truth
 
 __all__ = ["GAP", "GRADED", "certified", "harmful_gap", "recorded", "required_gap", "search"]
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from refimpl.oracle.case import Case, LossSpec
 from refimpl.oracle.cases.draw import GELU, MIX, RELU, SOFTPLUS, TANH, Draw
 from refimpl.oracle.cases.tokens import pad
-from refimpl.oracle.network import LayerSpec
+from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.network import LayerSpec
 
 __all__ = ["drawn"]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from refimpl.oracle.case import Array, Case, LossSpec
 from refimpl.oracle.cases.draw import IGNORED, MIX, SOFTPLUS, TANH, Draw, pool
+from refimpl.oracle.question.case import Array, Case, LossSpec
 
 __all__ = ["CASES"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases.draw import GELU, IGNORED, TANH, Draw, pool
-from refimpl.oracle.network import LayerSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.network import LayerSpec
 
 __all__ = ["CASES"]
 

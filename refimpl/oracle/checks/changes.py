@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from refimpl.oracle.case import Array, Case
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["relabelled", "repadded", "repeated", "reweighted", "selected", "tokens"]
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from refimpl.oracle.case import Array
-from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Mode, Trial
 
 __all__ = ["THRESHOLD", "Check", "Family", "labels_known", "relative", "worst"]
 

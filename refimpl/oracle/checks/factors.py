@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import Check, labels_known, worst
-from refimpl.oracle.sums import absolute_sums
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Truth, Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["CHECKS", "last_layer"]
 

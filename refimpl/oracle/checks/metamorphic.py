@@ -5,7 +5,7 @@ from typing import Any
 
 from refimpl.oracle.checks import relations
 from refimpl.oracle.checks.check import Check, labels_known
-from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.stages.trial import Mode, Trial
 
 __all__ = ["CHECKS"]
 

@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
-from refimpl.oracle.blocks import flatten, unflatten
-from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import Check, relative, worst
-from refimpl.oracle.parts import damped_matrix, spectra
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.layout import flatten, unflatten
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.kronecker import damped_matrix, spectra
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["CHECKS", "Operator", "operator"]
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 
 from refimpl.exact.response import _Objective
-from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import THRESHOLD, Check, relative
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Undecided
-from refimpl.problem import Problem
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.truth import Undecided
+from refimpl.problem.problem import Problem
 
 __all__ = ["CHECKS"]
 

@@ -1,21 +1,21 @@
 """Relations between an implementation's own answers: what is right is not asked, only what must agree.
 
-How far two answers may differ is what rounding may do to either, on the scales of `refimpl.oracle.noise`.
+How far two answers may differ is what rounding may do to either; see `refimpl.oracle.truth.rounding`.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.checks import changes
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.checks.scores import score_scale
 from refimpl.oracle.checks.spectra import residual
-from refimpl.oracle.shared_truth import truth_of
-from refimpl.oracle.sums import absolute_sums
-from refimpl.oracle.trial import Trial
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.truth.shared import truth_of
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = [
     "alone",
@@ -60,7 +60,7 @@ def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer; see refimpl.oracle.noise."""
+    """Of every entry of an answer; see refimpl.oracle.truth.rounding."""
     truth = trial.truth
     if stage == "gradients":
         return truth.scale(lambda t: t.gradients)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from refimpl.oracle.blocks import flatten, unflatten
-from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import THRESHOLD, Check, labels_known, worst
 from refimpl.oracle.checks.operators import operator
-from refimpl.oracle.parts import damped_inverse, gap
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.layout import flatten, unflatten
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.kronecker import damped_inverse, gap
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["CHECKS", "score_scale"]
 

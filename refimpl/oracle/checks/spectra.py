@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from refimpl.oracle.case import Array
 from refimpl.oracle.checks.check import Check, labels_known, worst
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Truth, Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["CHECKS", "clusters", "residual"]
 

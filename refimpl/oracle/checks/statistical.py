@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from refimpl.oracle.bands import of_variance_band
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.checks.check import THRESHOLD, Check
-from refimpl.oracle.moments import (
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.truth.concentration import of_variance_band
+from refimpl.oracle.truth.label_moments import (
     Features,
     Moments,
     chance_of_one_value,
@@ -22,8 +23,7 @@ from refimpl.oracle.moments import (
     moments,
     moments_each,
 )
-from refimpl.oracle.trial import Mode, Trial
-from refimpl.oracle.truth import Truth, Undecided
+from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["ALPHA", "CHECKS", "COMPARISONS"]
 
@@ -214,7 +214,7 @@ CHECKS = (
         "factors-sampled-variance", "statistical", "factors",
         "Over seeds the sampled S varies as much as independent labels make it, of the declared number.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (N samples)",
-        "Cochran 1934; refimpl.oracle.bands.variance_band",
+        "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "the chi-square band over R seeds, widened by 1.6 for kurtosis (a heuristic); only where the "
         "excess kurtosis is at most 2" + TWO_STAGES,
         _variance(_of_factors), applies=_sampled, threshold=1.0,
@@ -223,7 +223,7 @@ CHECKS = (
         "factors-sampled-batches", "statistical", "factors",
         "Labels of different batches are independent: forty copies of an example, in batches of four.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (40 samples)",
-        "Cochran 1934; refimpl.oracle.bands.variance_band",
+        "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "as for factors-sampled-variance; a generator that every batch restarts makes it ten times v",
         _batches, applies=_sampled, threshold=1.0,
     ),
@@ -248,7 +248,7 @@ CHECKS = (
         "eigenvalues-sampled-variance", "statistical", "eigenvalues",
         "Over seeds the sampled Lambda varies as much as independent labels make it.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (N samples)",
-        "Cochran 1934; refimpl.oracle.bands.variance_band",
+        "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "as for factors-sampled-variance" + TWO_STAGES,
         _variance(_of_eigenvalues), applies=_sampled, threshold=1.0,
     ),

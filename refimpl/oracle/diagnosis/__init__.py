@@ -1,15 +1,16 @@
 """Diagnosis: what would explain a fail, in sentences, likeliest first."""
 
-from refimpl.oracle.adapter import STAGES, Unsupported
-from refimpl.oracle.answers import BadAnswer
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.behaviour import behaving, drawing
 from refimpl.oracle.diagnosis.history import remembered
 from refimpl.oracle.diagnosis.question import Question
 from refimpl.oracle.diagnosis.search import INHERITS, Finding, compared, search
 from refimpl.oracle.diagnosis.structure import structure
-from refimpl.oracle.trial import Failed, Mode, Trial
-from refimpl.oracle.truth import Undecided
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.adapter import STAGES, Unsupported
+from refimpl.oracle.subject.answers import BadAnswer
+from refimpl.oracle.subject.session import Failed
+from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["SHOWN", "Finding", "diagnose", "findings"]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.search import Finding, Hypothesis
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.in_process import InProcess
 
 __all__ = ["behaving", "drawing"]
 

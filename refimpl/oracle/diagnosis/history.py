@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refimpl.oracle.adapter import Adapter
-from refimpl.oracle.case import Array
 from refimpl.oracle.diagnosis.question import Question
 from refimpl.oracle.diagnosis.search import INHERITS, Finding, Hypothesis
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Asked, Session, Trial
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.trial import Asked, Trial
+from refimpl.oracle.subject.adapter import Adapter
+from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.session import Session
 
 __all__ = ["remembered"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.adapter import Adapter, State
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.trial import Mode, Trial
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.adapter import Adapter, State
 
 __all__ = ["Arrays", "Question", "distance"]
 

@@ -2,7 +2,7 @@
 
 from itertools import combinations
 
-from refimpl.oracle.case import Case
+from refimpl.oracle.question.case import Case
 
 __all__ = ["named", "sizes"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refimpl.oracle.adapter import Declaration
-from refimpl.oracle.case import Array
-from refimpl.oracle.conventions import Conventions, choices
 from refimpl.oracle.diagnosis.question import Arrays, Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["Finding", "Hypothesis", "conventions_tried", "search"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from refimpl.oracle.case import Array
-from refimpl.oracle.conventions import ROUNDOFF
 from refimpl.oracle.diagnosis.question import Question, distance
 from refimpl.oracle.diagnosis.scalars import named
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.conventions import ROUNDOFF
 
 __all__ = ["structure"]
 

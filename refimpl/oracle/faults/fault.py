@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
 
-from refimpl.oracle.adapter import STAGES, Declaration
 from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.subject.adapter import STAGES, Declaration
 
 __all__ = ["BugType", "Fault", "edited", "faulty"]
 

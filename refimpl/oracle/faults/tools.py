@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from refimpl.oracle.adapter import Declaration
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["arrays", "means_of_batches", "part", "parts", "rounded", "scaled", "some_layers"]
 

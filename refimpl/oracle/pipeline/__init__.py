@@ -1,8 +1,7 @@
 """A second, compact implementation of every stage: what the faults are edits of.
 
-It shares no mathematics with refimpl.capture, refimpl.sweeps, refimpl.fast and refimpl.exact, so that
-the truth and it confirm each other; and every step is a small method, so that a mistake is the edit of
-one of them.
+It shares no mathematics with refimpl.rows, refimpl.fast and refimpl.exact, so that the truth and it
+confirm each other; and every step is a small method, so that a mistake is the edit of one of them.
 """
 
 from refimpl.oracle.pipeline.passes import Run as Run

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from refimpl.oracle.adapter import Adapter
-from refimpl.oracle.case import Case
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.subject.adapter import Adapter
 
 __all__ = ["LossMath", "as_tokens"]
 

@@ -9,8 +9,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import LossMath, as_tokens
+from refimpl.oracle.question.case import Case
 
 __all__ = ["Passes", "Run", "groups_of", "has_bias"]
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from refimpl.oracle.adapter import Unsupported
-from refimpl.oracle.case import Case
 from refimpl.oracle.pipeline.loss import as_tokens
 from refimpl.oracle.pipeline.passes import Passes, groups_of
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.subject.adapter import Unsupported
 
 __all__ = ["Retraining", "derivatives"]
 

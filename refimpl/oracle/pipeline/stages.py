@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from refimpl.oracle.adapter import Declaration, State, Unsupported
-from refimpl.oracle.case import Array, Case
-from refimpl.oracle.network import layer_named
 from refimpl.oracle.pipeline.retraining import Retraining
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.network import layer_named
+from refimpl.oracle.subject.adapter import Declaration, State, Unsupported
 
 __all__ = ["Pipeline"]
 

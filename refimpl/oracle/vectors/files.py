@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from refimpl.oracle.case import Array
+from refimpl.oracle.question.case import Array
 
 __all__ = ["BadVector", "Vector", "described", "export", "paths", "read", "released", "write"]
 

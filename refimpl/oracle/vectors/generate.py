@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 import refimpl
-from refimpl.oracle.blocks import flatten, unflatten
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.checks.check import THRESHOLD, worst as worst_ratio
-from refimpl.oracle.conventions import ROUNDOFF
-from refimpl.oracle.parts import Basis, damped_inverse, spectra
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.sums import absolute_sums
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.conventions import ROUNDOFF
+from refimpl.oracle.question.layout import flatten, unflatten
+from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.truth.kronecker import Basis, damped_inverse, spectra
+from refimpl.oracle.truth.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
 from refimpl.oracle.vectors.killed import answers, killed
 

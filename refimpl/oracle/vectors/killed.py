@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.adapter import STAGES, State
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.checks.check import THRESHOLD, worst
-from refimpl.oracle.conventions import ROUNDOFF
 from refimpl.oracle.faults import FAULTS, Fault, faulty
-from refimpl.oracle.parts import Basis
 from refimpl.oracle.pipeline import Pipeline
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.conventions import ROUNDOFF
+from refimpl.oracle.subject.adapter import STAGES, State
+from refimpl.oracle.truth.kronecker import Basis
 
 __all__ = ["answers", "killed"]
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.conventions import Conventions
-from refimpl.oracle.flags import FLAGS, LICENCES
+from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.vectors.files import BadVector, Vector, paths, read
+from refimpl.oracle.vectors.flags import FLAGS, LICENCES
 
 __all__ = ["lint"]
 

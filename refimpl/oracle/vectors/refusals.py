@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.truth.truth import Truth
 from refimpl.oracle.vectors.files import Vector
 from refimpl.oracle.vectors.generate import packed, probes, rounded_up, vector
 

@@ -9,10 +9,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from refimpl.oracle.case import Array
-from refimpl.oracle.conventions import ROUNDOFF
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.conventions import ROUNDOFF
+from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors.files import Vector, paths, read
-from refimpl.oracle.verdicts import Verdict
 
 __all__ = ["Verified", "verify"]
 

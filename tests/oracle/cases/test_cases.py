@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases import QUICK, RECIPES, cases, drawn, quick
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.cases.spectrum import certified, recorded, required_gap, search
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.truth import Truth
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.truth.truth import Truth
 
 
 def test_there_are_enough_of_them_and_they_are_small() -> None:

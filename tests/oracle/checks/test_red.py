@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.oracle.adapter import Declaration
-from refimpl.oracle.case import Case, LossSpec
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.judge import judge
+from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
-from refimpl.oracle.verdicts import Verdict
+from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import Declaration
+from refimpl.oracle.subject.in_process import InProcess
 
 SMALL = 1e-4
 BY_SLUG = {check.slug: check for check in CHECKS}

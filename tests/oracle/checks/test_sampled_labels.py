@@ -7,7 +7,7 @@ import torch
 
 from refimpl import Problem
 from refimpl.losses import CrossEntropy, SquaredError
-from refimpl.oracle.moments import chance_of_one_value, features_of_s
+from refimpl.oracle.truth.label_moments import chance_of_one_value, features_of_s
 
 
 def _problem(logits, loss) -> Problem:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from oracle.judging import check_of
 
-from refimpl.oracle.adapter import Declaration
-from refimpl.oracle.case import Array, Case
 from refimpl.oracle.cases import cases
 from refimpl.oracle.diagnosis import diagnose
 from refimpl.oracle.diagnosis.structure import _off
 from refimpl.oracle.faults import FAULTS, edited
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import Declaration
+from refimpl.oracle.subject.in_process import InProcess
 
 KNOWN = {f.slug: f for f in FAULTS}
 

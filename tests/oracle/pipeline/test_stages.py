@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from refimpl.oracle.adapter import Declaration, State
-from refimpl.oracle.case import Array
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks.check import THRESHOLD, worst
-from refimpl.oracle.conventions import Conventions, choices
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.truth import Truth, Undecided
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.subject.adapter import Declaration, State
+from refimpl.oracle.truth.truth import Truth, Undecided
 
 CHANGED = [
     {name: choice}

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors import export, verify
-from refimpl.oracle.verdicts import Verdict
 
 CLIENT = Path(__file__).parents[3] / "docs/examples/numpy_client.py"
 

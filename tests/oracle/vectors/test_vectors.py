@@ -12,12 +12,12 @@ from safetensors.numpy import load_file, save_file
 from refimpl.oracle.cases import cases
 from refimpl.oracle.cases.spectrum import recorded
 from refimpl.oracle.faults import FAULTS
+from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors import BadVector, Vector, export, lint, paths, read, released, verify
 from refimpl.oracle.vectors.generate import arguments_of, basis_of, outputs_of, vector
 from refimpl.oracle.vectors.killed import killed
 from refimpl.oracle.vectors.refusals import refused
-from refimpl.oracle.verdicts import Verdict
-from validation.vectors import proved
+from validation.proved.vectors import proved
 
 # Of SHA256SUMS itself: version 1 is released, and what is wrong with it is corrected in a version 2.
 SUMS = "c12e7496d84233d4fbd3546368c9b789a4388a9c18639d03e17e1778b4208c44"

@@ -4,7 +4,7 @@ import pytest
 
 from validation.bench import responses
 from validation.bench.responses import adam, best
-from validation.saved import Result
+from validation.parts.saved import Result
 
 CONFIG = {**responses.CONFIG, **responses.QUICK}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import refimpl as ri
-from validation import models
 from validation.data import Vocabulary, complete, completions, next_token
+from validation.models import networks
 
 ABC = Vocabulary("abc")
 
@@ -53,7 +53,7 @@ def test_completions_are_shifted_padded_and_masked() -> None:
 
 def test_a_query_is_the_log_probability_of_its_completion() -> None:
     generator = torch.Generator().manual_seed(0)
-    model = models.transformer(3, 4, 2, 2, 3, 6, generator)
+    model = networks.transformer(3, 4, 2, 2, 3, 6, generator)
     pairs = [("a", "bca"), ("cba", "cb"), ("bb", "aaaaa")]
     inputs, targets = completions(pairs, ABC, length=6)
     found = ri.losses.CrossEntropy().log_likelihood(model(*inputs), targets)

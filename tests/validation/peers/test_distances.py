@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from refimpl.oracle.adapter import Declaration, Unsupported
 from refimpl.oracle.cases import cases
-from refimpl.oracle.reference import Reference
-from refimpl.oracle.session import InProcess
-from refimpl.oracle.trial import Trial
+from refimpl.oracle.selftest.reference import Reference
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import Declaration, Unsupported
+from refimpl.oracle.subject.in_process import InProcess
 from validation.peers.distances import MEASURES, distances
 
 CASE = next(iter(cases().values()))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from refimpl.oracle.blocks import flatten, shapes
-from refimpl.oracle.case import Case
 from refimpl.oracle.cases import cases
-from refimpl.oracle.conventions import Conventions
-from refimpl.oracle.network import linear_names
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.layout import flatten, shapes
+from refimpl.oracle.question.network import linear_names
 from validation.peers.models import (
     calls,
     from_parameters,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refimpl.oracle.cases import cases, quick
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.reference import Reference
+from refimpl.oracle.selftest.reference import Reference
 from validation.peers import session
 from validation.peers.session import LIBRARIES, judged, reproduced, whole
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from validation.parts.study import Study
 from validation.studies import STUDIES
-from validation.study import Study
 
 # Fewer queries, examples and models, and less patience. Of `validate`, the quick sizes are run.
 SMALLER: dict[str, Any] = {

@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refimpl import report
-from refimpl.ladder.outcomes import SIGNS
-from refimpl.ladder.rungs import APART, TOP, TRUTH, WIDER, rungs
-from validation import trained
+from refimpl.rungs.curvatures import APART, TOP, TRUTH, WIDER, rungs
+from refimpl.rungs.outcomes import SIGNS
 from validation.__main__ import app
-from validation.runner import InProcess
+from validation.parts.runner import InProcess
 from validation.studies import digits
+from validation.training import recipes
 
 
 def invoke(*arguments: str) -> Result:
@@ -111,8 +111,8 @@ def test_training_reports_where_it_ended() -> None:
 
 def test_the_setting_is_the_trained_model() -> None:
     config = quick() | {"seed": 0}
-    values, arrays = trained.train(digits.RECIPE, config, {})
-    at = trained.setting(digits.RECIPE, config, {"train": digits_result(values, arrays)})
+    values, arrays = recipes.train(digits.RECIPE, config, {})
+    at = recipes.setting(digits.RECIPE, config, {"train": digits_result(values, arrays)})
     assert float(at.problem.losses().mean()) == values["train_loss"]
     assert len(at.query_targets) == config["queries"]
 
@@ -129,6 +129,6 @@ def quick() -> dict[str, object]:
 
 
 def digits_result(values: dict[str, object], arrays: dict[str, object]) -> object:
-    from validation.saved import Result as Saved
+    from validation.parts.saved import Result as Saved
 
     return Saved(values, arrays)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refimpl import report
-from refimpl.ladder.rungs import LADDER
+from refimpl.rungs.curvatures import LADDER
 from validation.__main__ import app
 from validation.data import MNIST_FILES
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refimpl import report
-from refimpl.ladder.rungs import APART
+from refimpl.rungs.curvatures import APART
 from validation.__main__ import app
 from validation.studies import text, text_wide
 

@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from refimpl import report
-from refimpl.ladder.rungs import TOP, TRUTH
+from refimpl.rungs.curvatures import TOP, TRUTH
 from validation.__main__ import app
-from validation.mislabelled import FLIPPED, LOSS
-from validation.removal import RANDOM, REMOVAL
-from validation.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
+from validation.experiments.mislabelled import FLIPPED, LOSS
+from validation.experiments.removals import RANDOM, REMOVAL
+from validation.experiments.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.studies import STUDIES
 
 

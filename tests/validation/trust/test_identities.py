@@ -3,8 +3,8 @@
 import ast
 import math
 
-from validation.trust import IDENTITIES, Test, missing, table
-from validation.trust.identities import numbers
+from validation.trust.identities import IDENTITIES, missing, numbers, table
+from validation.trust.levels import Test
 
 
 def test_names_bear_numbers():

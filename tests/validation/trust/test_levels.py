@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from validation.trust import LEVELS, Level, Test, read, summarise
+from validation.trust.levels import LEVELS, Level, Test, read, summarise
 
 
 def test_every_test_belongs_to_the_first_level_that_fits():
@@ -23,10 +23,11 @@ def test_every_test_belongs_to_the_first_level_that_fits():
 
 def test_a_red_test_or_a_level_without_tests_is_not_green():
     (one, two) = summarise(
-        [Test("tests/proved/t.py::t", "failed", 1.0)], (LEVELS[0], Level("none", "", ("nowhere",)))
+        [Test("tests/validation/proved/t.py::t", "failed", 1.0)],
+        (LEVELS[0], Level("none", "", ("nowhere",))),
     )
     assert not one.green
-    assert one.failed == ["tests/proved/t.py::t"]
+    assert one.failed == ["tests/validation/proved/t.py::t"]
     assert not two.green
 
 

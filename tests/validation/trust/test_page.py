@@ -7,10 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from validation.__main__ import app
-from validation.false_alarms import COMBINED
 from validation.proved.records import ProvedRecord
-from validation.trust import IDENTITIES, LEVELS, Test, write
-from validation.trust.page import results
+from validation.trust.false_alarms import COMBINED
+from validation.trust.identities import IDENTITIES
+from validation.trust.levels import LEVELS, Test
+from validation.trust.page import results, write
 
 PROVED = [ProvedRecord("tanh", "A", 1e-17, 1e-16, 0.1)]
 MUTANTS = {
@@ -57,7 +58,9 @@ def everything(**changed):
         Test(f"{level.tests[0]}t.py::t", "passed", 1.0, ratio=0.25, comparisons=1, what="here")
         for level in LEVELS
     ]
-    tests[0] = Test("tests/proved/t.py::red", **{"outcome": "passed", "seconds": 1.0} | changed)
+    tests[0] = Test(
+        "tests/validation/proved/t.py::red", **{"outcome": "passed", "seconds": 1.0} | changed
+    )
     return tests
 
 
@@ -66,7 +69,7 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
     found = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, ALARMS, "ci")
     page = write(found, tmp_path).read_text()
     assert f"{len(LEVELS) - 1} of {len(LEVELS)}" in page
-    assert "tests/proved/t.py::red" in page
+    assert "tests/validation/proved/t.py::red" in page
     assert "equal &lt;to&gt; it" in page
     assert "99.5 %" in page
     assert "199 of 200 mutants, a random sample of 300 killed" in page
@@ -79,7 +82,7 @@ def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
         "Asked on 2026-02-03, of sources that have changed since." in page
     )
     assert '<span class="red">1</span>' in page
-    assert "Failed: tests/proved/t.py::red" in (tmp_path / "trust.md").read_text()
+    assert "Failed: tests/validation/proved/t.py::red" in (tmp_path / "trust.md").read_text()
     saved = json.loads((tmp_path / "trust.json").read_text())
     assert saved["levels"][0]["ratio"] == str(ratio)
     assert saved["levels"][0]["green"] is False

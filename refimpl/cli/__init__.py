@@ -1,0 +1,1 @@
+"""The commands of `refimpl`, a file for each that has arguments of its own."""

@@ -1,0 +1,61 @@
+"""Command line: refimpl vectors export DIR, verify DIR ANSWERS, lint DIR."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from refimpl.oracle.question.conventions import ROUNDOFF
+from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.vectors.files import BadVector, export as copy
+from refimpl.oracle.vectors.lint import lint as problems
+from refimpl.oracle.vectors.verify import verify as judge
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Cases and right answers as files, for any language.")
+Folder = Annotated[Path, typer.Argument(metavar="DIR", show_default=False)]
+
+
+@app.command()
+def export(folder: Folder) -> None:
+    """Write the released vectors to DIR."""
+    print(f"{copy(folder)} vectors in {folder}")
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", show_default=False)],
+    dtype: Annotated[str, typer.Option(help="What the answers were computed in.")] = "float64",
+) -> None:
+    """Judge ANSWERS to the vectors in DIR; exit code 1 where one fails."""
+    if dtype not in ROUNDOFF:
+        raise typer.BadParameter(f"--dtype must be one of {', '.join(ROUNDOFF)}, got {dtype!r}")
+    if not answers.is_dir():
+        raise typer.BadParameter(f"{answers} is no folder of answers")
+    try:
+        found = judge(folder, answers, dtype)
+    except BadVector as error:
+        raise typer.BadParameter(str(error)) from None
+    if not found:
+        raise typer.BadParameter(f"{folder} holds no vectors: `refimpl vectors export` writes them")
+    console = Console(soft_wrap=True)
+    bad = [v for v in found if v.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    for v in bad:
+        name = f"{v.vector} {v.output}".strip()
+        console.print(f"{v.verdict.value} {name}: {v.detail}", markup=False, highlight=False)
+    counts = Counter(v.verdict.value for v in found)
+    console.print(f"{len(found)} outputs: " + ", ".join(f"{n} {k}" for k, n in counts.items()))
+    raise typer.Exit(1 if bad or not counts[Verdict.PASS.value] else 0)
+
+
+@app.command()
+def lint(folder: Folder) -> None:
+    """Tell what is wrong with the vectors in DIR; exit code 1 where something is."""
+    found = problems(folder)
+    for sentence in found:
+        print(sentence)
+    raise typer.Exit(1 if found else 0)

@@ -1,0 +1,318 @@
+"""Case: one small trained model with its data, frozen, as arrays that any framework can read."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from refimpl.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
+from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.network import LayerSpec, Network, linear_names
+from refimpl.oracle.question.token_mean import TokenMean
+from refimpl.problem.layout import Block
+from refimpl.problem.problem import Problem
+
+__all__ = ["Array", "Case", "Known", "LossSpec"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """Which loss, and its options; docs/conventions.md says what they mean.
+
+    Args:
+        kind: "cross_entropy", "squared_error" or "binary_cross_entropy".
+        ignore_index: Label of tokens that count nothing, for cross-entropy.
+        class_weight: Weight per class, for cross-entropy.
+        label_smoothing: For cross-entropy.
+        pos_weight: Weight of positives per output, for binary cross-entropy.
+    """
+
+    kind: str
+    ignore_index: int = -100
+    class_weight: tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
+    pos_weight: tuple[float, ...] | None = None
+
+    def build(self, token_mean: bool = False) -> Loss:
+        """The loss of refimpl.losses.
+
+        Args:
+            token_mean: Whether a cross-entropy is a mean over tokens instead of their sum.
+        """
+        if self.kind == "squared_error":
+            return SquaredError()
+        if self.kind == "binary_cross_entropy":
+            return BinaryCrossEntropy(pos_weight=_tensor(self.pos_weight))
+        kind = TokenMean if token_mean else CrossEntropy
+        return kind(self.ignore_index, _tensor(self.class_weight), self.label_smoothing)
+
+
+def _tensor(values: tuple[float, ...] | None) -> Tensor | None:
+    return None if values is None else torch.tensor(values, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an implementation is asked about: a trained model, its training data, and queries.
+
+    Arrays are read-only. The example loss is summed over tokens, J is its mean over examples, and a
+    token whose label is `loss.ignore_index` counts nothing.
+
+    Args:
+        id: A slug that is never reused, "family/name".
+        layers: The model as a plain list of layers; see `refimpl.oracle.question.network`.
+        parameters: Every parameter by name.
+        tracked: Names of the layers whose parameters count, in the order of the flat vector.
+        inputs: Training inputs [N, ...]: real numbers, or integer tokens for an embedding.
+        labels: Training labels or values [N, ...].
+        query_inputs: Inputs of the queries [Q, ...].
+        query_labels: Their labels [Q, ...].
+        loss: The loss.
+        damping: lambda, absolute unless the conventions say otherwise.
+        flags: What in this case exposes a bug; see `refimpl.oracle.vectors.flags`.
+        conventions: Those that the answers are wanted in.
+        batch_size: What an implementation that works in batches is asked to use.
+    """
+
+    id: str
+    layers: tuple[LayerSpec, ...]
+    parameters: Mapping[str, Array]
+    tracked: tuple[str, ...]
+    inputs: Array
+    labels: Array
+    query_inputs: Array
+    query_labels: Array
+    loss: LossSpec
+    damping: float
+    flags: tuple[str, ...] = ()
+    conventions: Conventions = field(default_factory=Conventions)
+    batch_size: int = 4
+
+    def __post_init__(self) -> None:
+        for array in (*self.arrays.values(), *self.parameters.values()):
+            array.setflags(write=False)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The data by name: inputs, labels, query_inputs, query_labels."""
+        names = ("inputs", "labels", "query_inputs", "query_labels")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def family(self) -> str:
+        """What comes before the slash of the id."""
+        return self.id.partition("/")[0]
+
+    @property
+    def dtype(self) -> str:
+        """What the implementation computes in, as the conventions say."""
+        return self.conventions.dtype
+
+    @property
+    def token_mean(self) -> bool:
+        """Whether the loss of an example is the mean over its counted tokens."""
+        return self.conventions.loss_reduction == "token_mean"
+
+    @property
+    def num_examples(self) -> int:
+        """N."""
+        return len(self.inputs)
+
+    @cached_property
+    def mask(self) -> Array:
+        """Which labels count [N, *tokens]."""
+        return self._counted(self.labels)
+
+    @cached_property
+    def query_mask(self) -> Array:
+        """Which labels of the queries count [Q, *tokens]."""
+        return self._counted(self.query_labels)
+
+    def _counted(self, labels: Array) -> Array:
+        counted = self.problem.loss.counted(_torch(labels))
+        if counted is None:  # values of outputs: every token counts
+            return np.ones(labels.shape[: max(1, labels.ndim - 1)], dtype=bool)
+        return counted.numpy()
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The matrices [W | b]: name, outputs, inputs (with the bias column), place in the vector."""
+        return self.problem.layout.blocks
+
+    @property
+    def num_parameters(self) -> int:
+        """P, the length of the flat vector in refimpl's own conventions."""
+        return self.problem.num_parameters
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The same as refimpl sees it, in float64."""
+        return self.problem_in(torch.float64)
+
+    def problem_in(self, dtype: torch.dtype) -> Problem:
+        """The same as refimpl sees it; one for all cases that differ in nothing it holds.
+
+        Args:
+            dtype: What is computed in.
+        """
+        held = {
+            "layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss),
+            "token_mean": self.token_mean,
+        }  # fmt: skip
+        data = {"inputs": self.inputs, "labels": self.labels}
+        # Not for two threads at once: a pass puts hooks on the model.
+        return _problem(Known(_hash(held, self.parameters, data), self), dtype, get_ident())
+
+    def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
+        """The model, a new one at every call, in evaluation mode.
+
+        Args:
+            dtype: Of its parameters.
+        """
+        given = {name: _torch(array).to(dtype) for name, array in self.parameters.items()}
+        return Network(self.layers, given).eval()
+
+    def dataset(self, dtype: torch.dtype = torch.float64) -> TensorDataset:
+        """The training data as pairs (input, label).
+
+        Args:
+            dtype: Of what is real.
+        """
+        return TensorDataset(*(_cast(_torch(a), dtype) for a in (self.inputs, self.labels)))
+
+    def queries(self, dtype: torch.dtype = torch.float64) -> TensorDataset:
+        """The queries as pairs (input, label).
+
+        Args:
+            dtype: Of what is real.
+        """
+        pairs = (self.query_inputs, self.query_labels)
+        return TensorDataset(*(_cast(_torch(a), dtype) for a in pairs))
+
+    def loader(self, batch_size: int | None = None) -> DataLoader[tuple[Tensor, ...]]:
+        """The training data in order, in batches.
+
+        Args:
+            batch_size: Examples a batch; default: the case's own, which leaves a short last batch.
+        """
+        return DataLoader(self.dataset(), batch_size=batch_size or self.batch_size)
+
+    def but(self, **changed: Any) -> "Case":
+        """The same case with some fields changed."""
+        return replace(self, **changed)
+
+    def batches(self, batch_size: int | None = None) -> Iterator[slice]:
+        """Places of the batches that `loader` gives.
+
+        Args:
+            batch_size: As for `loader`.
+        """
+        step = batch_size or self.batch_size
+        for start in range(0, self.num_examples, step):
+            yield slice(start, min(start + step, self.num_examples))
+
+    @property
+    def known_queries(self) -> "Known":
+        """The case by its queries alone."""
+        arrays = {"inputs": self.query_inputs, "labels": self.query_labels}
+        return Known(_hash({}, arrays), self)
+
+    @property
+    def known(self) -> "Known":
+        """The case by its contents."""
+        return Known(_hash(self.to_json(), self.parameters, self.arrays), self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON holds it."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("parameters", *self.arrays):
+            del plain[name]
+        plain["loss"] = {k: v for k, v in vars(self.loss).items() if v is not None}
+        plain["conventions"] = dict(vars(self.conventions))
+        return plain
+
+    @classmethod
+    def from_json(
+        cls, plain: Mapping[str, Any], parameters: Mapping[str, Array], arrays: Mapping[str, Array]
+    ) -> "Case":
+        """The case that `to_json` wrote.
+
+        Args:
+            plain: What it returned.
+            parameters: `case.parameters`.
+            arrays: `case.arrays`.
+        """
+        known: dict[str, Any] = dict(plain)
+        loss: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("loss").items()
+        }
+        given: dict[str, Any] = dict(arrays)
+        return cls(
+            loss=LossSpec(**loss),
+            conventions=Conventions.of(known.pop("conventions")),
+            layers=tuple(known.pop("layers")),
+            tracked=tuple(known.pop("tracked")),
+            flags=tuple(known.pop("flags")),
+            parameters=parameters,
+            **known,
+            **given,
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """A case in the key of a cache: equal where the hash is, however the case came about."""
+
+    hash: str
+    case: Case = field(compare=False)
+
+
+def _hash(plain: Mapping[str, Any], *arrays: Mapping[str, Array]) -> str:
+    content = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    for named in arrays:
+        for name, array in sorted(named.items()):
+            content.update(f"{name} {array.dtype} {array.shape}".encode())
+            content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+@lru_cache(maxsize=512)
+def _problem(known: Known, dtype: torch.dtype, thread: int) -> Problem:
+    del thread
+    case = known.case
+    return Problem(
+        case.torch_module(),
+        case.loss.build(case.token_mean),
+        _torch(case.inputs),
+        _torch(case.labels),
+        layers=list(case.tracked),
+        dtype=dtype,
+    )
+
+
+def _torch(array: Array) -> Tensor:
+    return torch.from_numpy(np.array(array))  # a copy: torch warns of read-only memory
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def default_tracked(layers: tuple[LayerSpec, ...]) -> tuple[str, ...]:
+    """Every linear and conv2d layer of a model.
+
+    Args:
+        layers: The list of layers.
+    """
+    return tuple(linear_names(layers))

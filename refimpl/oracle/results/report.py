@@ -1,0 +1,156 @@
+"""Report: every outcome of a run, what they say of each stage, and a footer whose counts add up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from refimpl.oracle.results.outcome import Outcome, Verdict
+from refimpl.oracle.subject.adapter import STAGES, Declaration
+
+__all__ = ["DRAWN", "DRAWS", "QUICK_DRAWS", "Footer", "Report", "Selection", "Status"]
+
+# "all": every case and check; "quick": the quick cases; "part": what the command line picked.
+Selection = Literal["all", "quick", "part"]
+DRAWN = "drawn"  # what stands for the id of drawn cases, all together
+DRAWS, QUICK_DRAWS = 20, 5  # how many they are
+BAD = (Verdict.FAIL, Verdict.ERROR, Verdict.STALE)
+
+
+class Status(StrEnum):
+    """What a run says of a stage. The value is its name everywhere."""
+
+    CONFORMS = "conforms"
+    FAILS = "fails"
+    UNDECIDED = "undecided"
+    PASSES = "passes"
+    UNASKED = "not asked"
+    ABSENT = "not claimed"
+
+
+STATUS_MEANING = {
+    Status.CONFORMS: "no fail, error or stale, and a pass in every required family",
+    Status.FAILS: "at least one fail, error or stale",
+    Status.UNDECIDED: "nothing wrong was seen, but a required family has no pass",
+    Status.PASSES: "nothing wrong in the part that was run; `refimpl check` without a selection decides",
+    Status.UNASKED: "no question of the part that was run is about it, or none applies",
+    Status.ABSENT: "the implementation does not have this stage",
+}
+
+
+@dataclass(frozen=True)
+class Footer:
+    """The counts that make a report whole.
+
+    Args:
+        planned: Questions that there were: cases x checks x modes, and the drawn searches.
+        absent: Of them, those about stages that the implementation does not have.
+        inapplicable: Those whose check does not apply to the case or the conventions.
+        counts: The others, by verdict.
+        stages: Status by stage.
+    """
+
+    planned: int
+    absent: int
+    inapplicable: int
+    counts: Mapping[str, int]
+    stages: Mapping[str, str]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every planned question is accounted for."""
+        return self.planned == self.absent + self.inapplicable + sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found.
+
+    Args:
+        subject: The implementation as the command line names it.
+        declaration: What it says of itself.
+        stages: The stages that it has.
+        outcomes: In the order of cases, stages and checks.
+        selection: What was run.
+        planned: See `Footer`.
+        absent: See `Footer`.
+        inapplicable: See `Footer`.
+        provenance: Versions, seconds and date.
+        notices: What is wrong with the declared deviations: expired, or about nothing.
+    """
+
+    subject: str
+    declaration: Declaration
+    stages: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    selection: Selection
+    planned: int
+    absent: int
+    inapplicable: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcomes by verdict, every verdict named."""
+        found = Counter(str(o.verdict) for o in self.outcomes)
+        return {str(v): found[str(v)] for v in Verdict}
+
+    @property
+    def footer(self) -> Footer:
+        """The footer."""
+        stages = {stage: str(self.status(stage)) for stage in STAGES}
+        return Footer(self.planned, self.absent, self.inapplicable, self.counts, stages)
+
+    @property
+    def bad(self) -> tuple[Outcome, ...]:
+        """Fails, errors and stales, in this order."""
+        return tuple(o for verdict in BAD for o in self.outcomes if o.verdict is verdict)
+
+    def of(self, stage: str) -> tuple[Outcome, ...]:
+        """The outcomes of a stage.
+
+        Args:
+            stage: Its name.
+        """
+        return tuple(o for o in self.outcomes if o.stage == stage)
+
+    def status(self, stage: str) -> Status:
+        """What the run says of a stage.
+
+        Required is every family of checks that were put to it.
+
+        Args:
+            stage: Its name.
+        """
+        if stage not in self.stages:
+            return Status.ABSENT
+        own = self.of(stage)
+        if any(o.verdict in BAD for o in own):
+            return Status.FAILS
+        if not own and self.selection != "all":
+            return Status.UNASKED
+        passed = {o.family for o in own if o.verdict is Verdict.PASS}
+        if not own or passed != {o.family for o in own}:
+            return Status.UNDECIDED
+        return Status.CONFORMS if self.selection == "all" else Status.PASSES
+
+    def exit_code(self, *, strict: bool) -> int:
+        """0: nothing is wrong; 1: a fail or an error, and under strict also a stale or a notice.
+
+        Args:
+            strict: Whether stale and expired deviations count.
+        """
+        wrong = {Verdict.FAIL, Verdict.ERROR} | ({Verdict.STALE} if strict else set())
+        if any(o.verdict in wrong for o in self.outcomes) or (strict and self.notices):
+            return 1
+        return 0
+
+    def reproduction(self, outcome: Outcome) -> str:
+        """The command that asks for one outcome again.
+
+        Args:
+            outcome: The outcome.
+        """
+        return f"refimpl check {self.subject} --case {outcome.case} --check {outcome.check}"

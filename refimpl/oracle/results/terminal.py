@@ -1,0 +1,145 @@
+"""A report in the terminal: what is wrong first, then stages by families with the worst ratio."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from refimpl.oracle.results.outcome import MEANING, Outcome, Verdict
+from refimpl.oracle.results.report import Report, Status
+from refimpl.oracle.subject.adapter import STAGES
+
+__all__ = ["COLOURS", "cell", "figure", "grouped", "show"]
+
+COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.ERROR: "bold magenta",
+    Verdict.UNSUPPORTED: "dim",
+    Verdict.DEVIATES: "yellow",
+    Verdict.STALE: "bold yellow",
+    Verdict.INDETERMINATE: "cyan",
+}
+# The first that a cell holds is what it is called.
+WORST_FIRST = (
+    Verdict.ERROR, Verdict.FAIL, Verdict.STALE, Verdict.DEVIATES, Verdict.PASS,
+    Verdict.INDETERMINATE, Verdict.UNSUPPORTED,
+)  # fmt: skip
+STATUS_COLOURS = {
+    Status.CONFORMS: "bold green",
+    Status.PASSES: "green",
+    Status.FAILS: "bold red",
+    Status.UNDECIDED: "cyan",
+    Status.UNASKED: "dim",
+    Status.ABSENT: "dim",
+}
+
+
+def figure(ratio: float | None) -> str:
+    """A ratio as people read it.
+
+    Args:
+        ratio: None where there is none.
+    """
+    if ratio is None:
+        return "–"
+    if math.isnan(ratio) or math.isinf(ratio):
+        return "∞" if ratio == math.inf else "NaN"
+    return f"{ratio:.1e}" if ratio >= 1e4 else f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
+
+
+def cell(outcomes: Sequence[Outcome]) -> tuple[Verdict, float | None, int] | None:
+    """The worst verdict, the worst ratio among its outcomes, and their number; None for no outcomes.
+
+    Args:
+        outcomes: Those of a stage and a family.
+    """
+    for verdict in WORST_FIRST:
+        own = [o for o in outcomes if o.verdict is verdict]
+        if own:
+            ratios = [o.ratio for o in own if o.ratio is not None]
+            # NaN is the worst of all, which max does not know.
+            worst = next((r for r in ratios if math.isnan(r)), max(ratios, default=None))
+            return verdict, worst, len(own)
+    return None
+
+
+def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
+    """One outcome for each stage, check and verdict, the one that explains most; and how many there are.
+
+    Errors are one where they say the same: every check meets an exception that a stage raises.
+
+    Args:
+        outcomes: Any.
+    """
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        asked = outcome.stage, outcome.check, outcome.mode
+        same = (outcome.detail,) if outcome.verdict is Verdict.ERROR else asked
+        groups.setdefault((outcome.verdict, *same), []).append(outcome)
+    return [(max(own, key=lambda o: bool(o.diagnosis)), len(own)) for own in groups.values()]
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report.
+
+    Args:
+        report: The report.
+        console: Where.
+    """
+    for outcome, count in grouped(report.bad):
+        _wrong(report, outcome, count, console)
+    families = list(dict.fromkeys(o.family for o in report.outcomes))
+    declaration = report.declaration
+    table = Table(title=f"{declaration.name} {declaration.version}", title_justify="left")
+    table.add_column("stage")
+    for family in families:
+        table.add_column(family)
+    table.add_column("")
+    for stage in STAGES:
+        status = report.status(stage)
+        cells = [_drawn([o for o in report.of(stage) if o.family == f]) for f in families]
+        table.add_row(stage, *cells, Text(str(status), STATUS_COLOURS[status]))
+    console.print(table)
+    console.print("In each cell the worst ratio of error to rounding scale; most pass below 30.")
+    _footer(report, console)
+
+
+def _wrong(report: Report, outcome: Outcome, count: int, console: Console) -> None:
+    head = Text(str(outcome.verdict), COLOURS[outcome.verdict])
+    head.append(f"  {outcome.stage} · {outcome.check} · {outcome.mode}", "bold")
+    head.append(f"  on {outcome.case}" + (f" and {count - 1} more" if count > 1 else ""))
+    console.print(head, soft_wrap=True)
+    console.print(Text(f"    {outcome.detail}"), soft_wrap=True)
+    for said in outcome.diagnosis:
+        console.print(Text(f"    → {said}", "yellow"), soft_wrap=True)
+    console.print(Text(f"    {report.reproduction(outcome)}\n", "dim"), soft_wrap=True)
+
+
+def _drawn(outcomes: Sequence[Outcome]) -> Text:
+    found = cell(outcomes)
+    if found is None:
+        return Text("")
+    verdict, ratio, count = found
+    if verdict is Verdict.PASS:
+        return Text(figure(ratio), COLOURS[verdict])
+    size = f" {figure(ratio)}" if ratio is not None else ""
+    return Text(f"{verdict}{size} ({count})", COLOURS[verdict])
+
+
+def _footer(report: Report, console: Console) -> None:
+    footer = report.footer
+    line = Text(f"{footer.planned} questions: ")
+    parts = [Text(f"{n} {v}", COLOURS[Verdict(v)]) for v, n in footer.counts.items() if n]
+    parts += [Text(f"{footer.absent} of stages not claimed")] if footer.absent else []
+    parts += [Text(f"{footer.inapplicable} not applicable")] if footer.inapplicable else []
+    line.append_text(Text(", ").join(parts))
+    line.append(f"; {report.provenance.get('seconds', '?')} s")
+    console.print(line, soft_wrap=True)
+    for verdict in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED):
+        if footer.counts[str(verdict)]:
+            console.print(Text(f"{verdict}: {MEANING[verdict]}", "dim"), soft_wrap=True)
+    for notice in report.notices:
+        console.print(Text(notice, "yellow"), soft_wrap=True)

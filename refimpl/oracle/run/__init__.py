@@ -1,0 +1,1 @@
+"""Asking an implementation everything, and the ways to start that."""

@@ -1,0 +1,72 @@
+"""Questions put to an implementation: a check in a mode, on a case."""
+
+import importlib.util
+
+from refimpl.oracle.checks import Check
+from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.results.outcome import Outcome, Verdict
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.subject.session import Session
+
+__all__ = ["Questions", "ask", "asked", "explanation", "in_order"]
+
+Questions = tuple[tuple[Check, Mode], ...]
+
+
+def in_order(questions: Questions) -> list[tuple[Check, Mode]]:
+    """The questions, each stage after those that it builds on.
+
+    Args:
+        questions: Checks and modes.
+    """
+    return sorted(questions, key=lambda q: STAGES.index(q[0].stage))
+
+
+def asked(session: Session, case: Case, questions: Questions) -> tuple[Outcome, ...]:
+    """The outcomes of all questions that apply.
+
+    Args:
+        session: Where answers come from.
+        case: The case.
+        questions: Checks and modes.
+    """
+    trial = Trial(session, case)
+    found = [ask(trial, check, mode) for check, mode in in_order(questions)]
+    return tuple(outcome for outcome in found if outcome is not None)
+
+
+def ask(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
+    """The outcome of a check; None where it does not apply.
+
+    Args:
+        trial: The implementation on a case.
+        check: The check.
+        mode: One of its modes.
+    """
+    try:
+        return judge(trial, check, mode) if check.applies(trial) else None
+    except Exception as error:  # an answer so odd that the check itself broke: no reason to end
+        detail = (
+            f"the check broke on this answer ({type(error).__name__}: {error}): please report it"
+        )
+        return Outcome(
+            trial.case.id, check.stage, check.slug, check.family, mode, Verdict.ERROR,
+            threshold=check.threshold, detail=detail,
+        )  # fmt: skip
+
+
+def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
+    """What would explain a fail, likeliest first.
+
+    Args:
+        trial: The implementation on the case.
+        check: The check that failed.
+        mode: In which mode.
+    """
+    if importlib.util.find_spec("refimpl.oracle.diagnosis") is None:
+        return ()
+    from refimpl.oracle.diagnosis import diagnose
+
+    return diagnose(trial, check, mode)

@@ -1,0 +1,145 @@
+"""Differential testing on cases that hypothesis draws; a wrong answer comes with a small case."""
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis.errors import HypothesisException
+
+from refimpl.oracle import cases
+from refimpl.oracle.checks import Check
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.results.outcome import Outcome, Verdict
+from refimpl.oracle.results.report import DRAWN
+from refimpl.oracle.run.asking import Questions, ask, asked, in_order
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.session import Session
+
+__all__ = ["differential", "drawn_cases", "smallest"]
+
+ATTEMPTS = 60  # cases that are tried to find a smaller one
+
+_FIXED = settings(
+    database=None, deadline=None, derandomize=True, phases=(Phase.generate,),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)  # fmt: skip
+# `find` is given its own generator instead.
+_SHRUNK = settings(_FIXED, derandomize=False, phases=(Phase.generate, Phase.shrink))
+
+
+def differential(session: Session, draws: int, questions: Questions) -> tuple[Outcome, ...]:
+    """The outcomes of questions on drawn cases: one each, for all cases together.
+
+    Args:
+        session: Where answers come from.
+        draws: How many cases are drawn.
+        questions: Checks and modes.
+    """
+    by_question: dict[tuple[str, str], list[Outcome]] = {(c.slug, m): [] for c, m in questions}
+    met: dict[str, Case] = {}
+    for case in drawn_cases(draws):
+        met[case.id] = case
+        for outcome in asked(session, case, questions):
+            by_question[outcome.check, outcome.mode].append(outcome)
+    outcomes: list[Outcome] = []
+    shrunk: set[str] = set()
+    for check, mode in in_order(questions):
+        found = worst(by_question[check.slug, mode])
+        if found is not None and found.verdict is Verdict.FAIL and check.stage not in shrunk:
+            shrunk.add(check.stage)  # one small case a stage says enough, and takes a while
+
+            def wrong(case: Case, check: Check = check, mode: Mode = mode) -> bool:
+                return _verdict(session, case, check, mode) is Verdict.FAIL
+
+            first = next(o for o in by_question[check.slug, mode] if o.verdict is Verdict.FAIL)
+            small = described(smallest(met[first.case], wrong))
+            found = replace(found, detail=f"{found.detail} The smallest case found: {small}.")
+        if found is not None:
+            outcomes.append(found)
+    return tuple(outcomes)
+
+
+def _verdict(session: Session, case: Case, check: Check, mode: Mode) -> Verdict | None:
+    outcome = ask(Trial(session, case), check, mode)
+    return outcome.verdict if outcome is not None else None
+
+
+def drawn_cases(count: int) -> list[Case]:
+    """The same cases at every call, numbered.
+
+    Args:
+        count: How many are drawn.
+    """
+    found: list[Case] = []
+
+    @settings(_FIXED, max_examples=count)
+    @given(cases.drawn())
+    def collect(case: Case) -> None:
+        found.append(case.but(id=f"{DRAWN}/{len(found)}"))
+
+    collect()
+    return found
+
+
+def worst(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """One outcome for all drawn cases: the worst; None where the check applies to none.
+
+    Args:
+        outcomes: Those of one check in one mode.
+    """
+    order = (Verdict.ERROR, Verdict.FAIL, Verdict.PASS, Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
+    for verdict in order:
+        own = [o for o in outcomes if o.verdict is verdict]
+        if own:
+            chosen = max(own, key=lambda o: -1.0 if o.ratio is None else o.ratio)
+            seconds = sum(o.seconds for o in outcomes)
+            return replace(chosen, case=DRAWN, family="differential", seconds=seconds)
+    return None
+
+
+def smallest(case: Case, wrong: Callable[[Case], bool]) -> Case:
+    """A small case on which an answer is wrong: hypothesis's shrinking, ATTEMPTS cases long.
+
+    Args:
+        case: One on which it is.
+        wrong: Whether it is on another.
+
+    Returns:
+        The smallest that was seen; by P, then by N.
+    """
+    seen = [case]
+    left = ATTEMPTS
+
+    def still_wrong(other: Case) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0 or not wrong(other):
+            return False
+        seen.append(other)
+        return True
+
+    # Once the attempts are spent, hypothesis finds its own example right and calls that flaky: what
+    # was seen until then counts.
+    with suppress(HypothesisException):
+        find(
+            cases.drawn(), still_wrong, settings=settings(_SHRUNK, max_examples=ATTEMPTS),
+            random=random.Random(0),
+        )  # fmt: skip
+    return min(seen, key=lambda c: (c.num_parameters, c.num_examples))
+
+
+def described(case: Case) -> str:
+    """A drawn case in a sentence.
+
+    Args:
+        case: The case.
+    """
+    blocks = ", ".join(f"{b.name} {b.outputs}x{b.inputs}" for b in case.blocks)
+    ops = " > ".join(str(layer["op"]) for layer in case.layers)
+    shape = "x".join(map(str, case.inputs.shape[1:]))
+    return (
+        f"{case.num_examples} examples of shape {shape}, {ops}, layers {blocks}, {case.loss.kind}, "
+        f"damping {case.damping:g}"
+    )

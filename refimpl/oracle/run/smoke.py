@@ -1,0 +1,139 @@
+"""Is the adapter itself written right? One small case, every stage, and a sentence on each."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.adapter import STAGES, Unsupported
+from refimpl.oracle.subject.answers import BadAnswer
+from refimpl.oracle.subject.session import Failed, Session
+
+__all__ = ["Said", "hint", "smoke"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What smoke says of a stage.
+
+    Args:
+        stage: The stage.
+        ok: Whether the adapter is right there as far as it was looked at; None: not looked at.
+        text: A sentence.
+    """
+
+    stage: str
+    ok: bool | None
+    text: str
+
+
+def smoke(session: Session, case: Case) -> Iterator[Said]:
+    """Call every stage once and say what is to be done.
+
+    Args:
+        session: Where answers come from.
+        case: What is asked about.
+    """
+    trial = Trial(session, case)
+    for stage in STAGES:
+        if not trial.has(stage):
+            yield Said(stage, None, "not claimed: the adapter does not override it")
+            continue
+        try:
+            first, second = _call(trial, stage), _call(Trial(session, case), stage)
+        except Unsupported as error:
+            yield Said(stage, None, f"refused for this case: {error}")
+        except (Failed, BadAnswer) as error:
+            advice = hint(str(error))
+            yield Said(stage, False, f"{error}" + (f"\n{advice}" if advice else ""))
+        else:
+            if _same(first, second, trial.unit):
+                yield _numbers(trial, stage)
+            else:
+                yield Said(
+                    stage, False,
+                    "two calls gave different answers: draw labels from the seed that is given, and "
+                    "keep no state between calls",
+                )  # fmt: skip
+
+
+def _call(trial: Trial, stage: str) -> Any:
+    if stage in ("gauss_newton", "solve"):
+        size = sum(rows * columns for rows, columns in trial.truth.shapes().values())
+        vectors = np.random.default_rng(0).standard_normal((2, size))
+        return trial.gauss_newton(vectors) if stage != "solve" else trial.solve("isolated", vectors)
+    if stage in ("eigenbasis", "eigenvalues"):
+        return getattr(trial, stage)("isolated")
+    return trial.response(0, 1e-3) if stage == "response" else getattr(trial, stage)()
+
+
+def _numbers(trial: Trial, stage: str) -> Said:
+    asked = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
+    outcomes = [judge(trial, check, "isolated") for check in asked]
+    wrong = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    if not wrong:
+        return Said(stage, True, "right on this case")
+    return Said(
+        stage, False,
+        f"is called and read without trouble, but the numbers are wrong: {wrong[0].detail}\n"
+        f"`refimpl check --case {trial.case.id} --stage {stage}` looks for what is behind it. What "
+        "docs/conventions.md lists as another convention is declared, not repaired.",
+    )  # fmt: skip
+
+
+def _same(first: Any, second: Any, unit: float) -> bool:
+    """Up to the order in which a machine adds: 1000 roundings of the largest entry."""
+    if isinstance(first, Mapping):
+        return all(_same(first[name], second[name], unit) for name in first)
+    if isinstance(first, tuple):
+        return all(_same(a, b, unit) for a, b in zip(first, second, strict=True))
+    return bool(np.abs(first - second).max(initial=0) <= 1e3 * unit * np.abs(first).max(initial=0))
+
+
+def hint(error: str) -> str:
+    """What to do about an answer that cannot be judged; empty where nothing is known.
+
+    Args:
+        error: What `answers.checked` said.
+    """
+    if "cover the layers" in error:
+        return (
+            "Layers go by the names of case.blocks (the module's own; for groups of a convolution "
+            "one each)."
+        )
+    found = re.search(r"must have shape \(([\d, ]*)\), got \(([\d, ]*)\)", error)
+    if found:
+        wanted, got = (
+            tuple(int(n) for n in text.split(",") if n.strip()) for text in found.groups()
+        )
+        if len(wanted) == len(got) >= 2:
+            if got == (*wanted[:-2], wanted[-1], wanted[-2]):
+                return "It looks transposed: a layer's matrix is (outputs, inputs)."
+            if got[:-1] == wanted[:-1] and got[-1] == wanted[-1] - 1:
+                return (
+                    "The bias is missing: it is the last column; or declare the convention "
+                    "bias='separate' or bias='none'."
+                )
+            if wanted[-1] == wanted[-2] and got[-2:] == (wanted[-1] - 1, wanted[-1] - 1):
+                return (
+                    "The bias is missing: the layer's inputs have a last coordinate 1 for it; or "
+                    "declare the convention bias='separate' or bias='none'."
+                )
+        if len(got) == len(wanted) - 1:
+            return "An axis is missing: gradients are per example, and vectors come as rows [k, P]."
+        if len(got) == len(wanted) + 1:
+            return "There is an axis too many."
+    if "NaN" in error:
+        return "Start with `--in-process` under a debugger, or with numpy.seterr(all='raise')."
+    if "no array of numbers" in error:
+        return "Return numpy arrays, or what numpy reads: __array__ or DLPack, on the CPU."
+    if "takes" in error and "positional argument" in error:
+        return "The stage's arguments are those of refimpl.oracle.Adapter's method of that name."
+    return ""

@@ -1,0 +1,46 @@
+"""What a check claims and on what grounds, for `refimpl explain`."""
+
+from rich.table import Table
+from rich.text import Text
+
+from refimpl.oracle.checks import CHECKS, Check
+from refimpl.oracle.selftest.document import both, measured
+
+__all__ = ["explained", "listed"]
+
+
+def listed() -> Table:
+    """Every check in a line."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("check", "stage", "family", "claims"):
+        table.add_column(name, no_wrap=name == "check")
+    for check in CHECKS:
+        table.add_row(check.slug, check.stage, check.family, Text(check.statement))
+    return table
+
+
+def explained(check: Check) -> Table:
+    """Everything about a check.
+
+    Args:
+        check: The check.
+    """
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    rows = {
+        "check": check.slug,
+        "stage": f"{check.stage}, {' and '.join(check.modes)}",
+        "family": check.family,
+        "claims": check.statement,
+        "equation": check.equation,
+        "source": check.source,
+        "tolerance": f"ratio below {check.threshold:g}; {check.tolerance}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    if margins := measured().get(check.slug):
+        caught = margins["catches"]
+        table.add_row("margins", Text(both(margins)))
+        table.add_row("catches", Text(f"{len(caught)} planted faults: {', '.join(caught)}"))
+    return table

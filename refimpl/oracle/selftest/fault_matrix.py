@@ -1,0 +1,136 @@
+"""The matrix of faults and checks: which check catches which fault, and what survives."""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from refimpl.oracle.cases import cases, quick
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.checks.check import Check
+from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.diagnosis import SHOWN, findings
+from refimpl.oracle.faults import FAULTS, Fault, faulty
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.results.outcome import Outcome, Verdict
+from refimpl.oracle.selftest.reference import Reference
+from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.subject.adapter import STAGES, Adapter
+from refimpl.oracle.subject.in_process import InProcess
+
+__all__ = ["Row", "catch", "matrix", "written"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one fault.
+
+    Args:
+        slug: The fault's.
+        bug_type: The fault's.
+        caught: Smallest ratio by check that failed it, on that case.
+        crashed: Checks that got no answer to judge: a crash, NaN or a wrong shape is no ratio.
+        case: The first case on which a check failed; empty if none did.
+        diagnosis: What was said of the first fail.
+        named: Whether one of those sentences is this very fault's.
+        seconds: Time of the diagnosis.
+    """
+
+    slug: str
+    bug_type: str
+    caught: dict[str, float] = field(default_factory=dict)
+    crashed: tuple[str, ...] = ()
+    case: str = ""
+    diagnosis: tuple[str, ...] = ()
+    named: bool = False
+    seconds: float = 0.0
+
+
+def matrix(faults: Sequence[Fault] = FAULTS, *, executor: Executor | None = None) -> Iterable[Row]:
+    """One row per fault, each up to the first case on which a check fails.
+
+    Args:
+        faults: The faults.
+        executor: Where they are run; default: here.
+    """
+    run = executor.map if executor is not None else map
+    return run(_row, [f.slug for f in faults])
+
+
+def _row(slug: str) -> Row:
+    fault = next(f for f in FAULTS if f.slug == slug)
+    row = Row(slug, fault.bug_type)
+    for case in {**quick(), **cases()}.values():
+        trial = Trial(InProcess(faulty(fault)), case)
+        for check in sorted(CHECKS, key=lambda c: STAGES.index(c.stage)):
+            for mode in check.modes if check.applies(trial) else ():
+                row = _joined(row, judge(trial, check, mode))
+                if row.caught and not row.case:
+                    row = replace(row, case=case.id, **_said(trial, check, mode, slug))
+        if row.caught:
+            break
+    return row
+
+
+def catch(slug: str) -> Row | None:
+    """A fault of a check's stage that the check catches, on the first of all cases that shows it.
+
+    For checks that apply on no case on which a fault is first seen.
+
+    Args:
+        slug: The check's.
+    """
+    check = next(c for c in CHECKS if c.slug == slug)
+    for case in {**quick(), **cases()}.values():
+        fits = _asked(Reference(), check, case)
+        if fits is not None and fits.verdict is Verdict.PASS:
+            for fault in (f for f in FAULTS if f.stage == check.stage):
+                outcome = _asked(faulty(fault), check, case)
+                row = Row(fault.slug, fault.bug_type, case=case.id)
+                row = row if outcome is None else _joined(row, outcome)
+                if row.caught:
+                    return row
+    return None
+
+
+def _asked(adapter: Adapter, check: Check, case: Case) -> Outcome | None:
+    """In the check's first mode; None: it does not apply."""
+    trial = Trial(InProcess(adapter), case)
+    return judge(trial, check, check.modes[0]) if check.applies(trial) else None
+
+
+def _joined(row: Row, outcome: Outcome) -> Row:
+    slug = outcome.check
+    if outcome.verdict is Verdict.ERROR:
+        return replace(row, crashed=tuple(dict.fromkeys((*row.crashed, slug))))
+    if outcome.verdict is not Verdict.FAIL or outcome.ratio is None:
+        return row
+    ratio = math.inf if math.isnan(outcome.ratio) else outcome.ratio
+    smallest = min(ratio, row.caught.get(slug, math.inf))
+    return replace(row, caught={**row.caught, slug: smallest})
+
+
+def _said(trial: Trial, check: Check, mode: Mode, slug: str) -> dict[str, Any]:
+    """The sentences that a user is shown, and whether the fault is among them."""
+    start = time.perf_counter()
+    shown = findings(trial, check, mode)[:SHOWN]
+    named = {f.slug for found in shown if found.hypothesis for f in found.hypothesis.faults}
+    return {
+        "diagnosis": tuple(found.text for found in shown),
+        "named": slug in named,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def written(rows: Sequence[Row], path: Path) -> None:
+    """The rows as JSON lines.
+
+    Args:
+        rows: The rows.
+        path: Of the file.
+    """
+    path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))

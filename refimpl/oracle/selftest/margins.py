@@ -1,0 +1,79 @@
+"""Margins of every check: the worst honest ratio on all cases, and the smallest faulty one that it fails.
+
+Each fault counts on the first case that shows it.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from refimpl.oracle.cases import cases
+from refimpl.oracle.checks import CHECKS
+from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.selftest.fault_matrix import Row
+from refimpl.oracle.selftest.honest import KINDS, implementation, questions, variants
+from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.subject.in_process import InProcess
+
+__all__ = ["MARGINS", "honest", "written"]
+
+MARGINS = Path(__file__).with_name("margins.json")
+
+
+def honest(executor: Executor | None = None) -> dict[str, float]:
+    """The worst ratio of each check over the honest implementations, in every variant.
+
+    Args:
+        executor: Where cases are run; default: here.
+    """
+    run = executor.map if executor is not None else map
+    found: dict[str, float] = {}
+    for ratios in run(_worst, list(cases())):
+        for slug, ratio in ratios.items():
+            found[slug] = max(found.get(slug, 0.0), ratio)
+    return found
+
+
+def _worst(name: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for variant in variants():
+        for kind in KINDS:
+            trial = Trial(InProcess(implementation(kind, variant)), cases()[name])
+            for check, mode in questions(kind):
+                ratio = judge(trial, check, mode).ratio if check.applies(trial) else None
+                if ratio is not None and not math.isfinite(ratio):
+                    raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
+                if ratio is not None:
+                    found[check.slug] = max(found.get(check.slug, 0.0), ratio)
+    return found
+
+
+def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:
+    """Both margins of every check and the faults that it catches, as JSON.
+
+    Args:
+        worst: What `honest` gives.
+        rows: Of the matrix.
+        path: Of the file.
+    """
+    rows = list(rows)
+    faulty = _smallest(rows)
+    margins = {
+        check.slug: {
+            "honest": worst.get(check.slug),
+            "faulty": faulty.get(check.slug),
+            "catches": sorted({row.slug for row in rows if check.slug in row.caught}),
+        }
+        for check in CHECKS
+    }
+    path.write_text(json.dumps(margins, indent=1, allow_nan=False) + "\n")
+
+
+def _smallest(rows: Sequence[Row]) -> dict[str, float | str]:
+    found: dict[str, float] = {}
+    for row in rows:
+        for slug, ratio in row.caught.items():
+            found[slug] = min(found.get(slug, ratio), ratio)
+    return {slug: v if math.isfinite(v) else "infinite" for slug, v in found.items()}

@@ -1,0 +1,1 @@
+"""The stages of an implementation, from gradients to responses."""

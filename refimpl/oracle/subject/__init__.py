@@ -1,0 +1,1 @@
+"""Who is asked: an adapter in this process, or a program in any language behind a wire."""

@@ -1,0 +1,136 @@
+"""What the author of an implementation writes: a declaration, and the stages that it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.conventions import Conventions
+
+__all__ = ["STAGES", "Adapter", "Declaration", "State", "Unsupported"]
+
+# In the order in which each uses what the ones before gave.
+STAGES = (
+    "gradients",
+    "factors",
+    "eigenbasis",
+    "eigenvalues",
+    "gauss_newton",
+    "solve",
+    "scores",
+    "response",
+)
+
+
+class Unsupported(Exception):
+    """Raised by a stage for a case that the implementation does not claim to handle, saying why."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an implementation says of itself.
+
+    Args:
+        name: Of the implementation.
+        version: Of the implementation.
+        conventions: Where it differs from the defaults of `Conventions`.
+        curvature: The matrix that `solve` and `scores` invert.
+
+    Raises:
+        ValueError: A curvature or convention that there is not, or two that exclude each other.
+    """
+
+    name: str
+    version: str = "0"
+    conventions: Mapping[str, Any] = field(default_factory=dict)
+    curvature: Literal["ekfac", "kfac", "gauss_newton"] = "ekfac"
+
+    def __post_init__(self) -> None:
+        if self.curvature not in ("ekfac", "kfac", "gauss_newton"):
+            raise ValueError(
+                f"curvature must be 'ekfac', 'kfac' or 'gauss_newton', got {self.curvature!r}"
+            )
+        if self.chosen.damping == "factored" and self.curvature != "kfac":
+            raise ValueError(
+                f"damping 'factored' splits lambda between K-FAC's factors; {self.curvature!r} adds it to "
+                "eigenvalues: declare curvature 'kfac', or 'absolute' or 'relative' damping"
+            )
+
+    @property
+    def chosen(self) -> Conventions:
+        """All conventions, the defaults where it says nothing."""
+        return Conventions.of(self.conventions)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the stages before `solve` gave; None for those that the implementation does not have.
+
+    Args:
+        case: The case.
+        factors: (A [I, I], S [O, O]) by layer.
+        basis: (w_A, Q_A, w_S, Q_S) by layer, eigenvectors as columns.
+        eigenvalues: Lambda [O, I] by layer.
+    """
+
+    case: Case
+    factors: dict[str, tuple[Array, Array]] | None = None
+    basis: dict[str, tuple[Array, Array, Array, Array]] | None = None
+    eigenvalues: dict[str, Array] | None = None
+
+
+class Adapter:
+    """Base of an adapter: override the stages that the implementation has, and set `declaration`.
+
+    Arrays may be anything that numpy reads (`__array__` or DLPack). A layer's matrix is (O, I) with
+    the bias as last column, a layer goes by its block's name (`case.blocks`), and a flat vector holds
+    the matrices one after the other, all in the conventions that the declaration names. A stage that
+    cannot handle a case raises `Unsupported`. Nothing may depend on an earlier call.
+    """
+
+    declaration: Declaration
+
+    def gradients(self, case: Case) -> dict[str, Array]:
+        """Gradient of every training example's loss, {layer: [N, O, I]}."""
+        raise NotImplementedError
+
+    def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
+        """K-FAC's covariances, {layer: (A [I, I], S [O, O])}; `seed` draws the labels."""
+        raise NotImplementedError
+
+    def eigenbasis(
+        self, factors: dict[str, tuple[Array, Array]]
+    ) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """Eigendecompositions of given factors, {layer: (w_A, Q_A, w_S, Q_S)}."""
+        raise NotImplementedError
+
+    def eigenvalues(
+        self, case: Case, basis: dict[str, tuple[Array, Array, Array, Array]], seed: int
+    ) -> dict[str, Array]:
+        """EK-FAC's corrected eigenvalues in a given basis, {layer: [O, I]}."""
+        raise NotImplementedError
+
+    def gauss_newton(self, case: Case, vectors: Array) -> Array:
+        """The undamped Gauss-Newton Hessian times each row, [k, P] -> [k, P]."""
+        raise NotImplementedError
+
+    def solve(self, state: State, vectors: Array, damping: float) -> Array:
+        """(H + damping)^-1 times each row, [k, P] -> [k, P]; H is what the declaration names."""
+        raise NotImplementedError
+
+    def scores(self, case: Case, seed: int) -> Array:
+        """Influence of every training example on every query's loss, [Q, N]."""
+        raise NotImplementedError
+
+    def response(self, case: Case, example: int, epsilon: float) -> Array:
+        """Parameters [P] at the minimiser of the proximal Bregman objective."""
+        raise NotImplementedError
+
+
+def stages_of(adapter: type[Adapter]) -> tuple[str, ...]:
+    """The stages that an adapter overrides, in order.
+
+    Args:
+        adapter: Its class.
+    """
+    return tuple(s for s in STAGES if getattr(adapter, s) is not getattr(Adapter, s))

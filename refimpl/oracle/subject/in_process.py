@@ -1,0 +1,60 @@
+"""An adapter in this process."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.subject.adapter import Adapter, State, Unsupported, stages_of
+from refimpl.oracle.subject.session import Described, Failed
+
+__all__ = ["InProcess"]
+
+
+class InProcess:
+    """Calls an adapter directly: quick, open to a debugger, and helpless against one that hangs.
+
+    Args:
+        adapter: The adapter.
+        subject: How the command line names it, for reproductions.
+    """
+
+    def __init__(self, adapter: Adapter, subject: str | None = None) -> None:
+        kind = type(adapter)
+        self.adapter = adapter
+        self.subject = subject or f"{kind.__module__}:{kind.__qualname__}"
+        self.described = Described(adapter.declaration, stages_of(kind))
+
+    def call(self, stage: str, case: Case, arguments: Mapping[str, Any]) -> Any:
+        """The raw answer of a stage; see `Session`."""
+        method = getattr(self.adapter, stage)
+        given = {name: _own(value) for name, value in arguments.items()}
+        try:
+            if stage in ("eigenbasis", "solve"):  # what they need stands in their arguments
+                return method(**given)
+            return method(case, **given)
+        except (Unsupported, Failed):
+            raise
+        except (Exception, SystemExit) as error:
+            raise Failed(f"{stage} raised {type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def _own(value: Any) -> Any:
+    """A copy of the arrays, so that an adapter that writes into them spoils no reference."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, Mapping):
+        return {name: _own(v) for name, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_own(v) for v in value)
+    if isinstance(value, State):
+        return replace(
+            value, factors=_own(value.factors), basis=_own(value.basis),
+            eigenvalues=_own(value.eigenvalues),
+        )  # fmt: skip
+    return value

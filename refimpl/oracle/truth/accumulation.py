@@ -1,0 +1,61 @@
+"""How large the sums are that make a factor: what its rounding error is a part of."""
+
+from weakref import WeakKeyDictionary
+
+from refimpl.fast.kfac import mean_row
+from refimpl.oracle.question.case import Array
+from refimpl.oracle.truth.truth import Truth
+
+__all__ = ["absolute_sums"]
+
+
+_known: WeakKeyDictionary[Truth, dict[str, tuple[Array, Array]]] = WeakKeyDictionary()
+
+
+def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
+    """sqrt(K) B of each factor, B being its sum over absolute values, of K terms.
+
+    The rounding error of a sum of K terms is bounded by u K B, and by u sqrt(K) B times a small
+    number with high probability (Higham & Mary 2019): `factors` have this scale besides that of
+    the problem itself.
+
+    Args:
+        truth: Of the case.
+
+    Returns:
+        By layer.
+    """
+    if truth not in _known:
+        _known[truth] = _summed(truth)
+    return _known[truth]
+
+
+def _summed(truth: Truth) -> dict[str, tuple[Array, Array]]:
+    new = truth.problem.parameters.new_zeros
+    blocks = {b.name: b for b in truth.case.blocks}
+    A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}
+    S = {n: new(b.outputs, b.outputs) for n, b in blocks.items()}
+    rows, columns = dict.fromkeys(blocks, 0), dict.fromkeys(blocks, 0)
+    for sweep in truth.passes():
+        for name, g in sweep.gradients.items():
+            a, g = sweep.inputs[name].abs(), g.abs()
+            counted = sweep.counted[name]
+            if truth.conventions.weight_sharing == "reduce":
+                a, counted = mean_row(a, counted)
+                g = g.sum(dim=2, keepdim=True)
+            flat = g.flatten(0, 2)
+            S[name] += flat.T @ flat
+            columns[name] += len(flat)
+            if sweep.first:
+                A[name] += a[counted].T @ a[counted]
+                rows[name] += int(counted.sum())
+    found: dict[str, tuple[Array, Array]] = {}
+    for name, block in blocks.items():
+        a = A[name].numpy() / max(rows[name], 1) ** 0.5
+        s = truth.second_moment_scale * S[name].numpy() / truth.case.num_examples
+        s = s * columns[name] ** 0.5
+        separate = block.bias and truth.conventions.bias != "last_column"
+        found[name] = (a[:-1, :-1] if separate else a), s
+        if separate and truth.conventions.bias == "separate":
+            found[f"{name}.bias"] = a[-1:, -1:], s
+    return found

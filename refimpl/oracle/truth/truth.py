@@ -1,0 +1,380 @@
+"""What is right for a case, in the conventions that an implementation declares, and on what scale.
+
+Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
+distance, the mean of a binary cross-entropy's outputs) by a number c, gradients, S, Lambda and the
+Gauss-Newton Hessian are c times refimpl's and A is the same (S and Lambda of the empirical Fisher are
+c^2 times); where it asks for another matrix, refimpl computes that one. On what scale an answer's error
+is judged is refimpl.oracle.truth.rounding's matter.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from refimpl import exact
+from refimpl.fast.ekfac import corrected_eigenvalues
+from refimpl.fast.kfac import kronecker_factors
+from refimpl.oracle.question.case import Array, Case, Known
+from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.layout import flatten, shapes, split_bias, unflatten
+from refimpl.oracle.truth.kronecker import (
+    Basis,
+    damped_inverse,
+    eigen,
+    gap,
+    inverse_columns,
+    spectra,
+)
+from refimpl.oracle.truth.rounding import DRAWS, Noise, spread
+from refimpl.problem.problem import Problem
+from refimpl.rows.sweeps import Sweep, label_draws, sweeps_kept
+
+__all__ = ["Truth", "Undecided"]
+
+
+class Undecided(Exception):
+    """This case cannot decide this check; the text says why. The verdict is `indeterminate`."""
+
+
+class Truth:
+    """The right answers to a case; each computed once, when it is first asked for.
+
+    Args:
+        case: The case, with the conventions that answers are wanted in.
+        curvature: What `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
+        noise: Perturbs the problem and every stage's answer, to find scales; None: exact.
+        dtype: What refimpl computes in.
+        seed: Draws the labels of a sampled Fisher; None: their expectation, which is what is right.
+
+    Raises:
+        Undecided: The conventions and the case do not fit together.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        curvature: str = "ekfac",
+        noise: Noise | None = None,
+        dtype: torch.dtype = torch.float64,
+        seed: int | None = None,
+    ) -> None:
+        self.curvature = curvature
+        self.conventions: Conventions = case.conventions
+        self.noise = noise
+        self.seed = seed
+        self._known: dict[bytes, dict[str, Array]] = {}
+        if noise is not None:
+            case = noise.moved(case)
+        self.case = case
+        self.problem = case.problem if dtype == torch.float64 else case.problem_in(dtype)
+
+    @cached_property
+    def loss_scale(self) -> float:
+        """The number c with loss = c times refimpl's."""
+        return self._loss_scale(self.case.mask)
+
+    def _loss_scale(self, mask: Array) -> float:
+        kind = self.case.loss.kind
+        if self.case.token_mean and kind == "squared_error":
+            raise Undecided("a mean over tokens of a squared error is not among the conventions")
+        if self.case.token_mean and kind == "binary_cross_entropy":  # where every token counts
+            return 1 / mask[0].size
+        full = self.conventions.squared_error == "full" and kind == "squared_error"
+        return 2.0 if full else 1.0
+
+    @property
+    def second_moment_scale(self) -> float:
+        """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
+        return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
+
+    @cached_property
+    def gradients(self) -> dict[str, Array]:
+        """Gradients of the training examples [N, O, I]."""
+        c = self.loss_scale
+        if self.conventions.loss_reduction == "example_mean":
+            c /= self.case.num_examples
+        return self._matrices("gradients", c * _gradients(self.problem))
+
+    @cached_property
+    def flat_gradients(self) -> Array:
+        """Gradients of the training examples' losses [N, P], never divided by N."""
+        g = flatten(self.gradients, self.conventions)
+        if self.conventions.loss_reduction == "example_mean":
+            g = g * self.case.num_examples
+        return g
+
+    @cached_property
+    def query_gradients(self) -> dict[str, Array]:
+        """Gradients of the queries' losses [Q, O, I]."""
+        flat = _query_gradients(self.problem, self.case.known_queries)
+        return self._matrices("queries", self._loss_scale(self.case.query_mask) * flat)
+
+    def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
+        whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}
+        found = split_bias(whole, self.case.blocks, self.conventions)
+        return {n: self._jitter(what + n, m) for n, m in found.items()}
+
+    def _jitter(self, what: str, array: Array) -> Array:
+        return array if self.noise is None else self.noise.jitter(what, array)
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[Array, Array]]:
+        """(A, S); for sampled labels what they are on average, or those of the seed's draws."""
+        sharing = self.conventions.weight_sharing
+        plain = kronecker_factors(self.problem, self.passes(), weight_sharing=sharing)
+        found: dict[str, tuple[Array, Array]] = {}
+        for block in self.case.blocks:
+            A, S = (f.numpy() for f in plain[block.name])
+            S = self.second_moment_scale * S
+            if block.bias and self.conventions.bias != "last_column":
+                found[block.name] = A[:-1, :-1], S
+                if self.conventions.bias == "separate":
+                    found[f"{block.name}.bias"] = A[-1:, -1:], S
+            else:
+                found[block.name] = A, S
+        return found
+
+    @cached_property
+    def passes(self) -> Callable[[], Iterator[Sweep]]:
+        """The pseudo-gradients; of sampled labels without a seed, their expectation."""
+        empirical = self.conventions.fisher == "empirical"
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(self.seed)
+            count = self.conventions.samples
+            draws = label_draws(self.problem, count, generator)
+            return sweeps_kept(self.problem, fisher="sampled", samples=count, draws=draws)
+        return sweeps_kept(self.problem, fisher="empirical" if empirical else "exact")
+
+    @cached_property
+    def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """(w_A, Q_A, w_S, Q_S)."""
+        if self.noise is None:
+            return eigen(self.factors)
+        move = self.noise.symmetric
+        return eigen(
+            {n: (move(f"A {n}", A), move(f"S {n}", S)) for n, (A, S) in self.factors.items()}
+        )
+
+    def eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
+        """Lambda [O, I] in a given basis: second moments of gradients summed over positions.
+
+        Args:
+            basis: (w_A, Q_A, w_S, Q_S) by layer.
+        """
+        key = b"".join(np.asarray(b).tobytes() for part in basis.values() for b in part)
+        if key not in self._known:
+            self._known[key] = self._eigenvalues_in(basis)
+        return self._known[key]
+
+    def _eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
+        whole: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for block in self.case.blocks:
+            _, Q_A, _, Q_S = (np.asarray(b, dtype=np.float64) for b in basis[block.name])
+            if block.bias and self.conventions.bias != "last_column":
+                # The weight's basis and the bias's own direction are a basis of [W | b] as well.
+                Q_A = np.pad(Q_A, (0, 1))
+                Q_A[-1, -1] = 1.0
+            Q_A, Q_S = (
+                self._jitter(f"Q_A {block.name}", Q_A),
+                self._jitter(f"Q_S {block.name}", Q_S),
+            )
+            dtype = self.problem.dtype
+            whole[block.name] = torch.from_numpy(Q_A).to(dtype), torch.from_numpy(Q_S).to(dtype)
+        found = corrected_eigenvalues(self.problem, whole, passes=self.passes)
+        matrices = {n: self.second_moment_scale * m.numpy() for n, m in found.items()}
+        return {
+            n: self._jitter("eigenvalues" + n, m)
+            for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
+        }
+
+    @cached_property
+    def eigenvalues(self) -> dict[str, Array]:
+        """Lambda [O, I] in the basis of the factors."""
+        return self.eigenvalues_in(self.basis)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The undamped Gauss-Newton Hessian [P, P], in flat order."""
+        G = self.loss_scale * _gauss_newton(self.problem).numpy()
+        order = self.order
+        return G[np.ix_(order, order)]
+
+    @property
+    def second_moment(self) -> Array:
+        """What the curvature "gauss_newton" inverts [P, P]: the matrix, or the whole empirical Fisher."""
+        if self.conventions.fisher != "empirical":
+            return self.matrix
+        g = self.flat_gradients
+        return g.T @ g / self.case.num_examples
+
+    @cached_property
+    def order(self) -> Array:
+        """Where each entry of a flat vector stands in refimpl's own."""
+        plain = torch.arange(self.problem.num_parameters, dtype=torch.float64)
+        whole = {n: m.numpy() for n, m in self.problem.layout.matrices(plain).items()}
+        kept = split_bias(whole, self.case.blocks, self.conventions)
+        return flatten(kept, self.conventions).astype(int)
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[Array, Array, Array]]:
+        """(Q_A, Q_S, damped eigenvalues) of K-FAC or EK-FAC."""
+        eigenvalues = self.eigenvalues if self.curvature == "ekfac" else None
+        return spectra(self.curvature, self.basis, eigenvalues, self.case.damping, self.conventions)
+
+    def require_damped(self) -> None:
+        """Refuse a relative damping that adds nothing: then there is nothing to invert.
+
+        Raises:
+            Undecided: A layer without curvature, and lambda a multiple of its mean eigenvalue.
+        """
+        if self.curvature == "gauss_newton" or self.conventions.damping != "relative":
+            return
+        for name, (_, _, damped) in self.parts.items():
+            if not damped.max() > 0:
+                raise Undecided(
+                    f"the curvature of {name} is zero, and so is a multiple of its mean eigenvalue: "
+                    "there is no damping, and no inverse"
+                )
+
+    def solve(self, vectors: Array) -> Array:
+        """(H + lambda)^-1 times each row [k, P].
+
+        Args:
+            vectors: Right-hand sides in flat order.
+        """
+        if self.curvature == "gauss_newton":
+            G = self.second_moment
+            damped = G + self.case.damping * np.eye(len(G))
+            if self.noise is not None:  # what rounding does to a matrix respects no structure
+                damped = self.noise.symmetric("damped", damped)
+            return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)
+        self.require_damped()
+        matrices = unflatten(vectors, self.case, self.conventions)
+        return self._jitter(
+            "solve", flatten(damped_inverse(self.parts, matrices), self.conventions)
+        )
+
+    def _residual(self, what: str, vectors: Array) -> Array:
+        """What forming the inverse leaves of every row [k, P]; see `Noise.residual`."""
+        assert self.noise is not None
+        if self.curvature == "gauss_newton":
+            return self.noise.residual(what, vectors, *self._dense_inverse_columns)
+        found: dict[str, Array] = {}
+        columns = inverse_columns(self.parts)
+        for name, V in unflatten(vectors, self.case, self.conventions).items():
+            flat, norm = V.reshape(len(V), -1), float(self.parts[name][2].max())
+            left = self.noise.residual(what + name, flat, columns[name].ravel(), norm)
+            found[name] = left.reshape(V.shape)
+        return flatten(found, self.conventions)
+
+    @cached_property
+    def _dense_inverse_columns(self) -> tuple[Array, float]:
+        """Norms [P] of the columns of the damped inverse, and of the damped matrix."""
+        damped = self.second_moment + self.case.damping * np.eye(len(self.second_moment))
+        columns = np.linalg.norm(np.linalg.inv(damped), axis=0)
+        return columns, float(np.linalg.norm(damped, 2))
+
+    @cached_property
+    def scores(self) -> Array:
+        """Influences [Q, N]."""
+        q, g = flatten(self.query_gradients, self.conventions), self.flat_gradients
+        solved = self.solve(q)
+        scores = -solved @ g.T
+        if self.noise is not None:  # where the inverse is formed, a row or a column at a time
+            scores = (
+                scores
+                + self._residual("q", q) @ self.solve(g).T
+                + solved @ self._residual("g", g).T
+            )
+        if self.conventions.sign == "product":
+            scores = -scores
+        return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)
+
+    def scale(self, answer: Callable[["Truth"], Any]) -> Any:
+        """How much relative perturbations of size one change an answer; see refimpl.oracle.truth.rounding.
+
+        Args:
+            answer: Takes a Truth and returns an array, or arrays by layer.
+
+        Returns:
+            The same structure. Each entry is its own root mean square over the draws plus a tenth of
+            that of its whole array, since an entry may by chance hardly move in DRAWS draws.
+        """
+        plain = answer(self)
+        moved, rounded = [answer(truth) for truth in self._moved], answer(self._rounded)
+        if isinstance(plain, Mapping):
+            return {k: spread([m[k] for m in moved], rounded[k], plain[k]) for k in plain}
+        return spread(moved, rounded, plain)
+
+    @cached_property
+    def _moved(self) -> list["Truth"]:
+        return [Truth(self.case, self.curvature, Noise(seed)) for seed in range(DRAWS)]
+
+    @cached_property
+    def _rounded(self) -> "Truth":
+        return Truth(self.case, self.curvature, dtype=torch.float32)
+
+    def response(self, example: int, epsilon: float) -> Array:
+        """Parameters [P] at the minimiser of the proximal Bregman objective, certified.
+
+        Args:
+            example: Index of the training example.
+            epsilon: Its weight.
+
+        Raises:
+            Undecided: Without biases it is another objective.
+        """
+        if self.conventions.bias == "none":
+            raise Undecided("biases are not tracked: the retrained model is another one")
+        if epsilon == 0:
+            return self.problem.parameters.numpy()[self.order]
+        # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
+        found = _response(self.problem, example, epsilon, self.case.damping / self.loss_scale)
+        if not bool(found.certificate.converged.all()):
+            raise Undecided("refimpl itself finds no minimiser of this objective to 1e-10")
+        return found.parameters[0].numpy()[self.order]
+
+    def gaps(self) -> dict[str, float]:
+        """Smallest distance of two eigenvalues of A or S outside the null space, over the norm.
+
+        Returns:
+            By layer; infinity where there is one eigenvalue at most.
+        """
+        found: dict[str, float] = {}
+        for name, (w_A, _, w_S, _) in self.basis.items():
+            Lambda = self.eigenvalues[name]
+            found[name] = min(gap(w_A, Lambda.max(axis=0)), gap(w_S, Lambda.max(axis=1)))
+        return found
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(O, I) of every layer."""
+        return shapes(self.case, self.conventions)
+
+
+# Most conventions leave these as they are, and cases share their problems.
+
+
+@lru_cache(maxsize=512)
+def _gradients(problem: Problem) -> Float[torch.Tensor, "N P"]:
+    return problem.gradients()
+
+
+@lru_cache(maxsize=512)
+def _query_gradients(problem: Problem, queries: Known) -> Float[torch.Tensor, "Q P"]:
+    return problem.gradients(*queries.case.queries().tensors)
+
+
+@lru_cache(maxsize=256)
+def _gauss_newton(problem: Problem) -> Float[torch.Tensor, "P P"]:
+    return exact.GaussNewton(problem, method="primal").dense()
+
+
+@lru_cache(maxsize=256)
+def _response(problem: Problem, example: int, epsilon: float, damping: float) -> exact.Response:
+    return exact.bregman_response(
+        problem, [example], epsilon=epsilon, damping=damping, tolerance=1e-10
+    )

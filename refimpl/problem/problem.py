@@ -1,0 +1,347 @@
+"""Problem: a trained model, its loss, its data, and the layers whose parameters count."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from refimpl.losses import Loss
+from refimpl.losses.graph import recorded
+from refimpl.problem import checks
+from refimpl.problem.attention import plain_attention
+from refimpl.problem.gradients import values_and_gradients
+from refimpl.problem.layers.tracked import resolve_layers
+from refimpl.problem.layout import Layer, ParameterLayout
+
+__all__ = ["Data", "Measurement", "Problem", "index", "length"]
+
+# What a model is called with: model(x), model(*xs) or model(**xs); every tensor has the examples first.
+Data = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+# A scalar of one example: a name, or a function of its outputs [...] and its target [...].
+Measurement = str | Callable[[Tensor, Tensor], Tensor]
+
+MEASUREMENTS = ("loss", "log_likelihood", "logit", "margin")
+
+
+class Problem:
+    """A trained model with its loss, its training data and the layers that are tracked.
+
+    Works on its own copy of the model, in evaluation mode and in `dtype`, and of the data; the
+    caller's are never changed. J(theta) is the mean over the N examples of the example loss.
+
+    Args:
+        model: A module that maps inputs [N, ...] to outputs [N, ...], each example by itself.
+        loss: A loss of `refimpl.losses`.
+        inputs: Training inputs, examples first: a tensor, or a tuple or dict of tensors that the
+            model is called with. Floating-point tensors are converted to `dtype`.
+        targets: Training targets, examples first.
+        layers: Names or patterns ("mlp.*") of the Linear and Conv2d layers to track, in the order
+            of the flat vector; default: all of them. Everything else is frozen.
+        dtype: Precision of every computation.
+
+    Raises:
+        ValueError: Anything about the model or the data that could not be treated correctly.
+        TypeError: An argument is not of the kind described here.
+
+    Example:
+        >>> from refimpl.losses import CrossEntropy
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> x, y = torch.eye(5, 2), torch.tensor([0, 1, 0, 1, 1])
+        >>> problem = Problem(model, CrossEntropy(), x, y)
+        >>> problem.num_examples, problem.num_parameters
+        (5, 17)
+        >>> problem.gradients().shape
+        torch.Size([5, 17])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        inputs: Data,
+        targets: Shaped[Tensor, "N ..."],
+        layers: Sequence[str] | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        checks.arguments(model, loss, dtype)
+        checks.model(model)
+        checks.data(model, inputs, targets)
+        self.loss = loss
+        self.dtype = dtype
+        self.device = checks.device_of(model)
+        self.model = copy.deepcopy(model).to(dtype).eval().requires_grad_(False)
+        self.inputs: Data = self._convert(inputs, copy=True)
+        self.targets: Shaped[Tensor, "N ..."] = self._convert(targets, copy=True)
+
+        tracked = resolve_layers(self.model, layers)
+        self.layout = ParameterLayout([Layer.of(modules) for modules in tracked])
+        self.parameters: Float[Tensor, " P"] = self.layout.from_named(
+            dict(self.model.named_parameters(remove_duplicate=False))
+        ).clone()
+        self._differentiable = False  # not yet looked at: see require_gradients
+        checks.forward(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Problem(N={self.num_examples}, P={self.num_parameters}, loss={self.loss!r}, "
+            f"layers={[layer.name for layer in self.layout.layers]}, dtype={self.dtype})"
+        )
+
+    @property
+    def num_examples(self) -> int:
+        """N, the number of training examples."""
+        return length(self.inputs)
+
+    @property
+    def num_parameters(self) -> int:
+        """P, the number of tracked parameters."""
+        return self.layout.num_parameters
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the model's parameters that are not tracked."""
+        tracked = set(self.layout.named(self.parameters))
+        return tuple(name for name, _ in self.model.named_parameters() if name not in tracked)
+
+    def outputs(
+        self, inputs: Data | None = None, parameters: Float[Tensor, " P"] | None = None
+    ) -> Float[Tensor, "N ..."]:
+        """Model outputs f_theta(x).
+
+        Args:
+            inputs: Inputs [N, ...]; default: the training inputs.
+            parameters: Flat theta [P]; default: the trained parameters.
+
+        Returns:
+            Outputs [N, ...].
+        """
+        x: Data = self.inputs if inputs is None else self._convert(inputs)
+        theta = self.parameters if parameters is None else parameters
+        return self._call(theta, x)
+
+    def losses(
+        self,
+        inputs: Data | None = None,
+        targets: Shaped[Tensor, "N ..."] | None = None,
+        parameters: Float[Tensor, " P"] | None = None,
+    ) -> Float[Tensor, " N"]:
+        """Example losses [N], by default of the training data at the trained parameters."""
+        inputs, targets = self.examples(inputs, targets)
+        return self.loss.value(self.outputs(inputs, parameters), targets)
+
+    def gradients(
+        self, inputs: Data | None = None, targets: Shaped[Tensor, "N ..."] | None = None
+    ) -> Float[Tensor, "N P"]:
+        """Per-example loss gradients at the trained parameters.
+
+        Args:
+            inputs: Inputs [N, ...]; default: the training inputs.
+            targets: Targets [N, ...]; given with `inputs`.
+
+        Returns:
+            Gradients [N, P] in the layout's order.
+        """
+        return self.measurement_gradients(inputs, targets, "loss")
+
+    def measure(
+        self,
+        inputs: Data | None = None,
+        targets: Shaped[Tensor, "N ..."] | None = None,
+        measurement: Measurement = "loss",
+        parameters: Float[Tensor, "*K P"] | None = None,
+    ) -> Float[Tensor, "*K N"]:
+        """Measurements of examples, at one parameter vector or at several.
+
+        Args:
+            inputs: Inputs [N, ...]; default: the training inputs.
+            targets: Targets [N, ...]; given with `inputs`.
+            measurement: "loss", "log_likelihood", "logit", "margin", or a function of the outputs
+                and the target of one example that returns a scalar.
+            parameters: Flat parameters [P] or [K, P]; default: the trained ones.
+
+        Returns:
+            Values [N], or [K, N] for parameters [K, P].
+        """
+        inputs, targets = self.examples(inputs, targets)
+        theta = self.parameters if parameters is None else parameters
+
+        def values(theta: Float[Tensor, " P"]) -> Float[Tensor, " N"]:
+            return self._measured(measurement, self._call(theta, inputs), targets)
+
+        if theta.ndim == 1:
+            return values(theta)
+        return torch.func.vmap(values, chunk_size=self.chunk(length(inputs)))(theta)
+
+    def measurement_gradients(
+        self,
+        inputs: Data | None = None,
+        targets: Shaped[Tensor, "N ..."] | None = None,
+        measurement: Measurement = "loss",
+    ) -> Float[Tensor, "N P"]:
+        """Gradient of each example's measurement in the tracked parameters [N, P]; see `measure`."""
+        inputs, targets = self.examples(inputs, targets)
+
+        def value(
+            theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."]
+        ) -> Float[Tensor, ""]:
+            one = index(x, None)
+            return self._measured(measurement, self._call(theta, one), y[None])[0]
+
+        self.require_gradients()
+        theta = self.parameters.expand(len(targets), -1)
+        return values_and_gradients(value, theta, inputs, targets, chunk=self.chunk(1))[1]
+
+    def require_gradients(self) -> None:
+        """Refuse a model that differentiates otherwise alone than beside other examples, under vmap.
+
+        Inside vmap no tensor says that it requires a gradient: a forward that asks does something else
+        there. An error of that kind is of order one; a problem never changes, so it is looked at once.
+
+        Raises:
+            ValueError: The gradients differ.
+        """
+        if self._differentiable:
+            return
+        inputs, targets = self.examples_up_to(2)
+
+        def loss(theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."]) -> Tensor:
+            return self.loss.value(self._call(theta, index(x, None)), y[None])[0]
+
+        each = self.parameters.expand(len(targets), -1)
+        found = values_and_gradients(loss, each, inputs, targets, chunk=len(targets))[1].sum(dim=0)
+        with torch.inference_mode(False), torch.enable_grad():
+            theta = recorded(self.parameters).detach().requires_grad_()
+            total = self.loss.value(self._call(theta, inputs), targets).sum()
+            (alone,) = torch.autograd.grad(total, theta, materialize_grads=True)
+        error, size = float((found - alone).norm()), float(max(found.norm(), alone.norm()))
+        if not error <= torch.finfo(self.dtype).eps ** 0.5 * size:
+            raise ValueError(
+                "the model's gradient is another one under torch.func.vmap: its forward asks whether "
+                "a tensor requires a gradient, or whether gradients are enabled, and acts upon it"
+            )
+        self._differentiable = True
+
+    def batches(self, batch_size: int) -> Iterator[tuple[slice, Data, Shaped[Tensor, "B ..."]]]:
+        """The training data in order, as (place, inputs, targets) of at most `batch_size` examples."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+        for start in range(0, self.num_examples, batch_size):
+            place = slice(start, min(start + batch_size, self.num_examples))
+            yield place, index(self.inputs, place), self.targets[place]
+
+    def examples(
+        self, inputs: Data | None, targets: Shaped[Tensor, "N ..."] | None
+    ) -> tuple[Data, Shaped[Tensor, "N ..."]]:
+        """Examples in the problem's dtype, checked; the training data when both are None.
+
+        Args:
+            inputs: Inputs [N, ...] or None.
+            targets: Targets [N, ...] or None.
+
+        Raises:
+            ValueError: Only one of the two is given, or they do not fit model and loss.
+        """
+        if inputs is None and targets is None:
+            return self.inputs, self.targets
+        if inputs is None or targets is None:
+            raise ValueError("inputs and targets belong together: give both or neither")
+        if inputs is self.inputs and targets is self.targets:
+            return inputs, targets
+        checks.data(self.model, inputs, targets)
+        x, y = self._convert(inputs), self._convert(targets)
+        checks.targets_fit(self, x, y)
+        return x, y
+
+    def examples_up_to(self, count: int) -> tuple[Data, Shaped[Tensor, "B ..."]]:
+        """The first `count` training examples, or all when there are fewer."""
+        place = slice(0, min(count, self.num_examples))
+        return index(self.inputs, place), self.targets[place]
+
+    def chunk(self, examples: int, elements: int = 2**24) -> int:
+        """How many copies of the parameters and of `examples` passes fit in 128 MiB (float64)."""
+        return max(1, elements // (self.num_parameters + self.activations * examples))
+
+    @cached_property
+    def activations(self) -> int:
+        """About how many numbers one example's forward and backward pass hold at once."""
+        sizes: list[int] = []
+
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            sizes.extend(t.numel() for t in pytree.tree_leaves(output) if isinstance(t, Tensor))
+
+        leaves = [m for m in self.model.modules() if not any(m.children())]
+        handles = [m.register_forward_hook(note) for m in leaves]
+        try:
+            self.outputs(index(self.inputs, slice(0, 1)))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return 3 * sum(sizes)  # each output, what is computed between modules, and their gradients
+
+    def _call(self, theta: Float[Tensor, " P"], inputs: Data) -> Float[Tensor, "N ..."]:
+        if theta.dtype != self.dtype:
+            raise ValueError(f"parameters must be {self.dtype}, got {theta.dtype}")
+        args, kwargs = as_arguments(inputs)
+        # tie_weights=False: `named` already lists every holder of a shared parameter, and torch's
+        # own tying can leave a wrapped tensor behind in a model that holds a module twice
+        # (pytorch#164759).
+        with plain_attention():
+            return torch.func.functional_call(
+                self.model, self.layout.named(theta), args, kwargs, tie_weights=False
+            )
+
+    def _measured(
+        self,
+        measurement: Measurement,
+        outputs: Float[Tensor, "N ..."],
+        targets: Shaped[Tensor, "N ..."],
+    ) -> Float[Tensor, " N"]:
+        if callable(measurement):
+            values = torch.func.vmap(measurement)(outputs, targets)
+            if values.ndim != 1:
+                raise ValueError(
+                    "a measurement must return a scalar per example, "
+                    f"got shape {tuple(values.shape[1:])}"
+                )
+            if not values.is_floating_point():
+                raise ValueError(
+                    f"a measurement must return a floating-point number, got {values.dtype}: it "
+                    "has no gradient"
+                )
+            return values
+        if measurement == "loss":
+            return self.loss.value(outputs, targets)
+        if measurement in MEASUREMENTS:
+            return getattr(self.loss, measurement)(outputs, targets)
+        raise ValueError(
+            f"unknown measurement {measurement!r}: use one of {', '.join(MEASUREMENTS)}, or a function"
+        )
+
+    def _convert(self, data: Any, *, copy: bool = False) -> Any:
+        return pytree.tree_map(partial(_converted, dtype=self.dtype, copy=copy), data)
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
+    return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
+
+
+def as_arguments(inputs: Data) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """Positional and keyword arguments of the model's call."""
+    if isinstance(inputs, dict):
+        return (), inputs
+    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
+
+
+def length(inputs: Data) -> int:
+    """Number of examples."""
+    return pytree.tree_leaves(inputs)[0].shape[0]
+
+
+def index(inputs: Data, where: slice | Int[Tensor, "*M"] | None) -> Data:
+    """The chosen examples of every tensor; None adds a leading axis to a single example."""
+    return pytree.tree_map(lambda t: t[where], inputs)

@@ -1,0 +1,126 @@
+"""Scores where the damped inverse is diagonal in a Kronecker basis: there is nothing to solve.
+
+With (H + lambda I)^-1 acting on V as Q_S (D * (Q_S^T V Q_A)) Q_A^T, block by block, a score is
+-<G_m, D * G_q> of gradients in that basis, G = Q_S^T (sum_r g_r a_r^T) Q_A: gradients of queries and
+candidates alike are turned once, instead of the queries' there and back and once more for a certificate.
+"""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from refimpl.curvature.curvature import Eigenbasis
+from refimpl.problem import checks
+from refimpl.problem.problem import Data, Measurement, Problem, index
+from refimpl.rows.contractions import pieces, products, rows_of
+from refimpl.rows.hooks import forward_pass, matrices
+
+__all__ = ["scores_in", "self_influence_in", "worthwhile"]
+
+
+def worthwhile(problem: Problem, queries: int, inputs: Data, candidates: int) -> bool:
+    """Whether to turn all gradients takes fewer operations than to solve the queries.
+
+    Args:
+        problem: The problem.
+        queries: How many share one pass over the candidates.
+        inputs: The candidates' [M, ...].
+        candidates: M.
+    """
+    rows = forward_pass(problem, index(inputs, slice(0, 1))).inputs
+    turning, solving = 0, 0
+    for b in problem.layout.blocks:
+        each = _turning(b.outputs, b.inputs, rows[b.name].shape[1])
+        turning += (candidates + queries) * each
+        # Four products of a gradient with a basis, and as many for the certificate.
+        solving += queries * 4 * b.outputs * b.inputs * (b.outputs + b.inputs)
+    return turning < solving
+
+
+def scores_in(
+    problem: Problem,
+    basis: Eigenbasis,
+    query_inputs: Data,
+    query_targets: Shaped[Tensor, "Q ..."],
+    measurement: Measurement,
+    inputs: Data,
+    targets: Shaped[Tensor, "M ..."],
+) -> Float[Tensor, "Q M"]:
+    """-<G_m, D * G_q> of every query and candidate.
+
+    Memory is that of the queries' gradients, and of rows and gradients in pieces.
+
+    Args:
+        problem: The problem, whose layers' inputs and gradients must give its gradients.
+        basis: (Q_A, Q_S, D) per block, of the damped inverse.
+        query_inputs: Inputs of the queries, [Q, ...].
+        query_targets: Their targets, [Q, ...].
+        measurement: As in `Problem.measure`.
+        inputs: Inputs of the candidates, [M, ...].
+        targets: Their targets, [M, ...].
+
+    Raises:
+        ValueError: A query whose gradient is not finite.
+    """
+    count = query_targets.shape[0]
+    flat = problem.parameters.new_empty(count, problem.num_parameters)
+    weighted = problem.layout.matrices(flat)
+    for part in pieces(problem, query_inputs, count, lambda b, _: b.outputs * b.inputs):
+        rows = rows_of(problem, index(query_inputs, part), query_targets[part], measurement)
+        for name, (g, a) in rows.items():
+            torch.mul(_turned(basis, name, g, a), basis[name][2], out=weighted[name][part])
+    checks.finite(flat, "the measurement's gradients")
+    found = flat.new_zeros(count, targets.shape[0])
+    for part in pieces(problem, inputs, targets.shape[0]):
+        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
+        for name, (g, a) in rows.items():
+            Q_A, Q_S, _ = basis[name]
+            if a.shape[1] == 1:
+                found[:, part] -= products(weighted[name], g @ Q_S, a @ Q_A)
+            else:
+                G = _turned(basis, name, g, a)
+                found[:, part] -= weighted[name].flatten(1) @ G.flatten(1).T
+    return found
+
+
+def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"]:
+    """-<G_n, D * G_n> of every training example; of one position (g^2)^T D a^2.
+
+    Args:
+        problem: The problem, whose layers' inputs and gradients must give its gradients.
+        basis: (Q_A, Q_S, D) per block, of the damped inverse.
+
+    Raises:
+        ValueError: An example whose gradient is not finite.
+    """
+    found = problem.parameters.new_zeros(problem.num_examples)
+    for part in pieces(problem, problem.inputs, problem.num_examples):
+        rows = rows_of(problem, index(problem.inputs, part), problem.targets[part], "loss")
+        for name, (g, a) in rows.items():
+            Q_A, Q_S, D = basis[name]
+            if a.shape[1] == 1:
+                g, a = g[:, 0] @ Q_S, a[:, 0] @ Q_A
+                found[part] -= ((g**2 @ D) * a**2).sum(dim=1)
+            else:
+                found[part] -= (_turned(basis, name, g, a) ** 2 * D).sum(dim=(1, 2))
+    checks.finite(found, "the examples' gradients")
+    return found
+
+
+def _turning(outputs: int, inputs: int, positions: int) -> int:
+    """Multiplications that turn a gradient: its rows before they are summed, or their sum."""
+    return min(
+        positions * (outputs**2 + inputs**2),
+        outputs * inputs * (outputs + inputs),
+    )
+
+
+def _turned(
+    basis: Eigenbasis, name: str, g: Float[Tensor, "N R O"], a: Float[Tensor, "N R I"]
+) -> Float[Tensor, "N O I"]:
+    """Q_S^T (sum_r g_r a_r^T) Q_A, in the order that takes less work."""
+    Q_A, Q_S, _ = basis[name]
+    outputs, inputs, positions = len(Q_S), len(Q_A), a.shape[1]
+    if positions * (outputs**2 + inputs**2) <= _turning(outputs, inputs, positions):
+        return matrices(g @ Q_S, a @ Q_A)
+    return Q_S.mT @ matrices(g, a) @ Q_A

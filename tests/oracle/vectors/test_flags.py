@@ -1,0 +1,29 @@
+"""Flags: each has a note, each note a use; the linter says so where not."""
+
+from refimpl.oracle.cases import cases
+from refimpl.oracle.vectors import paths, read, released
+from refimpl.oracle.vectors.flags import FLAGS, LICENCES, lint
+
+
+def used() -> dict[str, tuple[str, ...]]:
+    found = {id: case.flags for id, case in cases().items()}
+    for path in paths(released()):
+        vector = read(path)
+        found[f"vector {vector.id}"] = tuple(vector.plain["flags"])
+    return found
+
+
+def test_every_flag_has_a_note_and_every_note_a_use() -> None:
+    assert lint(used()) == []
+
+
+def test_the_linter_sees_both() -> None:
+    flags = used() | {"mlp/tanh-square": ("NoSuchFlag",)}
+    del flags["vector reject/nan-input"]
+    said = " ".join(lint(flags))
+    assert "'NoSuchFlag' has no note" in said
+    assert "'NaNInput' is used by nothing" in said
+
+
+def test_licences_are_flags() -> None:
+    assert set(LICENCES) <= set(FLAGS)

@@ -1,0 +1,1 @@
+"""The regression gate: new figures against the intervals of a committed baseline."""

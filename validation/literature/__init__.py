@@ -1,0 +1,1 @@
+"""What the literature claims, beside what the studies measured."""
