@@ -1,5 +1,6 @@
 """Tables, plots and pages drawn from results that are plain data (extra `report`)."""
 
+from refimpl.report.finding import Finding as Finding
 from refimpl.report.pages import (
     page as page,
     read as read,
@@ -8,4 +9,4 @@ from refimpl.report.pages import (
     write_index as write_index,
 )
 from refimpl.report.results import Results as Results
-from refimpl.report.sentences import Finding as Finding, findings as findings
+from refimpl.report.sentences import findings as findings

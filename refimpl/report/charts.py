@@ -4,6 +4,8 @@ import statistics
 from dataclasses import dataclass
 
 from refimpl.report import plots, text
+from refimpl.report.agreement_lines import Line, lines
+from refimpl.report.drawing import style_of
 from refimpl.report.lookup import cell, dampings, find, narrowed
 from refimpl.report.results import Reference, Responses, Results
 
@@ -48,14 +50,14 @@ def agreement_charts(results: Results, reference: Reference) -> list[Chart]:
     for statistic in results.get("statistics", []):
         if not statistic.get("plotted", True):
             continue
-        own = narrowed(results, statistic=statistic["name"])
-        series = _series(own, reference["name"], statistic["name"])
+        figures = narrowed(results, statistic=statistic["name"])
+        series = _series(figures, reference["name"], statistic["name"])
         if len({x for s in series for x in s.x}) < 2:
             continue  # a line needs two points
         error = statistic["better"] == "lower"
         positive = all(y > 0 for s in series for y in (*s.y, *s.low))
         lowest = min(y for s in series for y in s.low)
-        svg = plots.lines(
+        svg = lines(
             series,
             label=statistic["label"],
             log=error and positive,
@@ -66,10 +68,10 @@ def agreement_charts(results: Results, reference: Reference) -> list[Chart]:
     return charts
 
 
-def _series(results: Results, reference: str, statistic: str) -> list[plots.Line]:
+def _series(results: Results, reference: str, statistic: str) -> list[Line]:
     curvatures = results["curvatures"]
-    styles = plots.style_of([c["family"] for c in curvatures])
-    series: list[plots.Line] = []
+    styles = style_of([c["family"] for c in curvatures])
+    series: list[Line] = []
     for entry, (slot, variant) in zip(curvatures, styles, strict=True):
         if entry["name"] == reference or not entry.get("plotted", True):
             continue
@@ -80,7 +82,7 @@ def _series(results: Results, reference: str, statistic: str) -> list[plots.Line
         ]
         if known:
             series.append(
-                plots.Line(
+                Line(
                     entry["name"],
                     [d for d, _ in known],
                     [c.value for _, c in known],
@@ -105,16 +107,11 @@ def scatter_rows(results: Results) -> list[ScatterRow]:
         limit = 1.3 * max(sizes)
         # Linear below the median size: half of the pairs lie in the linear part.
         linear = max(statistics.median(sizes), 1e-4 * limit)
-        charts = [
-            Chart(
-                name,
-                plots.scatter(
-                    values, data["measured"], limit=limit, linear=linear,
-                    name=f"{name}: predicted against measured change, {data['reference']}",
-                ),
-            )
-            for name, values in data["predicted"].items()
-        ]  # fmt: skip
+        charts: list[Chart] = []
+        for name, values in data["predicted"].items():
+            spoken = f"{name}: predicted against measured change, {data['reference']}"
+            svg = plots.scatter(values, data["measured"], limit=limit, linear=linear, name=spoken)
+            charts.append(Chart(name, svg))
         rows.append(
             ScatterRow(
                 data["reference"],
@@ -136,12 +133,12 @@ def certificate_charts(results: Results) -> list[Chart]:
     responses = results.get("responses", [])
     if not responses:
         return []
-    found: list[Chart] = []
+    charts: list[Chart] = []
     tolerances = list(dict.fromkeys(r["tolerance"] for r in responses))
     for tolerance in tolerances:
-        own = find(responses, tolerance=tolerance)
-        found += _certificates(own, tolerance, several=len(tolerances) > 1)
-    return found
+        alike = find(responses, tolerance=tolerance)
+        charts += _certificates(alike, tolerance, several=len(tolerances) > 1)
+    return charts
 
 
 def _certificates(responses: list[Responses], tolerance: float, *, several: bool) -> list[Chart]:
@@ -150,10 +147,9 @@ def _certificates(responses: list[Responses], tolerance: float, *, several: bool
     kinds = list(dict.fromkeys((r["reference"], r["damping"]) for r in responses))
     for reference, damping in sorted(kinds, key=lambda k: (-(k[1] or 0.0), k[0])):
         name = reference + text.at_damping(damping)
-        found = find(responses, reference=reference, damping=damping)
         pairs = [
             (norm, count, ok)
-            for r in found
+            for r in find(responses, reference=reference, damping=damping)
             for norm, count, ok in zip(
                 r["relative_gradient_norm"], r["iterations"], r["converged"], strict=True
             )
@@ -189,18 +185,18 @@ def trace_charts(results: Results) -> list[Chart]:
     Args:
         results: The plain data.
     """
-    found: list[Chart] = []
+    charts: list[Chart] = []
     traces = results.get("traces", [])
     for name in dict.fromkeys(t["curvature"] for t in traces):
         series: dict[str, tuple[list[int], list[float]]] = {}
         for damping in sorted({t["damping"] for t in traces}, reverse=True):
-            own = find(traces, curvature=name, damping=damping)
-            columns = zip(*(t["residuals"] for t in own), strict=True)
+            seeds = find(traces, curvature=name, damping=damping)
+            columns = zip(*(t["residuals"] for t in seeds), strict=True)
             mean = [statistics.fmean(column) for column in columns]
-            series[f"λ = {text.damping(damping)}"] = (own[0]["steps"], mean)
+            series[f"λ = {text.damping(damping)}"] = (seeds[0]["steps"], mean)
         title = f"{name}: residual of the whole matrix over steps, mean over queries"
-        found.append(Chart(title, plots.traces(series, name=title)))
-    return found
+        charts.append(Chart(title, plots.traces(series, name=title)))
+    return charts
 
 
 def decile_chart(results: Results) -> Chart | None:

@@ -1,4 +1,4 @@
-"""How to look figures up in plain results: one cell over all seeds."""
+"""Look figures up in plain results, each over all seeds."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def find(records: Iterable[Any], **where: Any) -> list[Any]:
 
 
 def narrowed(results: Results, **where: Any) -> Results:
-    """The results with those agreement figures alone, so that cell after cell scans few of them."""
+    """The results with only the agreement figures that match, so that later look-ups scan few."""
     return {**results, "agreement": find(results["agreement"], **where)}
 
 

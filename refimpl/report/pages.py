@@ -8,7 +8,8 @@ from typing import Any, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from refimpl.report import charts, images, passages, plots, text
+from refimpl.report import charts, images, passages, text
+from refimpl.report.drawing import style_of
 from refimpl.report.lookup import dampings
 from refimpl.report.results import FORMAT, Reference, Responses, Results
 from refimpl.report.sentences import findings
@@ -28,7 +29,7 @@ def write(results: Results, folder: Path) -> Path:
 
     Args:
         results: The plain data.
-        folder: Where; it is made.
+        folder: Where to write; created if missing.
 
     Returns:
         The path of report.html.
@@ -44,7 +45,7 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def read(folder: Path) -> Results:
-    """The results.json of a folder.
+    """Read the results.json of a folder.
 
     Args:
         folder: Where a page was written.
@@ -57,9 +58,9 @@ def read(folder: Path) -> Results:
     if not path.exists():
         raise FileNotFoundError(f"no results.json in {folder}: nothing was reported there yet")
     results = json.loads(path.read_text(encoding="utf-8"))
-    if (found := results.get("format")) != FORMAT:
+    if (written := results.get("format")) != FORMAT:
         raise ValueError(
-            f"{path} has format {found}, this version reads {FORMAT}: make the report again"
+            f"{path} has format {written}, this version reads {FORMAT}: make the report again"
         )
     return cast(Results, results)
 
@@ -94,7 +95,7 @@ def page(results: Results) -> str:
             styles=dict(
                 zip(
                     [c["name"] for c in results["curvatures"]],
-                    plots.style_of([c["family"] for c in results["curvatures"]]),
+                    style_of([c["family"] for c in results["curvatures"]]),
                     strict=True,
                 )
             ),
@@ -125,12 +126,8 @@ def summary(results: Results) -> str:
         lines += ["", f"## What each step down the ladder costs, λ = {text.damping(here)}", ""]
         lines += [markdown(table)]
     if here is not None and (table := gap_table(results, here)).rows:
-        lines += [
-            "",
-            f"## From leaving an example out to an estimate, λ = {text.damping(here)}",
-            "",
-        ]
-        lines += [markdown(table)]
+        title = f"## From leaving an example out to an estimate, λ = {text.damping(here)}"
+        lines += ["", title, "", markdown(table)]
     lines += ["", "## How this was made", ""]
     for name, value in results["provenance"].items():
         if isinstance(value, Mapping):

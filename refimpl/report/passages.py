@@ -1,21 +1,21 @@
-"""Passages as text on ink: what colour each token stands on, and how strong it is."""
+"""Passages with each token on a coloured background as strong as its influence."""
 
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from refimpl.report import text
-from refimpl.report.results import Passage, PassageQuery
+from refimpl.report.examples import Passage, PassageQuery
 
 __all__ = ["Token", "inked", "scale", "visible"]
 
-NAMED = 0.2  # tokens above this share of the scale carry their value: all of them would be too many
+NAMED = 0.2  # tokens above this share of the scale show their value
 ROUNDING = 5e-4  # of a number given to four significant digits, relative
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token on its background. side: "up" raises the likelihood, "down" lowers it, "" neither."""
+    """A token on its background. `side` is "up" (raises the likelihood), "down" (lowers it) or ""."""
 
     text: str
     side: str

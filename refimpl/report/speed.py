@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from refimpl.report.plots import DASHES, GRID, INK, MARKERS, MUTED, RC, SLOTS, _figure, _svg
+from refimpl.report.drawing import DASHES, GRID, INK, MARKERS, MUTED, RC, SLOTS, new_axes, svg_of
 
 __all__ = ["bars", "curves"]
 
@@ -24,7 +24,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, name: str) -> str:
     count = sum(len(group) for group in groups.values()) + 0.6 * len(groups)
     with rc_context(RC):
         height = 0.9 + 0.2 * count
-        figure, axes = _figure(6.2, height, (0.25, 0.5 / height, 0.64, 1 - 0.9 / height))
+        figure, axes = new_axes(6.2, height, (0.25, 0.5 / height, 0.64, 1 - 0.9 / height))
         at, ticks = 0.0, []
         for seconds in groups.values():
             ticks.append(at - (len(seconds) - 1) / 2)
@@ -46,9 +46,15 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, name: str) -> str:
         axes.set_xlabel("logarithmic", labelpad=1)
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
-        figure.legend(frameon=False, loc="upper left", ncols=len(contenders), labelcolor=INK,
-                      bbox_to_anchor=(0.24, 1.0), handlelength=1.0)  # fmt: skip
-        return _svg(figure, name)
+        figure.legend(
+            frameon=False,
+            loc="upper left",
+            ncols=len(contenders),
+            labelcolor=INK,
+            bbox_to_anchor=(0.24, 1.0),
+            handlelength=1.0,
+        )
+        return svg_of(figure, name)
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, name: str) -> str:
@@ -59,13 +65,14 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, nam
         name: For readers who do not see the drawing.
     """
     with rc_context(RC):
-        figure, axes = _figure(6.2, 3.4, (0.1, 0.14, 0.87, 0.82))
+        figure, axes = new_axes(6.2, 3.4, (0.1, 0.14, 0.87, 0.82))
         for i, (label, (x, y)) in enumerate(series.items()):
-            style: dict[str, Any] = {"linestyle": DASHES[i % len(DASHES)]}
-            axes.plot(
-                x, y, color=SLOTS[1 + i % (len(SLOTS) - 1)], marker=MARKERS[i % len(MARKERS)],
-                linewidth=1.6, markersize=4, label=label, **style,
-            )  # fmt: skip
+            style: dict[str, Any] = {
+                "color": SLOTS[1 + i % (len(SLOTS) - 1)],
+                "linestyle": DASHES[i % len(DASHES)],
+                "marker": MARKERS[i % len(MARKERS)],
+            }
+            axes.plot(x, y, linewidth=1.6, markersize=4, label=label, **style)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
@@ -73,9 +80,15 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, nam
         axes.grid(color=GRID, linewidth=0.6)
         axes.tick_params(which="both", length=0)
         axes.set_xlabel("parameters P", color=MUTED)
-        axes.legend(frameon=False, loc="lower left", ncols=len(series), labelcolor=INK,
-                    bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)  # fmt: skip
-        return _svg(figure, name)
+        axes.legend(
+            frameon=False,
+            loc="lower left",
+            ncols=len(series),
+            labelcolor=INK,
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2,
+        )
+        return svg_of(figure, name)
 
 
 def _seconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Tables: which figure stands where, which are the best and the worst; and as Markdown."""
+"""Tables of figures with the best and the worst marked, and the same in Markdown."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["Entry", "Row", "Table", "agreement_table", "claims_markdown", "markd
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure in a table. mark: "best" (or not told apart from it), "worst", or nothing."""
+    """A figure in a table. `mark` is "best" (or indistinguishable from it), "worst" or empty."""
 
     cell: Cell | None
     mark: str = ""
@@ -25,7 +25,7 @@ class Entry:
 
     @property
     def wide(self) -> bool:
-        """Whether there is an interval: a matrix's error has none."""
+        """Whether the figure has an interval: a matrix's error has none."""
         return self.cell is not None and (self.cell.low < self.cell.high or self.cell.undefined > 0)
 
     @property
@@ -60,10 +60,9 @@ class Table:
 def agreement_table(results: Results, reference: str, damping: float) -> Table:
     """Every curvature's agreement with a reference at one damping.
 
-    Best and worst are sought among the approximations: the truth and what is above it stand aside.
-    Every figure whose interval meets the best one's is marked as best with it, because the data do
-    not tell them apart; the worst likewise. A mark that most of the column would carry says nothing
-    and is left out.
+    The truth and the rungs above it take no part in the contest for best and worst. Every figure
+    whose interval overlaps the best one's is marked best with it, because the data do not separate
+    them; the worst likewise. A mark that most of the column would carry is left out.
 
     Args:
         results: The plain data.
@@ -125,15 +124,15 @@ def gap_table(results: Results, damping: float) -> Table:
 def _between(
     results: Results, key: str, damping: float, named: Callable[[Any], tuple[str, str]]
 ) -> Table:
-    """The records of one key and damping: a row for each name and description that they have."""
+    """A row for each (name, description) among the records of one key and damping."""
     here = find(results.get(key, []), damping=damping)
     columns = [
         s for s in results.get("statistics", []) if any(r["statistic"] == s["name"] for r in here)
     ]
     rows: list[Row] = []
     for name, description in dict.fromkeys(map(named, here)):
-        own = [r for r in here if named(r) == (name, description)]
-        entries = [Entry(across_seeds(find(own, statistic=s["name"]))) for s in columns]
+        alike = [r for r in here if named(r) == (name, description)]
+        entries = [Entry(across_seeds(find(alike, statistic=s["name"]))) for s in columns]
         rows.append(Row(name, description, aside=False, entries=entries))
     return Table(key, damping, columns, rows)
 

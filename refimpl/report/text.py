@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them."""
+"""Numbers and lists written for readers."""
 
 import math
 import re
@@ -43,7 +43,7 @@ def power(value: float) -> str:
 
 
 def damping(value: float) -> str:
-    """λ: a power of ten where it is one."""
+    """λ, written as a power of ten where it is one."""
     exponent = round(math.log10(value)) if value > 0 else 0
     if value > 0 and math.isclose(value, 10.0**exponent, rel_tol=1e-9):
         return f"10{str(exponent).translate(SUPERSCRIPT)}"
@@ -51,12 +51,12 @@ def damping(value: float) -> str:
 
 
 def at_damping(value: float | None) -> str:
-    """What follows a name: a comma and λ = 10⁻³; nothing where there is none."""
+    """The damping as it follows a name, ", λ = 10⁻³"; empty where there is none."""
     return "" if value is None else f", λ = {damping(value)}"
 
 
 def interval(cell: Cell, digits: int = 3) -> str:
-    """0.912 [0.905, 0.918]."""
+    """A figure with its interval, "0.912 [0.905, 0.918]"."""
     return f"{figure(cell.value, digits)} [{figure(cell.low, digits)}, {figure(cell.high, digits)}]"
 
 
@@ -66,28 +66,28 @@ def plus(value: float, digits: int = 3) -> str:
 
 
 def signed(cell: Cell, digits: int = 3) -> str:
-    """+0.012 [+0.005, +0.018]."""
+    """A difference with its interval, "+0.012 [+0.005, +0.018]"."""
     return f"{plus(cell.value, digits)} [{plus(cell.low, digits)}, {plus(cell.high, digits)}]"
 
 
 def unbroken(text: str) -> str:
-    """With no line break inside λ = 10⁻³, 2.5 × 10⁻⁹ and [0.1, 0.2]."""
+    """Forbid line breaks inside λ = 10⁻³, 2.5 × 10⁻⁹ and [0.1, 0.2]."""
     text = text.replace("λ = ", "λ\u00a0=\u00a0").replace(" × ", "\u00a0×\u00a0")
     return re.sub(r"\[[^\]]*\]", lambda match: match.group().replace(" ", "\u00a0"), text)
 
 
 def sentence(text: str) -> str:
-    """With its first letter, and nothing else, made a capital."""
+    """Capitalise the first letter and change nothing else."""
     return text[:1].upper() + text[1:]
 
 
 def joined(parts: list[str], last: str = "and") -> str:
-    """a, b and c."""
+    """Join parts as in "a, b and c"."""
     if len(parts) <= 1:
         return "".join(parts)
     return ", ".join(parts[:-1]) + f" {last} " + parts[-1]
 
 
 def seconds(value: float) -> str:
-    """A duration."""
+    """A duration in seconds, or in minutes from 120 s."""
     return f"{value:.1f} s" if value < 120 else f"{int(value // 60)} min {value % 60:.0f} s"

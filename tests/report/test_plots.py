@@ -8,7 +8,9 @@ import matplotlib
 import pytest
 
 from refimpl.report import plots
-from refimpl.report.plots import Line, Strip
+from refimpl.report.agreement_lines import Line, lines
+from refimpl.report.drawing import DOT, SLOTS, style_of
+from refimpl.report.plots import Strip
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -24,8 +26,8 @@ KINDS = ("lines", "error", "scatter", "strips", "traces", "bars")
 @cache
 def drawings() -> dict[str, str]:
     return {
-        "lines": plots.lines([line("a", 0.9), line("b", 0.8, 1)], label="Pearson", chance=0.1),
-        "error": plots.lines([line("a", 9.0)], label="error", log=True),
+        "lines": lines([line("a", 0.9), line("b", 0.8, 1)], label="Pearson", chance=0.1),
+        "error": lines([line("a", 9.0)], label="error", log=True),
         "scatter": plots.scatter([0.1, -0.2], [0.1, 0.3], limit=0.5, linear=0.01, name="a & b"),
         "strips": plots.strips(
             [Strip("row", [1e-9, 1e-10], [0.1])], label="norm", tolerance=1e-8, log=True
@@ -50,7 +52,7 @@ def test_a_drawing_is_well_formed_and_stands_alone(kind: str) -> None:
 def test_a_drawing_takes_its_colours_from_the_page(kind: str) -> None:
     svg = drawings()[kind]
     # matplotlib's own black and white may stand in clip paths and invisible backgrounds only
-    fixed = set(re.findall(r"#[0-9a-f]{6}", svg)) - {plots.DOT}
+    fixed = set(re.findall(r"#[0-9a-f]{6}", svg)) - {DOT}
     assert not fixed, fixed
     assert "var(--grid)" in svg
 
@@ -67,7 +69,7 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
 
 
 def test_names_at_the_ends_of_lines_do_not_collide() -> None:
-    svg = plots.lines([line(f"series {i}", 0.9 + 0.001 * i, i) for i in range(7)], label="Pearson")
+    svg = lines([line(f"series {i}", 0.9 + 0.001 * i, i) for i in range(7)], label="Pearson")
     places = sorted(
         float(element.get("y", "nan"))
         for element in ElementTree.fromstring(svg).iter(f"{SVG}text")
@@ -88,9 +90,9 @@ def test_every_retraining_is_drawn_and_what_missed_as_a_cross() -> None:
 
 
 def test_a_family_shares_a_colour_and_differs_in_dashes() -> None:
-    assert plots.style_of(["t", "e", "k", "k", "e"]) == [(0, 0), (1, 0), (2, 0), (2, 1), (1, 1)]
-    last = len(plots.SLOTS) - 1
-    many = plots.style_of([str(i) for i in range(last + 3)])
+    assert style_of(["t", "e", "k", "k", "e"]) == [(0, 0), (1, 0), (2, 0), (2, 1), (1, 1)]
+    last = len(SLOTS) - 1
+    many = style_of([str(i) for i in range(last + 3)])
     assert many[last:] == [(last, 0), (last, 1), (last, 2)]  # and none has the first's colour
 
 
@@ -98,7 +100,7 @@ def test_a_family_shares_a_colour_and_differs_in_dashes() -> None:
     "name", ["exact GNH", "EK-FAC, tokens squared apart", "K-FAC, " + 30 * "m"]
 )
 def test_a_name_fits_beside_its_line(name: str) -> None:
-    svg = plots.lines([line(name, 0.9)], label="Pearson")
+    svg = lines([line(name, 0.9)], label="Pearson")
     root = ElementTree.fromstring(svg)
     (element,) = [e for e in root.iter(f"{SVG}text") if e.text == name]
     start, width = float(element.get("x", "nan")), float(root.get("viewBox", "").split()[2])

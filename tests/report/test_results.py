@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from refimpl.report.results import Claim, Passage, PassageQuery, Passages, Results
+from refimpl.report.examples import Passage, PassageQuery, Passages
+from refimpl.report.results import Claim, Results
 
 
 def follows(kind: Any, record: dict[str, Any]) -> bool:
