@@ -1,5 +1,6 @@
-"""The command refimpl faults: is every fault caught, and does every check catch one?"""
+"""refimpl faults: is every fault caught, and does every check catch one?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,16 +8,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from refimpl.cli.oracle import workers
+from refimpl.cli.processes import workers
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.faults import FAULTS
-from refimpl.oracle.selftest import margins as both
+from refimpl.oracle.selftest import margins as tables
 from refimpl.oracle.selftest.fault_matrix import Row, catch, matrix, written
 
-__all__ = ["faults"]
+__all__ = ["command"]
 
 
-def faults(
+def command(
     only: Annotated[str, typer.Option(help="Of one bug type.")] = "",
     margins: Annotated[
         bool, typer.Option("--margins", help="Honest ones in all conventions too; margins.json.")
@@ -33,28 +34,20 @@ def faults(
             rows.append(row)
             console.print(_line(row))
         idle = sorted({c.slug for c in CHECKS} - {slug for row in rows for slug in row.caught})
-        run = map if executor is None else executor.map
         later: list[Row] = []
-        for slug, found in zip(idle[:], run(catch, idle) if not only else [], strict=not only):
-            if found is not None:
-                console.print(f"caught    {found.slug} by {slug} on {found.case}, a later case")
-                idle.remove(slug)
-                later.append(found)
+        if not only:  # checks that caught nothing yet are tried on later cases
+            run = map if executor is None else executor.map
+            for slug, row in zip(idle[:], run(catch, idle), strict=True):
+                if row is not None:
+                    console.print(f"caught    {row.slug} by {slug} on {row.case}, a later case")
+                    idle.remove(slug)
+                    later.append(row)
         if margins:
-            both.written(both.honest(executor), [*rows, *later])
+            tables.written(tables.honest(executor), [*rows, *later])
     if json is not None:
         written(rows, json)
-    crashes = [row.slug for row in rows if row.crashed and not row.caught]
-    survived = [row.slug for row in rows if not row.caught and not row.crashed]
-    named = sum(row.named for row in rows)
-    table = Table(show_header=False)
-    table.add_row("faults", str(len(rows)))
-    table.add_row("survived", ", ".join(survived) or "none")
-    table.add_row("seen only as a crash", ", ".join(crashes) or "none")
-    table.add_row("named by the diagnosis", f"{named} ({named / max(len(rows), 1):.0%})")
-    table.add_row("checks that caught nothing", ", ".join(idle) or "none")
-    console.print(table)
-    raise typer.Exit(1 if survived else 0)
+    console.print(_summary(rows, idle))
+    raise typer.Exit(1 if _survivors(rows) else 0)
 
 
 def _line(row: Row) -> str:
@@ -65,3 +58,19 @@ def _line(row: Row) -> str:
     return f"caught    {row.slug} by {len(row.caught)} checks on {row.case}" + (
         "" if row.named else "  (not named)"
     )
+
+
+def _survivors(rows: Sequence[Row]) -> list[str]:
+    return [row.slug for row in rows if not row.caught and not row.crashed]
+
+
+def _summary(rows: Sequence[Row], idle: Sequence[str]) -> Table:
+    crashes = [row.slug for row in rows if row.crashed and not row.caught]
+    named = sum(row.named for row in rows)
+    table = Table(show_header=False)
+    table.add_row("faults", str(len(rows)))
+    table.add_row("survived", ", ".join(_survivors(rows)) or "none")
+    table.add_row("seen only as a crash", ", ".join(crashes) or "none")
+    table.add_row("named by the diagnosis", f"{named} ({named / max(len(rows), 1):.0%})")
+    table.add_row("checks that caught nothing", ", ".join(idle) or "none")
+    return table

@@ -1,15 +1,8 @@
-"""Command line: refimpl ladder MODULE:FUNCTION."""
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+"""The program `refimpl`: one command a module of this room, named after it."""
 
 import typer
-from rich.console import Console
 
-from refimpl.problem.loading import NotLoaded, load
-from refimpl.problem.problem import Problem
-from refimpl.rungs.climbing import DAMPINGS, ladder as climb
+from refimpl.cli import ladder
 
 __all__ = ["app", "main"]
 
@@ -22,8 +15,9 @@ def main() -> None:
 
 
 def _add_oracle() -> None:
+    """Add the oracle's commands; without its extra they say how to install it."""
     try:
-        from refimpl.cli import faults as commands_faults, oracle as commands, vectors
+        from refimpl.cli import check, explain, faults, smoke, vectors
     except ImportError as error:
         missing = f"needs `pip install 'refimpl[oracle]'` ({error})"
 
@@ -33,73 +27,12 @@ def _add_oracle() -> None:
         for name in ("check", "smoke", "explain", "faults", "vectors"):
             app.command(name)(refuse)
         return
-    oracle = (commands.check, commands.smoke, commands.explain, commands_faults.faults)
-    for command in oracle:
-        app.command()(command)
+    app.command("check")(check.command)
+    app.command("smoke")(smoke.command)
+    app.command("explain")(explain.command)
+    app.command("faults")(faults.command)
     app.add_typer(vectors.app, name="vectors")
 
 
 _add_oracle()
-
-
-@app.command()
-def ladder(
-    make: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", show_default=False)],
-    damping: Annotated[
-        list[float] | None,
-        typer.Option(help="λ; several make curves. Default: 0.1 0.01 0.001 0.0001."),
-    ] = None,
-    measurement: Annotated[
-        str, typer.Option(help="Of a query: loss, log_likelihood, logit or margin.")
-    ] = "loss",
-    retrain: Annotated[
-        int, typer.Option(min=0, help="Training examples to double and to remove.")
-    ] = 30,
-    top: Annotated[int, typer.Option(min=1, help="Size of the top sets.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of sampled labels and of the examples drawn.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("ladder"),
-) -> None:
-    """Where does the error of an influence estimate come from, on your own model?
-
-    FUNCTION takes nothing and returns (problem, query_inputs, query_targets). Written are
-    report.html, results.json and summary.md.
-    """
-    try:
-        from refimpl import report
-    except ImportError as error:
-        raise typer.BadParameter(f"pages need `pip install 'refimpl[report]'` ({error})") from None
-    problem, inputs, targets = _setting(_loaded(make), make)
-    console = Console(stderr=True)
-    try:
-        with console.status("starting") as status:
-            results = climb(
-                problem,
-                inputs,
-                targets,
-                measurement=measurement,
-                retrain=retrain,
-                top_k=top,
-                seed=seed,
-                progress=status.update,
-                dampings=damping or DAMPINGS,
-            )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    print(f"report: {report.write(results, out)}")  # type: ignore[arg-type]
-
-
-def _loaded(name: str) -> Callable[[], Any]:
-    try:
-        return load(name, "FUNCTION")
-    except NotLoaded as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _setting(make: Callable[[], Any], name: str) -> tuple[Problem, Any, Any]:
-    found = make()
-    if not (isinstance(found, tuple) and len(found) == 3 and isinstance(found[0], Problem)):
-        raise typer.BadParameter(
-            f"{name}() must return (problem, query_inputs, query_targets), got "
-            f"{type(found).__name__}"
-        )
-    return found
+app.command("ladder")(ladder.command)

@@ -1,4 +1,4 @@
-"""Command line: refimpl vectors export DIR, verify DIR ANSWERS, lint DIR."""
+"""refimpl vectors: export DIR, verify DIR ANSWERS, lint DIR."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,9 +9,9 @@ from rich.console import Console
 
 from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.vectors.files import BadVector, export as copy
-from refimpl.oracle.vectors.lint import lint as problems
-from refimpl.oracle.vectors.verify import verify as judge
+from refimpl.oracle.vectors.files import BadVector, export
+from refimpl.oracle.vectors.lint import lint
+from refimpl.oracle.vectors.verify import verify
 
 __all__ = ["app"]
 
@@ -19,14 +19,14 @@ app = typer.Typer(no_args_is_help=True, help="Cases and right answers as files, 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", show_default=False)]
 
 
-@app.command()
-def export(folder: Folder) -> None:
+@app.command("export")
+def export_command(folder: Folder) -> None:
     """Write the released vectors to DIR."""
-    print(f"{copy(folder)} vectors in {folder}")
+    print(f"{export(folder)} vectors in {folder}")
 
 
-@app.command()
-def verify(
+@app.command("verify")
+def verify_command(
     folder: Folder,
     answers: Annotated[Path, typer.Argument(metavar="ANSWERS", show_default=False)],
     dtype: Annotated[str, typer.Option(help="What the answers were computed in.")] = "float64",
@@ -37,25 +37,25 @@ def verify(
     if not answers.is_dir():
         raise typer.BadParameter(f"{answers} is no folder of answers")
     try:
-        found = judge(folder, answers, dtype)
+        outcomes = verify(folder, answers, dtype)
     except BadVector as error:
         raise typer.BadParameter(str(error)) from None
-    if not found:
+    if not outcomes:
         raise typer.BadParameter(f"{folder} holds no vectors: `refimpl vectors export` writes them")
     console = Console(soft_wrap=True)
-    bad = [v for v in found if v.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    bad = [v for v in outcomes if v.verdict in (Verdict.FAIL, Verdict.ERROR)]
     for v in bad:
         name = f"{v.vector} {v.output}".strip()
         console.print(f"{v.verdict.value} {name}: {v.detail}", markup=False, highlight=False)
-    counts = Counter(v.verdict.value for v in found)
-    console.print(f"{len(found)} outputs: " + ", ".join(f"{n} {k}" for k, n in counts.items()))
+    counts = Counter(v.verdict.value for v in outcomes)
+    console.print(f"{len(outcomes)} outputs: " + ", ".join(f"{n} {k}" for k, n in counts.items()))
     raise typer.Exit(1 if bad or not counts[Verdict.PASS.value] else 0)
 
 
-@app.command()
-def lint(folder: Folder) -> None:
+@app.command("lint")
+def lint_command(folder: Folder) -> None:
     """Tell what is wrong with the vectors in DIR; exit code 1 where something is."""
-    found = problems(folder)
-    for sentence in found:
+    complaints = lint(folder)
+    for sentence in complaints:
         print(sentence)
-    raise typer.Exit(1 if found else 0)
+    raise typer.Exit(1 if complaints else 0)

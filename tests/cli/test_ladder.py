@@ -22,8 +22,11 @@ def test_the_command_of_the_docs_writes_a_page(tmp_path: Path) -> None:
     start = "from refimpl.cli.main import app; app()"
     ran = subprocess.run(
         [sys.executable, "-c", start, *command.split()],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     assert "Warning" not in ran.stderr
     assert ran.stdout == "report: ladder/report.html\n"

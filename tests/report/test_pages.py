@@ -271,11 +271,19 @@ def test_every_chart_stands_once_with_its_title(results: Any) -> None:
     # two statistics against the truth, one against the outcome, two of certificates, two scatters,
     # the deciles and the trace
     titles = re.findall(r"<figure><h3>(?:<i [^>]*></i>)?([^<]*)</h3><svg", page)
-    assert sorted(titles) == sorted([
-        "Pearson r", "error", "Pearson r", "Gradient norm where it ended, relative to the start",
-        "Steps taken", "truth", "coarse", "Own loss of the most influential examples",
-        "fine: residual of the whole matrix over steps, mean over queries",
-    ])  # fmt: skip
+    assert sorted(titles) == sorted(
+        [
+            "Pearson r",
+            "error",
+            "Pearson r",
+            "Gradient norm where it ended, relative to the start",
+            "Steps taken",
+            "truth",
+            "coarse",
+            "Own loss of the most influential examples",
+            "fine: residual of the whole matrix over steps, mean over queries",
+        ]
+    )
     assert page.count("<svg") == len(titles)
 
 

@@ -21,6 +21,12 @@ def test_the_example_follows_the_format(results: Any, passages: Any, claims: Any
 
 def test_only_what_every_study_has_is_required() -> None:
     assert Results.__required_keys__ == {
-        "format", "name", "title", "setting", "curvatures", "agreement", "provenance",
-    }  # fmt: skip
+        "format",
+        "name",
+        "title",
+        "setting",
+        "curvatures",
+        "agreement",
+        "provenance",
+    }
     assert Passages.__optional_keys__ == {"other"}

@@ -183,7 +183,10 @@ def test_what_is_above_the_truth_is_never_called_the_nearest(results: Any) -> No
     third = {"name": "third", "family": "third", "description": ""}
     results["curvatures"].append(third)
     here = results["agreement"][7]
-    results["agreement"] += [dict(here, curvature="third", value=0.1), dict(here, damping=1e-1, curvature="third", value=0.1)]  # fmt: skip # noqa: E501
+    results["agreement"] += [
+        dict(here, curvature="third", value=0.1),
+        dict(here, damping=1e-1, curvature="third", value=0.1),
+    ]
     assert "Nearest to the truth is fine" in claims(results)
     results["above"] = ["fine"]
     assert "Nearest to the truth is coarse" in claims(results)

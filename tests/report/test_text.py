@@ -43,7 +43,16 @@ def test_intervals_and_signs() -> None:
 def test_numbers_are_not_broken_over_lines() -> None:
     spaced = "at λ = 10⁻³ it is 2.5 × 10⁻⁹ [0.1, 0.2] or more"
     joined = text.unbroken(spaced)
-    assert joined.split(" ") == ["at", "λ\xa0=\xa010⁻³", "it", "is", "2.5\xa0×\xa010⁻⁹", "[0.1,\xa00.2]", "or", "more"]  # fmt: skip # noqa: E501
+    assert joined.split(" ") == [
+        "at",
+        "λ\xa0=\xa010⁻³",
+        "it",
+        "is",
+        "2.5\xa0×\xa010⁻⁹",
+        "[0.1,\xa00.2]",
+        "or",
+        "more",
+    ]
     assert text.plus(0.5) == "+0.500"
     assert text.sentence("the GNH") == "The GNH"
 

@@ -50,9 +50,13 @@ def test_all_studies_run_by_default_and_one_that_fails_does_not_stop_the_others(
 
     def bare(config: Any, found: Any) -> dict[str, Any]:
         return {
-            "format": 1, "name": "good", "title": "Good", "setting": "", "curvatures": [],
+            "format": 1,
+            "name": "good",
+            "title": "Good",
+            "setting": "",
+            "curvatures": [],
             "agreement": [],
-        }  # fmt: skip
+        }
 
     def study(name: str, work: Any) -> Study:
         return Study(name, module, {}, {}, lambda config: [Part("only", work)], bare)

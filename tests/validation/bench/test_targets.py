@@ -42,18 +42,30 @@ def found(**changed) -> dict:
     everything = {
         "dense": {
             "alone/64-32-10": {
-                "parameters": 2410, "flops": 1e9, "rate": 4e9, "error": 9e-13,
+                "parameters": 2410,
+                "flops": 1e9,
+                "rate": 4e9,
+                "error": 9e-13,
                 "seconds": {"structured": [9.0] * 5, "product": [1.0] * 5},
             },
             "alone/big": {
-                "parameters": 5000, "flops": 1e9, "rate": 2e9, "error": 1e-15,
+                "parameters": 5000,
+                "flops": 1e9,
+                "rate": 2e9,
+                "error": 1e-15,
                 "seconds": {"structured": [1.0] * 5, "product": [1.0] * 5},
             },
             "memory/64-32-10": {"parameters": 10, "peak": 900, "output": 800},
             "memory/big": {"parameters": 20, "peak": 3300, "output": 3200},
             "beside/64-32-10": {
-                "parameters": 2410, "columns": 241, "error": 1e-15,
-                "seconds": {"structured": [1.0] * 5, "definition": [9.0] * 5, "curvlinops": [20.0] * 3},
+                "parameters": 2410,
+                "columns": 241,
+                "error": 1e-15,
+                "seconds": {
+                    "structured": [1.0] * 5,
+                    "definition": [9.0] * 5,
+                    "curvlinops": [20.0] * 3,
+                },
             },
         },
         "influences": {
@@ -67,22 +79,30 @@ def found(**changed) -> dict:
             "sampled/float64": {"fit": slow},
             "scores/float64": {"seconds": slow, **alike},
             "low-rank/float64": {
-                "seconds": {"refimpl": [1.0] * 5, "8": [0.25] * 5}, "compression": {"8": [2.0] * 5},
+                "seconds": {"refimpl": [1.0] * 5, "8": [0.25] * 5},
+                "compression": {"8": [2.0] * 5},
                 "error": {"8": 1e-3},
             },
             "memory/float64": {"peak": 4e9, "output": 2e6},
         },
         "responses": {
             "adam/0.001/3000": {
-                "settings": {"rate": 1e-3, "steps": 3000}, "seconds": 2.0, "taken": 900, "relative": 1e-9,
+                "settings": {"rate": 1e-3, "steps": 3000},
+                "seconds": 2.0,
+                "taken": 900,
+                "relative": 1e-9,
             },
             "beside": {
-                "responses": 4, "seconds": {"refimpl": [0.08] * 5, "Adam": [2.0] * 3},
-                "settings": {"rate": 1e-3, "steps": 3000}, "relative": 1e-9, "relative_adam": 1e-9,
-                "difference": 1e-8, "steps": 4.0,
+                "responses": 4,
+                "seconds": {"refimpl": [0.08] * 5, "Adam": [2.0] * 3},
+                "settings": {"rate": 1e-3, "steps": 3000},
+                "relative": 1e-9,
+                "relative_adam": 1e-9,
+                "difference": 1e-8,
+                "steps": 4.0,
             },
         },
-    }  # fmt: skip
+    }
     for path, values in changed.items():
         bench, part = path.split("__")
         key = next(k for k in everything[bench] if k.startswith(part.replace("_", "/", 1)))

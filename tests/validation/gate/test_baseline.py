@@ -11,9 +11,15 @@ import pytest
 from validation.gate.baseline import ROUNDING, BadBaseline, baseline, departures, read, write
 
 FIGURE = {
-    "seed": 0, "reference": "exact GNH", "damping": 1e-3, "curvature": "EK-FAC",
-    "statistic": "pearson", "value": 0.8, "low": 0.75, "high": 0.84,
-}  # fmt: skip
+    "seed": 0,
+    "reference": "exact GNH",
+    "damping": 1e-3,
+    "curvature": "EK-FAC",
+    "statistic": "pearson",
+    "value": 0.8,
+    "low": 0.75,
+    "high": 0.84,
+}
 RESULTS: dict[str, Any] = {
     "name": "toy",
     "agreement": [
@@ -61,9 +67,13 @@ def test_a_failure_is_named_by_study_reference_damping_curvature_and_statistic()
     (found,) = departures(OLD, run(value=0.5))
     assert found.study == "toy"
     assert found.figure == (
-        "agreement", "seed 0", "reference exact GNH", "damping 0.001", "curvature EK-FAC",
+        "agreement",
+        "seed 0",
+        "reference exact GNH",
+        "damping 0.001",
+        "curvature EK-FAC",
         "statistic pearson",
-    )  # fmt: skip
+    )
     assert found.reason == "left its interval"
 
 

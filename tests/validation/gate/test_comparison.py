@@ -12,9 +12,14 @@ from validation import __main__ as main
 from validation.parts.study import Part, Study
 
 FIGURE = {
-    "seed": 0, "reference": "exact GNH", "damping": 1e-3, "curvature": "EK-FAC",
-    "statistic": "pearson", "low": 0.75, "high": 0.84,
-}  # fmt: skip
+    "seed": 0,
+    "reference": "exact GNH",
+    "damping": 1e-3,
+    "curvature": "EK-FAC",
+    "statistic": "pearson",
+    "low": 0.75,
+    "high": 0.84,
+}
 
 
 @pytest.fixture

@@ -14,25 +14,45 @@ from validation.literature.page import literature, write
 
 def study(**records: Any) -> dict[str, Any]:
     return {
-        "format": 1, "name": "toy", "title": "A toy", "setting": "None.", "curvatures": [],
-        "agreement": [], "contrasts": [], "provenance": {}, "headline": {"damping": 1e-3},
-    } | records  # fmt: skip
+        "format": 1,
+        "name": "toy",
+        "title": "A toy",
+        "setting": "None.",
+        "curvatures": [],
+        "agreement": [],
+        "contrasts": [],
+        "provenance": {},
+        "headline": {"damping": 1e-3},
+    } | records
 
 
 def contrast(reference: str, first: str, second: str, low: float, high: float) -> dict[str, Any]:
     return {
-        "seed": 0, "reference": reference, "damping": 1e-3, "statistic": "pearson", "first": first,
-        "second": second, "value": (low + high) / 2, "low": low, "high": high,
-    }  # fmt: skip
+        "seed": 0,
+        "reference": reference,
+        "damping": 1e-3,
+        "statistic": "pearson",
+        "first": first,
+        "second": second,
+        "value": (low + high) / 2,
+        "low": low,
+        "high": high,
+    }
 
 
 def figure(
     curvature: str, reference: str, statistic: str, value: float, **more: Any
 ) -> dict[str, Any]:
     return {
-        "seed": 0, "reference": reference, "damping": 1e-3, "curvature": curvature,
-        "statistic": statistic, "value": value, "low": value, "high": value,
-    } | more  # fmt: skip
+        "seed": 0,
+        "reference": reference,
+        "damping": 1e-3,
+        "curvature": curvature,
+        "statistic": statistic,
+        "value": value,
+        "low": value,
+        "high": value,
+    } | more
 
 
 def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -41,9 +61,13 @@ def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(-0.09, 0.09, "confirmed"), (-0.3, -0.11, "not confirmed"), (-0.2, 0.0, "undecided"),
-     (0.11, 0.2, "not confirmed")],
-)  # fmt: skip
+    [
+        (-0.09, 0.09, "confirmed"),
+        (-0.3, -0.11, "not confirmed"),
+        (-0.2, 0.0, "undecided"),
+        (0.11, 0.2, "not confirmed"),
+    ],
+)
 def test_alike_means_within_a_margin(low: float, high: float, verdict: str) -> None:
     (row,) = rows(study(contrasts=[contrast("PBRF +1/N", "EK-FAC", "LiSSA", low, high)]))
     assert row["verdict"] == verdict
@@ -54,8 +78,11 @@ def test_alike_means_within_a_margin(low: float, high: float, verdict: str) -> N
     "names", [("PBRF +1/N", "EK-FAC", "identity"), (f"{TRUTH} against outcomes", PBRF, SCRATCH)]
 )
 def test_better_means_that_the_paired_difference_is_above_zero(names: tuple[str, str, str]) -> None:
-    for low, high, verdict in ((0.1, 0.2, "confirmed"), (-0.1, 0.2, "undecided"),
-                               (-0.2, -0.1, "not confirmed")):  # fmt: skip
+    for low, high, verdict in (
+        (0.1, 0.2, "confirmed"),
+        (-0.1, 0.2, "undecided"),
+        (-0.2, -0.1, "not confirmed"),
+    ):
         (row,) = rows(study(contrasts=[contrast(*names, low, high)]))
         assert row["verdict"] == verdict
 

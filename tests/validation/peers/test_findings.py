@@ -82,9 +82,15 @@ def test_nothing_judged_is_no_praise(outcomes, verdict):
 
 def test_relative_errors_are_told_apart_by_where_it_fails():
     found = said(
-        ("mlp/a", "solve", "fail"), ("mlp/b", "solve", "pass"), ("mlp/c", "solve", "pass"),
-        distances={"mlp/a": {"solve": 0.7}, "mlp/b": {"solve": 1e-16}, "mlp/c": {"solve": 3e-15},
-                   "mlp/d": {"solve": "Unsupported: no"}},
-    )  # fmt: skip
+        ("mlp/a", "solve", "fail"),
+        ("mlp/b", "solve", "pass"),
+        ("mlp/c", "solve", "pass"),
+        distances={
+            "mlp/a": {"solve": 0.7},
+            "mlp/b": {"solve": 1e-16},
+            "mlp/c": {"solve": 3e-15},
+            "mlp/d": {"solve": "Unsupported: no"},
+        },
+    )
     assert found["right"] == {"case": "mlp/c", "error": 3e-15, "cases": 2}
     assert found["wrong"] == {"case": "mlp/a", "error": 0.7, "cases": 1}

@@ -33,10 +33,13 @@ def made(*layers, tracked=None) -> Case:
             f"{name}.bias": random.standard_normal(4),
         }
     return ALL[0].but(
-        id="made/here", layers=layers, parameters=parameters,
+        id="made/here",
+        layers=layers,
+        parameters=parameters,
         tracked=tuple(tracked or linear_names(layers)),
-        inputs=random.standard_normal((3, 4)), labels=np.array([0, 1, 2]),
-    )  # fmt: skip
+        inputs=random.standard_normal((3, 4)),
+        labels=np.array([0, 1, 2]),
+    )
 
 
 def linear(name, **options):

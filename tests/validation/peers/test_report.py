@@ -13,26 +13,42 @@ ROWS = Finding("dattri", "rows", "Rows <for> columns", ("D::mlp/*::solve",), "Bo
 
 def session(deviates=True):
     outcome = {
-        "case": "mlp/a", "stage": "solve", "check": "equal", "mode": "isolated", "verdict": "fail",
-        "detail": "off by much", "diagnosis": ["Q is transposed"],
-    }  # fmt: skip
+        "case": "mlp/a",
+        "stage": "solve",
+        "check": "equal",
+        "mode": "isolated",
+        "verdict": "fail",
+        "detail": "off by much",
+        "diagnosis": ["Q is transposed"],
+    }
     return {
-        "library": "dattri", "requirement": "dattri", "documented": "What it says.",
+        "library": "dattri",
+        "requirement": "dattri",
+        "documented": "What it says.",
         "selection": "all",
         "adapters": [
             {
-                "name": "D", "version": "9.9", "curvature": "ekfac", "conventions": {},
-                "stages": ["solve"], "outcomes": [outcome], "provenance": {},
+                "name": "D",
+                "version": "9.9",
+                "curvature": "ekfac",
+                "conventions": {},
+                "stages": ["solve"],
+                "outcomes": [outcome],
+                "provenance": {},
                 "distances": {"mlp/a": {"solve": 0.75}},
             }
         ],
         "reproductions": [
             {
-                "slug": "rows", "statement": "Rows.", "argument": "By hand it is 1.",
-                "source": "print(2)", "output": "found 2, by hand 1", "deviates": deviates,
+                "slug": "rows",
+                "statement": "Rows.",
+                "argument": "By hand it is 1.",
+                "source": "print(2)",
+                "output": "found 2, by hand 1",
+                "deviates": deviates,
             }
         ],
-    }  # fmt: skip
+    }
 
 
 def test_a_confirmed_deviation_is_printed_with_its_reproduction(tmp_path):

@@ -22,7 +22,7 @@ from refimpl.oracle.truth import kronecker
 from validation.__main__ import app
 from validation.parts.runner import InProcess
 from validation.trust import false_alarms
-from validation.trust.false_alarms import (  # fmt: skip
+from validation.trust.false_alarms import (
     COMBINED,
     ask_seed,
     case_of,
@@ -78,8 +78,11 @@ def test_a_seed_is_one_case_and_another_is_another() -> None:
 # multiple of a mean eigenvalue that is zero. Neither is the implementation's fault.
 @pytest.mark.parametrize(
     ("seed", "conventions", "said"),
-    [(2, {"loss_reduction": "token_mean"}, "unsupported"), (40, {"damping": "relative"}, "indeterminate")],
-)  # fmt: skip
+    [
+        (2, {"loss_reduction": "token_mean"}, "unsupported"),
+        (40, {"damping": "relative"}, "indeterminate"),
+    ],
+)
 def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -> None:
     found = ask_seed(seed, [(conventions, kind) for kind in KINDS])
     assert [record["wrong"] for record in found] == [[], [], []]
@@ -246,10 +249,14 @@ def _counted(seed, case, conventions, kind):
     wrong = seed == 1 and bool(conventions)
     alarm = {"check": "solve-linear", "mode": "chained", "verdict": "fail", "detail": ""}
     return {
-        "seed": seed, "variant": name_of(conventions), "kind": kind, "case": f"case {seed}",
+        "seed": seed,
+        "variant": name_of(conventions),
+        "kind": kind,
+        "case": f"case {seed}",
         "code": false_alarms.code(),
-        "verdicts": {"pass": 5, "fail": int(wrong)}, "wrong": [alarm] if wrong else [],
-    }  # fmt: skip
+        "verdicts": {"pass": 5, "fail": int(wrong)},
+        "wrong": [alarm] if wrong else [],
+    }
 
 
 def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> None:

@@ -20,9 +20,13 @@ def test_functions_are_named_as_they_are_written():
 def test_exit_codes_say_who_survived_and_who_was_not_tested(tmp_path):
     folder = tmp_path / "refimpl"
     folder.mkdir()
-    codes = {"refimpl.a.x_f__mutmut_1": 1, "refimpl.a.x_f__mutmut_2": 0,
-             "refimpl.a.x_f__mutmut_3": 33, "refimpl.a.x_f__mutmut_4": None,
-             "refimpl.a.x_f__mutmut_5": -24}  # fmt: skip
+    codes = {
+        "refimpl.a.x_f__mutmut_1": 1,
+        "refimpl.a.x_f__mutmut_2": 0,
+        "refimpl.a.x_f__mutmut_3": 33,
+        "refimpl.a.x_f__mutmut_4": None,
+        "refimpl.a.x_f__mutmut_5": -24,
+    }
     (folder / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
     found = read(tmp_path)
     assert [m.killed for m in found] == [True, False, False, True]

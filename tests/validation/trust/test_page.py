@@ -34,23 +34,42 @@ MUTANTS = {
         }
     ],
 }
-ALARMS = {"date": "2026-02-03", "sources": "of old", "rows": [
-    {
-        "variant": "defaults", "seeds": 1000, "by_all": 500, "combined": 0,
-        "passed": 5000, "indeterminate": 40, "unsupported": 0,
-        "wrong": [],
-    },
-    {
-        "variant": "sign=product", "seeds": 900, "by_all": 450, "combined": 410,
-        "passed": 4000, "indeterminate": 50, "unsupported": 3,
-        "wrong": ["drawn, seed 3: scores-equal (isolated) fail"],
-    },
-    {
-        "variant": COMBINED, "seeds": 800, "by_all": 400, "combined": 0,
-        "passed": 900, "indeterminate": 0, "unsupported": 0,
-        "wrong": [],
-    },
-]}  # fmt: skip
+ALARMS = {
+    "date": "2026-02-03",
+    "sources": "of old",
+    "rows": [
+        {
+            "variant": "defaults",
+            "seeds": 1000,
+            "by_all": 500,
+            "combined": 0,
+            "passed": 5000,
+            "indeterminate": 40,
+            "unsupported": 0,
+            "wrong": [],
+        },
+        {
+            "variant": "sign=product",
+            "seeds": 900,
+            "by_all": 450,
+            "combined": 410,
+            "passed": 4000,
+            "indeterminate": 50,
+            "unsupported": 3,
+            "wrong": ["drawn, seed 3: scores-equal (isolated) fail"],
+        },
+        {
+            "variant": COMBINED,
+            "seeds": 800,
+            "by_all": 400,
+            "combined": 0,
+            "passed": 900,
+            "indeterminate": 0,
+            "unsupported": 0,
+            "wrong": [],
+        },
+    ],
+}
 
 
 def everything(**changed):

@@ -1,4 +1,4 @@
-"""refimpl check and faults on the command line: what is refused, and what is drawn alone."""
+"""refimpl check on the command line: what is refused, and what is drawn alone."""
 
 import pytest
 from typer.testing import CliRunner, Result

@@ -1,0 +1,40 @@
+"""refimpl smoke: look at every stage of an adapter on one small case."""
+
+import typer
+from rich.console import Console
+
+from refimpl.cli.adapters import Adapter, Direct, Exec, Timeout, session_of
+from refimpl.oracle.cases import quick as quick_cases
+from refimpl.oracle.run.smoke import smoke
+
+__all__ = ["command"]
+
+MARKS = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]–[/]"}
+
+
+def command(
+    adapter: Adapter = None,
+    program: Exec = None,
+    timeout: Timeout = 60.0,
+    in_process: Direct = False,
+) -> None:
+    """Is the adapter itself written right? One small case, every stage, and what to do."""
+    session = session_of(adapter, program, timeout, in_process)
+    declaration = session.described.declaration
+    console = Console()
+    console.print(
+        f"{declaration.name} {declaration.version}, {declaration.curvature}", style="bold"
+    )
+    wrong = 0
+    for finding in smoke(session, next(iter(quick_cases().values()))):
+        wrong += finding.ok is False
+        console.print(f"{MARKS[finding.ok]} {finding.stage:13}", end="")
+        indented = finding.text.replace("\n", "\n" + 15 * " ")
+        console.print(indented, markup=False, soft_wrap=True)
+    session.close()
+    if not session.described.stages:
+        console.print("The adapter overrides no stage: the smallest useful one has `scores`.")
+        raise typer.Exit(1)
+    if wrong == 0:
+        console.print(f"The adapter is written right. Now: refimpl check {session.subject}")
+    raise typer.Exit(1 if wrong else 0)
