@@ -9,6 +9,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 # Two processes with a thread each are faster on small matrices than one with two threads.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+PYTEST = ["pytest", "-n", "2", "--dist", "worksteal"]
 
 
 def install(session: nox.Session, extra: str) -> None:
@@ -20,19 +21,17 @@ def tests(session: nox.Session) -> None:
     """The test suite in hypothesis's `ci` profile (REFIMPL_PROFILE=quick or deep for others)."""
     install(session, "test")
     profile = os.environ.get("REFIMPL_PROFILE", "ci")
-    session.run(
-        "pytest", "-n", "2", "--dist", "worksteal", *session.posargs,
-        env={**ONE_THREAD, "REFIMPL_PROFILE": profile},
-    )  # fmt: skip
+    session.run(*PYTEST, *session.posargs, env={**ONE_THREAD, "REFIMPL_PROFILE": profile})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff, its format, and the arrows between the rooms."""
-    session.install("-c", "constraints.txt", "ruff", "import-linter")
+    """ruff, its format, the arrows between the rooms, and code that nothing calls."""
+    session.install("-c", "constraints.txt", "ruff", "import-linter", "vulture")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", env={"PYTHONPATH": "."})
+    session.run("vulture")
 
 
 @nox.session
@@ -48,10 +47,8 @@ def trust(session: nox.Session) -> None:
     install(session, "test")
     env = {**ONE_THREAD, "REFIMPL_PROFILE": os.environ.get("REFIMPL_PROFILE", "ci")}
     os.makedirs("reports/trust", exist_ok=True)
-    session.run(
-        "pytest", "-n", "2", "--dist", "worksteal", "-q", "--evidence", "reports/trust/evidence.jsonl",
-        *session.posargs, env=env, success_codes=[0, 1],
-    )  # fmt: skip  # the report shows what is red, and fails with it
+    run = [*PYTEST, "-q", "--evidence", "reports/trust/evidence.jsonl", *session.posargs]
+    session.run(*run, env=env, success_codes=[0, 1])  # the report shows what is red, and fails then
     session.run("python", "-m", "validation", "trust", env=env)
 
 
@@ -73,9 +70,8 @@ def mutants(session: nox.Session) -> None:
         session.run(*run, *session.posargs, env=env)
         session.run("python", "-m", "validation.trust.mutants")
         return
-    session.run(
-        *run, "refimpl.scores.examples.x__solved__mutmut_1", env=env
-    )  # makes all, tests one
+    # This makes all of them and tests one.
+    session.run(*run, "refimpl.scores.examples.x__solved__mutmut_1", env=env)
     sampled = ["python", "-m", "validation.trust.mutants", *session.posargs]
     names = session.run(*sampled, "--names", silent=True)
     session.run(*run, *str(names).split(), env=env)

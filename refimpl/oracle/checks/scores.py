@@ -12,9 +12,6 @@ from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["CHECKS", "score_scale"]
 
-# Of the norm: eigenvectors turn by what moves their factor over the gap (Davis & Kahan 1970), and
-# Lambda with them.
-SEPARATED = 1e-2
 DECIDED = 1e-2  # a tolerance beyond this part of the answer decides nothing
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from refimpl.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
 from refimpl.oracle.question.conventions import Conventions
-from refimpl.oracle.question.network import LayerSpec, Network, linear_names
+from refimpl.oracle.question.network import LayerSpec, Network
 from refimpl.oracle.question.token_mean import TokenMean
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
@@ -307,12 +307,3 @@ def _torch(array: Array) -> Tensor:
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
-def default_tracked(layers: tuple[LayerSpec, ...]) -> tuple[str, ...]:
-    """Every linear and conv2d layer of a model.
-
-    Args:
-        layers: The list of layers.
-    """
-    return tuple(linear_names(layers))
