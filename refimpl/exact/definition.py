@@ -11,7 +11,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.func import grad, hessian as function_hessian, jacrev, jvp, vmap
 
-from refimpl.problem.problem import Data, Problem, index
+from refimpl.problem.data import Data, index
+from refimpl.problem.problem import Problem
 
 __all__ = ["gauss_newton_matrix", "hessian", "jacobian", "output_hessian"]
 

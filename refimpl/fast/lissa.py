@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
 from refimpl.curvature.curvature import Curvature, NotConverged
-from refimpl.problem.problem import Data, Problem, index, length
+from refimpl.problem.data import Data, index, length
+from refimpl.problem.problem import Problem
 from refimpl.rows.hooks import pieces_of_matrices
 from refimpl.rows.sweeps import sweeps
 

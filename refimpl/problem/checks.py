@@ -1,20 +1,19 @@
-"""What a Problem refuses, each with what was given, what was expected, and what to do."""
+"""Refusals of arguments: what was given, what was expected, and what to do.
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+What shows only when the model runs is refused in `probe.py`.
+"""
+
+from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
-from torch.utils import _pytree as pytree
 
 from refimpl.losses import Loss
-
-if TYPE_CHECKING:
-    from refimpl.problem.problem import Problem
+from refimpl.problem.data import named_tensors
 
 INDICES = (torch.int8, torch.int16, torch.int32, torch.int64)  # of uint8 torch would make a mask
 
@@ -25,7 +24,7 @@ def arguments(model: Any, loss: Any, dtype: Any) -> None:
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(loss, Loss):
         raise TypeError(
-            f"loss must be one of refimpl.losses (CrossEntropy(), SquaredError(), "
+            "loss must be one of refimpl.losses (CrossEntropy(), SquaredError(), "
             f"BinaryCrossEntropy()), got {loss!r}"
         )
     if dtype not in (torch.float32, torch.float64):
@@ -34,6 +33,11 @@ def arguments(model: Any, loss: Any, dtype: Any) -> None:
 
 def model(model: nn.Module) -> None:
     """Refuse a model in a state in which its outputs would be random, mixed or undefined."""
+    _check_modules(model)
+    _check_parameters(dict(model.named_parameters()))
+
+
+def _check_modules(model: nn.Module) -> None:
     for name, module in model.named_modules():
         # Recurrent and attention modules hold the rate of their own dropout as a number.
         rate = module.p if isinstance(module, _DropoutNd) else getattr(module, "dropout", 0.0)
@@ -53,7 +57,9 @@ def model(model: nn.Module) -> None:
                 f"'{name}' ({type(module).__name__}) keeps no running statistics and so mixes the "
                 "examples of a batch: influence of one example is not defined through it"
             )
-    named = dict(model.named_parameters())
+
+
+def _check_parameters(named: dict[str, nn.Parameter]) -> None:
     for name, parameter in named.items():
         if isinstance(parameter, UninitializedParameter):
             raise ValueError(
@@ -78,22 +84,13 @@ def model(model: nn.Module) -> None:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model lives; the CPU for a model without parameters."""
+    """The device of the model's parameters; the CPU for a model without any."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def _named_tensors(inputs: Any) -> dict[str, Any]:
-    """What a model is called with, each by the name that an error message gives it."""
-    if isinstance(inputs, tuple):
-        return {f"inputs[{i}]": value for i, value in enumerate(inputs)}
-    if isinstance(inputs, dict):
-        return {f"inputs[{key!r}]": value for key, value in inputs.items()}
-    return {"inputs": inputs}
-
-
-def data(model: nn.Module, inputs: Any, targets: Any) -> None:
+def examples(inputs: Any, targets: Any, device: torch.device) -> None:
     """Refuse data that is empty, of unequal lengths, not finite, or elsewhere than the model."""
-    named = _named_tensors(inputs)
+    named = named_tensors(inputs)
     leaves = list(named.values())
     if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
         given = {name: type(leaf).__name__ for name, leaf in named.items()} or type(inputs).__name__
@@ -108,9 +105,9 @@ def data(model: nn.Module, inputs: Any, targets: Any) -> None:
             raise ValueError(f"{name} is a scalar: the first axis must hold the examples")
         if tensor.shape[0] == 0:
             raise ValueError(f"{name} is empty: at least one example is needed")
-        if tensor.device != device_of(model):
+        if tensor.device != device:
             raise ValueError(
-                f"{name} is on {tensor.device} but the model is on {device_of(model)}: "
+                f"{name} is on {tensor.device} but the model is on {device}: "
                 "move them to one device"
             )
         if tensor.is_complex():
@@ -127,125 +124,15 @@ def data(model: nn.Module, inputs: Any, targets: Any) -> None:
         raise ValueError(f"the inputs mix dtypes {sorted(map(str, dtypes))}: convert them to one")
 
 
-def forward(problem: "Problem") -> None:
-    """Run the model on its first examples: refuse what is random, mixes examples or misfits.
-
-    Raises:
-        ValueError: See the messages.
-    """
-    probe, _ = problem.examples_up_to(4)
-    calls = dict.fromkeys((m for layer in problem.layout.layers for m in layer.modules), 0)
-    hooks = [
-        problem.model.get_submodule(name).register_forward_hook(partial(_count, calls, name))
-        for name in calls
-    ]
-    versions = [leaf._version for leaf in pytree.tree_leaves(problem.inputs)]
-    try:
-        with torch.random.fork_rng(devices=[]):
-            outputs = _run(problem, probe)
-            again = problem.outputs(probe)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if versions != [leaf._version for leaf in pytree.tree_leaves(problem.inputs)]:
-        raise ValueError(
-            "the model changes its inputs in place, so that a second pass sees other data: let its "
-            "first operation return a new tensor (inplace=False, x = x + ... instead of x += ...)"
-        )
-    _check_outputs(problem, outputs, len(pytree.tree_leaves(probe)[0]))
-    uncalled = [name for name, count in calls.items() if count == 0]
-    if uncalled:
-        raise ValueError(
-            f"the layers {uncalled} are tracked but the model's forward pass never calls them as "
-            "modules: pass `layers` without them"
-        )
-    problem.loss.check(_repeated(outputs, problem.targets), problem.targets)
-    if not torch.equal(outputs, again):
-        raise ValueError(
-            "two passes over the same inputs differ: the model is random even in eval()"
-        )
-    _check_examples_apart(problem, probe, outputs)
-
-
-def targets_fit(problem: "Problem", inputs: Any, targets: Shaped[Tensor, "N ..."]) -> None:
-    """Refuse targets that do not fit what the model gives for the first of the inputs.
-
-    Raises:
-        ValueError: The model fails on the inputs, or the loss refuses the targets.
-    """
-    one = _run(problem, pytree.tree_map(lambda t: t[:1], inputs))
-    problem.loss.check(_repeated(one, targets), targets)
-
-
-def _run(problem: "Problem", inputs: Any) -> Any:
-    try:
-        return problem.outputs(inputs)
-    except Exception as error:
-        shapes = {name: tuple(tensor.shape) for name, tensor in _named_tensors(inputs).items()}
-        raise ValueError(
-            f"the model failed on its first examples: {error}. Integer inputs are passed as they "
-            f"are, floating-point ones as {problem.dtype}; shapes were {shapes}"
-        ) from error
-
-
-def _repeated(
-    outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "N ..."]
-) -> Float[Tensor, "N ..."]:
-    """The first example's outputs as if every example had them: a stand-in of the right shape."""
-    return outputs[:1].expand(targets.shape[0], *outputs.shape[1:])
-
-
-def _check_outputs(problem: "Problem", outputs: Any, examples: int) -> None:
-    if not isinstance(outputs, Tensor):
-        raise ValueError(
-            f"the model must return a tensor of outputs, got {type(outputs).__name__}: wrap it in a "
-            "module that returns the logits"
-        )
-    if outputs.ndim == 0 or outputs.shape[0] != examples:
-        raise ValueError(
-            f"outputs must have the examples on their first axis: {examples} examples gave "
-            f"{tuple(outputs.shape)}"
-        )
-    if outputs.numel() == 0:
-        raise ValueError(f"the model's outputs are empty: their shape is {tuple(outputs.shape)}")
-    if outputs.dtype != problem.dtype:
-        raise ValueError(
-            f"the model returns {outputs.dtype} although inputs and parameters are {problem.dtype}: "
-            "remove the conversion (.float(), .to(...), .argmax()) from its forward pass"
-        )
-    if not bool(torch.isfinite(outputs).all()):
-        raise ValueError("the model's outputs have NaN or infinite entries on its first examples")
-
-
-def _check_examples_apart(problem: "Problem", probe: Any, outputs: Float[Tensor, "B ..."]) -> None:
-    # The same arithmetic in another order differs by roundings; a mixed batch by the order of the
-    # outputs themselves. The square root of the roundoff separates the two.
-    slack = torch.finfo(problem.dtype).eps ** 0.5 * float(outputs.abs().max())
-    # Each of them, since a causal mixture leaves the first example alone.
-    for n in range(len(outputs)):
-        place = slice(n, n + 1)
-        alone = problem.outputs(pytree.tree_map(lambda t, place=place: t[place], probe))
-        together = outputs[place]
-        if alone.shape != together.shape or float((alone - together).abs().max()) > slack:
-            raise ValueError(
-                "an example's outputs change with the other examples of its batch: the model mixes "
-                "examples, so per-example gradients are not defined"
-            )
-
-
-def _count(calls: dict[str, int], name: str, *_: Any) -> None:
-    calls[name] += 1
-
-
 def damping(value: Any) -> float:
-    """A damping that is a finite number >= 0.
+    """The damping lambda as a float.
 
     Args:
-        value: The damping lambda.
+        value: lambda, a finite number >= 0.
 
     Raises:
-        ValueError: It is negative, NaN or infinite.
-        TypeError: It is not a number.
+        ValueError: lambda is negative, NaN or infinite.
+        TypeError: lambda is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"damping must be a number, got {type(value).__name__}")
@@ -270,7 +157,15 @@ def vectors(value: Any, num_parameters: int, like: Shaped[Tensor, "..."]) -> Non
 
 
 def finite(values: Shaped[Tensor, "..."], what: str) -> None:
-    """Refuse NaN and infinity; `what` begins the sentence that says so."""
-    # The extremes of NaN are NaN; isfinite would hold a copy of what may be gigabytes.
+    """Refuse NaN and infinity.
+
+    Args:
+        values: The numbers.
+        what: Their name in the plural, with which the error begins.
+
+    Raises:
+        ValueError: Some number is NaN or infinite.
+    """
+    # aminmax passes NaN on; isfinite would make a copy of what may be gigabytes.
     if values.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
         raise ValueError(f"{what} have NaN or infinite entries")

@@ -1,31 +1,26 @@
 """Problem: a trained model, its loss, its data, and the layers whose parameters count."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from refimpl.losses import Loss
-from refimpl.losses.graph import recorded
 from refimpl.problem import checks
 from refimpl.problem.attention import plain_attention
-from refimpl.problem.gradients import values_and_gradients
+from refimpl.problem.data import Data, as_arguments, convert, index, length
+from refimpl.problem.gradients import check_gradients_under_vmap, values_and_gradients
 from refimpl.problem.layers.tracked import resolve_layers
 from refimpl.problem.layout import Layer, ParameterLayout
+from refimpl.problem.measurements import Measurement, measure
+from refimpl.problem.probe import check_forward, check_targets
 
-__all__ = ["Data", "Measurement", "Problem", "index", "length"]
-
-# What a model is called with: model(x), model(*xs) or model(**xs); every tensor has the examples first.
-Data = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
-# A scalar of one example: a name, or a function of its outputs [...] and its target [...].
-Measurement = str | Callable[[Tensor, Tensor], Tensor]
-
-MEASUREMENTS = ("loss", "log_likelihood", "logit", "margin")
+__all__ = ["Problem"]
 
 
 class Problem:
@@ -70,13 +65,14 @@ class Problem:
     ) -> None:
         checks.arguments(model, loss, dtype)
         checks.model(model)
-        checks.data(model, inputs, targets)
+        device = checks.device_of(model)
+        checks.examples(inputs, targets, device)
         self.loss = loss
         self.dtype = dtype
-        self.device = checks.device_of(model)
+        self.device = device
         self.model = copy.deepcopy(model).to(dtype).eval().requires_grad_(False)
-        self.inputs: Data = self._convert(inputs, copy=True)
-        self.targets: Shaped[Tensor, "N ..."] = self._convert(targets, copy=True)
+        self.inputs: Data = convert(inputs, dtype, copy=True)
+        self.targets: Shaped[Tensor, "N ..."] = convert(targets, dtype, copy=True)
 
         tracked = resolve_layers(self.model, layers)
         self.layout = ParameterLayout([Layer.of(modules) for modules in tracked])
@@ -84,7 +80,16 @@ class Problem:
             dict(self.model.named_parameters(remove_duplicate=False))
         ).clone()
         self._differentiable = False  # not yet looked at: see require_gradients
-        checks.forward(self)
+        modules = [name for layer in self.layout.layers for name in layer.modules]
+        check_forward(
+            self.model,
+            self.outputs,
+            loss,
+            self.inputs,
+            self.targets,
+            layers=modules,
+            dtype=dtype,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -120,7 +125,7 @@ class Problem:
         Returns:
             Outputs [N, ...].
         """
-        x: Data = self.inputs if inputs is None else self._convert(inputs)
+        x: Data = self.inputs if inputs is None else convert(inputs, self.dtype)
         theta = self.parameters if parameters is None else parameters
         return self._call(theta, x)
 
@@ -171,7 +176,7 @@ class Problem:
         theta = self.parameters if parameters is None else parameters
 
         def values(theta: Float[Tensor, " P"]) -> Float[Tensor, " N"]:
-            return self._measured(measurement, self._call(theta, inputs), targets)
+            return measure(self.loss, measurement, self._call(theta, inputs), targets)
 
         if theta.ndim == 1:
             return values(theta)
@@ -190,41 +195,21 @@ class Problem:
             theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."]
         ) -> Float[Tensor, ""]:
             one = index(x, None)
-            return self._measured(measurement, self._call(theta, one), y[None])[0]
+            return measure(self.loss, measurement, self._call(theta, one), y[None])[0]
 
         self.require_gradients()
         theta = self.parameters.expand(len(targets), -1)
         return values_and_gradients(value, theta, inputs, targets, chunk=self.chunk(1))[1]
 
     def require_gradients(self) -> None:
-        """Refuse a model that differentiates otherwise alone than beside other examples, under vmap.
-
-        Inside vmap no tensor says that it requires a gradient: a forward that asks does something else
-        there. An error of that kind is of order one; a problem never changes, so it is looked at once.
+        """Refuse a model whose gradients change under vmap; a problem never changes, so asked once.
 
         Raises:
-            ValueError: The gradients differ.
+            ValueError: See `check_gradients_under_vmap`.
         """
-        if self._differentiable:
-            return
-        inputs, targets = self.examples_up_to(2)
-
-        def loss(theta: Float[Tensor, " P"], x: Data, y: Shaped[Tensor, "..."]) -> Tensor:
-            return self.loss.value(self._call(theta, index(x, None)), y[None])[0]
-
-        each = self.parameters.expand(len(targets), -1)
-        found = values_and_gradients(loss, each, inputs, targets, chunk=len(targets))[1].sum(dim=0)
-        with torch.inference_mode(False), torch.enable_grad():
-            theta = recorded(self.parameters).detach().requires_grad_()
-            total = self.loss.value(self._call(theta, inputs), targets).sum()
-            (alone,) = torch.autograd.grad(total, theta, materialize_grads=True)
-        error, size = float((found - alone).norm()), float(max(found.norm(), alone.norm()))
-        if not error <= torch.finfo(self.dtype).eps ** 0.5 * size:
-            raise ValueError(
-                "the model's gradient is another one under torch.func.vmap: its forward asks whether "
-                "a tensor requires a gradient, or whether gradients are enabled, and acts upon it"
-            )
-        self._differentiable = True
+        if not self._differentiable:
+            check_gradients_under_vmap(self._losses, self.parameters, *self.examples_up_to(2))
+            self._differentiable = True
 
     def batches(self, batch_size: int) -> Iterator[tuple[slice, Data, Shaped[Tensor, "B ..."]]]:
         """The training data in order, as (place, inputs, targets) of at most `batch_size` examples."""
@@ -252,9 +237,9 @@ class Problem:
             raise ValueError("inputs and targets belong together: give both or neither")
         if inputs is self.inputs and targets is self.targets:
             return inputs, targets
-        checks.data(self.model, inputs, targets)
-        x, y = self._convert(inputs), self._convert(targets)
-        checks.targets_fit(self, x, y)
+        checks.examples(inputs, targets, self.device)
+        x, y = convert(inputs, self.dtype), convert(targets, self.dtype)
+        check_targets(self.outputs, self.loss, x, y, self.dtype)
         return x, y
 
     def examples_up_to(self, count: int) -> tuple[Data, Shaped[Tensor, "B ..."]]:
@@ -295,53 +280,7 @@ class Problem:
                 self.model, self.layout.named(theta), args, kwargs, tie_weights=False
             )
 
-    def _measured(
-        self,
-        measurement: Measurement,
-        outputs: Float[Tensor, "N ..."],
-        targets: Shaped[Tensor, "N ..."],
+    def _losses(
+        self, theta: Float[Tensor, " P"], inputs: Data, targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, " N"]:
-        if callable(measurement):
-            values = torch.func.vmap(measurement)(outputs, targets)
-            if values.ndim != 1:
-                raise ValueError(
-                    "a measurement must return a scalar per example, "
-                    f"got shape {tuple(values.shape[1:])}"
-                )
-            if not values.is_floating_point():
-                raise ValueError(
-                    f"a measurement must return a floating-point number, got {values.dtype}: it "
-                    "has no gradient"
-                )
-            return values
-        if measurement == "loss":
-            return self.loss.value(outputs, targets)
-        if measurement in MEASUREMENTS:
-            return getattr(self.loss, measurement)(outputs, targets)
-        raise ValueError(
-            f"unknown measurement {measurement!r}: use one of {', '.join(MEASUREMENTS)}, or a function"
-        )
-
-    def _convert(self, data: Any, *, copy: bool = False) -> Any:
-        return pytree.tree_map(partial(_converted, dtype=self.dtype, copy=copy), data)
-
-
-def _converted(tensor: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
-    return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
-
-
-def as_arguments(inputs: Data) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """Positional and keyword arguments of the model's call."""
-    if isinstance(inputs, dict):
-        return (), inputs
-    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
-
-
-def length(inputs: Data) -> int:
-    """Number of examples."""
-    return pytree.tree_leaves(inputs)[0].shape[0]
-
-
-def index(inputs: Data, where: slice | Int[Tensor, "*M"] | None) -> Data:
-    """The chosen examples of every tensor; None adds a leading axis to a single example."""
-    return pytree.tree_map(lambda t: t[where], inputs)
+        return self.loss.value(self._call(theta, inputs), targets)

@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from refimpl.problem.data import Data, index
 from refimpl.problem.gradients import values_and_gradients
 from refimpl.problem.layout import Block
-from refimpl.problem.problem import Data, Measurement, Problem, index
+from refimpl.problem.measurements import Measurement, measure
+from refimpl.problem.problem import Problem
 from refimpl.rows.hooks import forward_pass, matrices, verify
 
 __all__ = [
@@ -45,7 +47,7 @@ def rows_of(
     run = forward_pass(problem, inputs)
 
     def measured(f: Float[Tensor, "..."], y: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
-        return problem._measured(measurement, f[None], y[None])[0]
+        return measure(problem.loss, measurement, f[None], y[None])[0]
 
     slope = values_and_gradients(measured, run.outputs, targets, chunk=len(targets))[1]
     return {name: (g[0], run.inputs[name]) for name, g in run.backward(slope[None]).items()}

@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from refimpl.problem.attention import plain_attention
+from refimpl.problem.data import Data, as_arguments, index, length
 from refimpl.problem.gradients import values_and_gradients
 from refimpl.problem.layers.tracked import groups_of, input_rows, output_rows
-from refimpl.problem.problem import Data, Problem, as_arguments, index, length
+from refimpl.problem.problem import Problem
 
 __all__ = ["Pass", "Readout", "forward_pass", "matrices", "pieces_of_matrices", "verify"]
 

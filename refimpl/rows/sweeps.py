@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
-from refimpl.problem.problem import Problem, index
+from refimpl.problem.data import index
+from refimpl.problem.problem import Problem
 from refimpl.rows import hooks
 from refimpl.rows.hooks import Pass, forward_pass, verify
 

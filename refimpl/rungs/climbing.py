@@ -13,7 +13,9 @@ from torch import Tensor
 
 from refimpl import exact
 from refimpl.curvature.dense import Dense
-from refimpl.problem.problem import Data, Measurement, Problem
+from refimpl.problem.data import Data
+from refimpl.problem.measurements import Measurement
+from refimpl.problem.problem import Problem
 from refimpl.rungs import records
 from refimpl.rungs.comparisons import Setting, Solved, agreements, climb
 from refimpl.rungs.curvatures import FITS, TOP, TRUTH, Fit, Known

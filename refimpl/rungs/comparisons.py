@@ -10,7 +10,9 @@ from torch import Tensor
 
 from refimpl import agreement
 from refimpl.fast import LiSSA
-from refimpl.problem.problem import Data, Measurement, Problem
+from refimpl.problem.data import Data
+from refimpl.problem.measurements import Measurement
+from refimpl.problem.problem import Problem
 from refimpl.rungs.curvatures import PAIRS, STEPS, TOP, TRUTH, Fit
 from refimpl.rungs.operators import Operator, Record, operator, operator_errors
 from refimpl.scores.examples import scores_of

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from refimpl.curvature.curvature import Eigenbasis
 from refimpl.problem import checks
-from refimpl.problem.problem import Data, Measurement, Problem, index
+from refimpl.problem.data import Data, index
+from refimpl.problem.measurements import Measurement
+from refimpl.problem.problem import Problem
 from refimpl.rows.contractions import pieces, products, rows_of
 from refimpl.rows.hooks import forward_pass, matrices
 

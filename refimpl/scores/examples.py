@@ -7,7 +7,9 @@ from torch.func import jvp, vmap
 
 from refimpl.curvature.curvature import Curvature
 from refimpl.problem import checks
-from refimpl.problem.problem import Data, Measurement, Problem, index
+from refimpl.problem.data import Data, index
+from refimpl.problem.measurements import Measurement
+from refimpl.problem.problem import Problem
 from refimpl.rows.contractions import captures, gradient_products, gradients
 from refimpl.scores.eigenbasis import scores_in, self_influence_in, worthwhile
 

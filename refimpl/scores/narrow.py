@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from refimpl.problem.data import index
 from refimpl.problem.layout import Block
-from refimpl.problem.problem import Problem, index
+from refimpl.problem.problem import Problem
 from refimpl.rows.contractions import pieces, rows_of
 from refimpl.scores.examples import _candidates
 

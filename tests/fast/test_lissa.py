@@ -10,7 +10,7 @@ from strategies import mlp, problems, randomise, vectors
 
 import refimpl as ri
 from refimpl.fast.lissa import _traces
-from refimpl.problem.problem import index
+from refimpl.problem.data import index
 from refimpl.rows import hooks
 
 U = torch.finfo(torch.float64).eps / 2

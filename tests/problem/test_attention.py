@@ -66,7 +66,7 @@ def test_gradients_curvatures_and_responses_are_those_of_the_plain_formula(kind)
     g = p.gradients()
     for n in range(5):
         theta = p.parameters.clone().requires_grad_()
-        loss = p.loss.value(p._call(theta, p.inputs[n : n + 1]), p.targets[n : n + 1]).sum()
+        loss = p.loss.value(p.outputs(p.inputs[n : n + 1], theta), p.targets[n : n + 1]).sum()
         (alone,) = torch.autograd.grad(loss, theta)
         # Sums over 3 tokens and at most 5 units, a few of them in a row.
         within((g[n] - alone).norm(), 100 * U * alone.norm())

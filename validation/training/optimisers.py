@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, hessian
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from refimpl.losses import Loss
-from refimpl.problem.problem import Data, as_arguments, index, length
+from refimpl.problem.data import Data, as_arguments, index, length
 
 __all__ = ["Trained", "train", "train_minibatch"]
 

@@ -165,7 +165,7 @@ def _outputs_moved(trial: Trial, direction: Array) -> float:
     """The largest slope of an output along a direction, to the digits that a step's length needs."""
     problem, d = trial.truth.problem, _in_our_order(trial, direction)
     step = 1e-6 * (float(problem.parameters.norm()) or 1.0) / float(d.norm())
-    ahead = problem._call(problem.parameters + step * d, problem.inputs)
+    ahead = problem.outputs(None, problem.parameters + step * d)
     return float((ahead - problem.outputs()).abs().max()) / step
 
 
@@ -173,7 +173,7 @@ def _differences(
     problem: Problem, here: Float[torch.Tensor, "*outputs"], step: Float[torch.Tensor, " P"]
 ) -> tuple[Float[torch.Tensor, "*outputs"], Float[torch.Tensor, "*outputs"]]:
     """The first and the second difference of the outputs, which are known here, along a step."""
-    back, ahead = (problem._call(problem.parameters + s * step, problem.inputs) for s in (-1, 1))
+    back, ahead = (problem.outputs(None, problem.parameters + s * step) for s in (-1, 1))
     return ahead - back, ahead + back - 2 * here
 
 
