@@ -13,7 +13,7 @@ cases are built from there.
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from scipy.linalg import block_diag
 
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.conventions import Conventions, records
 from refimpl.oracle.truth.truth import Truth
 
 __all__ = ["GAP", "GRADED", "certified", "harmful_gap", "recorded", "required_gap", "search"]
@@ -33,12 +33,6 @@ GAP, WANTED = 2e-3, 1e-2
 GRADED = 1e-5
 SEEDS = 40
 SPECTRA = Path(__file__).with_name("spectra.json")
-CONVENTIONS = tuple(
-    Conventions(fisher=fisher, weight_sharing=sharing, bias=bias)
-    for fisher, sharing, bias in itertools.product(
-        ("exact", "empirical"), ("expand", "reduce"), ("last_column", "separate")
-    )
-)
 Recipe = Callable[[Draw], Case]
 
 
@@ -60,11 +54,22 @@ def certified(case: Case) -> float:
         case: The case.
     """
     smallest = np.inf
-    for conventions in CONVENTIONS:
+    for conventions in _with_own_eigenvectors():
         smallest = min(smallest, harmful_gap(Truth(case.but(conventions=conventions))))
         if smallest < required_gap(case):
             break
     return float(smallest)
+
+
+def _with_own_eigenvectors() -> Iterator[Conventions]:
+    """The conventions in which A or S has eigenvectors of its own, in every combination."""
+    choices = {
+        name: [record.default, *own]
+        for name, record in records().items()
+        if (own := [choice.value for choice in record.choices if choice.new_eigenvectors])
+    }
+    for chosen in itertools.product(*choices.values()):
+        yield Conventions(**dict(zip(choices, chosen, strict=True)))
 
 
 def harmful_gap(truth: Truth) -> float:

@@ -12,7 +12,7 @@ from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.question.conventions import Conventions, explanations
 from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["Finding", "Hypothesis", "conventions_tried", "search"]
@@ -37,26 +37,6 @@ INHERITS = {
     "response": ("response", "gradients", "factors"),
 }
 LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
-SAID = {
-    ("fisher", "empirical"): "labels come from the data, not from the model",
-    ("fisher", "exact"): "the expectation over the model's labels is taken in closed form",
-    ("weight_sharing", "reduce"): "positions are reduced (K-FAC-reduce), not expanded",
-    ("weight_sharing", "expand"): "positions are expanded (K-FAC-expand), not reduced",
-    ("loss_reduction", "token_mean"): "the loss of an example is a mean over its tokens",
-    ("loss_reduction", "example_mean"): "the loss is divided by the number of examples",
-    ("loss_reduction", "sum"): "the loss of an example is summed over its tokens",
-    ("damping", "relative"): "the damping is relative to each layer's mean eigenvalue",
-    ("damping", "factored"): "the damping is split between the factors",
-    ("damping", "absolute"): "the damping is absolute",
-    ("squared_error", "full"): "the squared error lacks its half",
-    ("squared_error", "half"): "the squared error has a half",
-    ("sign", "product"): "scores lack the minus of an influence",
-    ("sign", "influence"): "scores have the minus of an influence",
-    ("score_scale", "1/N"): "scores are divided by N",
-    ("score_scale", "1"): "scores are not divided by N",
-    ("vec_order", "in_major"): "matrices are flattened column by column",
-    ("vec_order", "out_major"): "matrices are flattened row by row",
-}
 
 
 @dataclass(frozen=True)
@@ -77,7 +57,7 @@ class Hypothesis:
     def sentence(self) -> str:
         """What is supposed."""
         said = [
-            f"{SAID[c]} (another convention than declared: {c[0]}={c[1]!r})"
+            f"{explanations()[c]} (another convention than declared: {c[0]}={c[1]!r})"
             for c in self.conventions
         ]
         said += [f"the matrix inverted is {self.curvature}'s"] if self.curvature else []
@@ -194,8 +174,8 @@ def conventions_tried(question: Question) -> Iterator[Hypothesis]:
         question: The question.
     """
     now: Conventions = question.case.conventions
-    for name, choice in SAID:
-        if choice in choices(name) and getattr(now, name) != choice:
+    for name, choice in explanations():
+        if getattr(now, name) != choice:
             yield Hypothesis(conventions=((name, choice),))
     if question.stage in ("solve", "scores"):
         for curvature in ("kfac", "ekfac", "gauss_newton"):

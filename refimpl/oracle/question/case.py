@@ -239,7 +239,7 @@ class Case:
         for name in ("parameters", *self.arrays):
             del plain[name]
         plain["loss"] = {k: v for k, v in vars(self.loss).items() if v is not None}
-        plain["conventions"] = dict(vars(self.conventions))
+        plain["conventions"] = self.conventions.plain
         return plain
 
     @classmethod

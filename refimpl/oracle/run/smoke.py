@@ -10,6 +10,7 @@ import numpy as np
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.conventions import choices
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import STAGES, Unsupported
@@ -97,6 +98,11 @@ def _same(first: Any, second: Any, unit: float) -> bool:
     return bool(np.abs(first - second).max(initial=0) <= 1e3 * unit * np.abs(first).max(initial=0))
 
 
+def _declare(name: str) -> str:
+    others = " or ".join(f"{name}={choice!r}" for choice in choices(name)[1:])
+    return f"or declare the convention {others}."
+
+
 def hint(error: str) -> str:
     """What to do about an answer that cannot be judged; empty where nothing is known.
 
@@ -117,14 +123,11 @@ def hint(error: str) -> str:
             if got == (*wanted[:-2], wanted[-1], wanted[-2]):
                 return "It looks transposed: a layer's matrix is (outputs, inputs)."
             if got[:-1] == wanted[:-1] and got[-1] == wanted[-1] - 1:
-                return (
-                    "The bias is missing: it is the last column; or declare the convention "
-                    "bias='separate' or bias='none'."
-                )
+                return f"The bias is missing: it is the last column; {_declare('bias')}"
             if wanted[-1] == wanted[-2] and got[-2:] == (wanted[-1] - 1, wanted[-1] - 1):
                 return (
-                    "The bias is missing: the layer's inputs have a last coordinate 1 for it; or "
-                    "declare the convention bias='separate' or bias='none'."
+                    "The bias is missing: the layer's inputs have a last coordinate 1 for it; "
+                    f"{_declare('bias')}"
                 )
         if len(got) == len(wanted) - 1:
             return "An axis is missing: gradients are per example, and vectors come as rows [k, P]."

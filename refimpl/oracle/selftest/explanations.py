@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.selftest.document import both, measured
+from refimpl.oracle.selftest import measured
 
 __all__ = ["explained", "listed"]
 
@@ -39,8 +39,8 @@ def explained(check: Check) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    if margins := measured().get(check.slug):
+    if margins := measured.margins().get(check.slug):
         caught = margins["catches"]
-        table.add_row("margins", Text(both(margins)))
+        table.add_row("margins", Text(measured.in_words(margins)))
         table.add_row("catches", Text(f"{len(caught)} planted faults: {', '.join(caught)}"))
     return table

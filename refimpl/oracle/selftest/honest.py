@@ -11,7 +11,7 @@ from torch import Tensor
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.question.conventions import records
 from refimpl.oracle.run.asking import Questions
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
@@ -53,22 +53,22 @@ DIFFERS = {"inverting": ("solve", "scores")}  # in these stages from one that is
 def variants() -> list[dict[str, str]]:
     """How honest implementations may differ: not at all, or in one convention, or in the curvature.
 
-    Factored damping is K-FAC's.
+    A choice that goes with one curvature alone comes with it.
     """
-    changed = [
-        {name: choice}
-        for name in Conventions.__dataclass_fields__
-        for choice in choices(name)[1:]
-        if choice not in ("tf32", "float16", "bfloat16")
-    ]
-    factored = {"damping": "factored"}
-    return [
-        {},
-        *(variant for variant in changed if variant != factored),
-        {"curvature": "kfac"},
-        {"curvature": "kfac"} | factored,
-        {"curvature": "gauss_newton"},
-    ]
+    others = {
+        curvature: [
+            {name: choice.value}
+            for name, record in records().items()
+            for choice in record.choices[1:]
+            if choice.tried and choice.curvature == curvature
+        ]
+        for curvature in ("", "kfac", "gauss_newton")
+    }
+    found: list[dict[str, str]] = []
+    for curvature, changed in others.items():
+        own = {"curvature": curvature} if curvature else {}
+        found += [own, *(own | variant for variant in changed)]
+    return found
 
 
 def implementation(kind: str, variant: Mapping[str, str]) -> Adapter:

@@ -50,11 +50,7 @@ class Declaration:
             raise ValueError(
                 f"curvature must be 'ekfac', 'kfac' or 'gauss_newton', got {self.curvature!r}"
             )
-        if self.chosen.damping == "factored" and self.curvature != "kfac":
-            raise ValueError(
-                f"damping 'factored' splits lambda between K-FAC's factors; {self.curvature!r} adds it to "
-                "eigenvalues: declare curvature 'kfac', or 'absolute' or 'relative' damping"
-            )
+        self.chosen.require_curvature(self.curvature)
 
     @property
     def chosen(self) -> Conventions:

@@ -290,9 +290,7 @@ class Truth:
                 + self._residual("q", q) @ self.solve(g).T
                 + solved @ self._residual("g", g).T
             )
-        if self.conventions.sign == "product":
-            scores = -scores
-        return scores / (self.case.num_examples if self.conventions.score_scale == "1/N" else 1)
+        return self.conventions.transformed("scores", scores, self.case)
 
     def scale(self, answer: Callable[["Truth"], Any]) -> Any:
         """How much relative perturbations of size one change an answer; see refimpl.oracle.truth.rounding.

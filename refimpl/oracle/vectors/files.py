@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,21 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from refimpl.oracle.question import conventions
 from refimpl.oracle.question.case import Array
+from refimpl.oracle.question.conventions import Conventions
 
-__all__ = ["BadVector", "Vector", "described", "export", "paths", "read", "released", "write"]
+__all__ = [
+    "BadVector",
+    "Vector",
+    "described",
+    "export",
+    "paths",
+    "read",
+    "released",
+    "schema",
+    "write",
+]
 
 
 class BadVector(Exception):
@@ -29,7 +40,7 @@ class Vector:
     """What the two files hold.
 
     Args:
-        plain: The JSON file.
+        plain: The JSON file, with every convention.
         arrays: The safetensors file.
     """
 
@@ -59,7 +70,7 @@ def described(arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
 
 
 def write(vector: Vector, folder: Path) -> None:
-    """Write both files of a vector.
+    """Write both files of a vector; of its conventions only what differs from the defaults.
 
     Args:
         vector: The vector.
@@ -67,7 +78,8 @@ def write(vector: Vector, folder: Path) -> None:
     """
     path = folder / f"{vector.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(vector.plain, indent=1, sort_keys=True) + "\n")
+    differing = {"conventions": Conventions.of(vector.plain["conventions"]).changed}
+    path.write_text(json.dumps({**vector.plain, **differing}, indent=1, sort_keys=True) + "\n")
     tensors = {k: np.ascontiguousarray(a) for k, a in sorted(vector.arrays.items())}
     path.with_suffix(".safetensors").write_bytes(save(tensors))
 
@@ -87,7 +99,8 @@ def read(path: Path) -> Vector:
         arrays = load(path.with_suffix(".safetensors").read_bytes())
     except (OSError, ValueError, SafetensorError) as error:
         raise BadVector(f"{path} cannot be read ({type(error).__name__}: {error})") from None
-    problems = sorted(_validator().iter_errors(plain), key=lambda e: e.json_path)
+    validator = jsonschema.Draft202012Validator(schema())
+    problems = sorted(validator.iter_errors(plain), key=lambda e: e.json_path)
     if problems:
         said = "; ".join(f"{e.json_path}: {e.message}" for e in problems[:3])
         raise BadVector(f"{path} does not fit vector.schema.json: {said}")
@@ -98,13 +111,15 @@ def read(path: Path) -> Vector:
             f"{path.with_suffix('.safetensors')} does not hold the arrays that {path.name} describes: "
             f"{', '.join(sorted(wrong)[:5])}; export the vectors again"
         )
+    plain["conventions"] = Conventions.of(plain["conventions"]).plain
     return Vector(plain, arrays)
 
 
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
-    schema = json.loads(files("refimpl.oracle.vectors").joinpath("vector.schema.json").read_text())
-    return jsonschema.Draft202012Validator(schema)
+def schema() -> dict[str, Any]:
+    """The schema of the JSON files: `vector.schema.json` with the conventions that there are."""
+    found = json.loads(files("refimpl.oracle.vectors").joinpath("vector.schema.json").read_text())
+    found["properties"]["conventions"] = conventions.schema()
+    return found
 
 
 def paths(folder: Path) -> Iterator[Path]:

@@ -7,14 +7,14 @@ from refimpl.oracle.cases import cases
 from refimpl.oracle.checks.check import THRESHOLD, worst
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.question.conventions import Conventions, records
 from refimpl.oracle.subject.adapter import Declaration, State
 from refimpl.oracle.truth.truth import Truth, Undecided
 
 CHANGED = [
     {name: choice}
-    for name in Conventions.__dataclass_fields__
-    for choice in choices(name)[1:]
+    for name, record in records().items()
+    for choice in record.values[1:]
     if name not in ("dtype", "factor_scale") and choice != "sampled"
 ]
 CHANGED += [{}, {"fisher": "empirical", "squared_error": "full"}]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from refimpl.cli.main import app
-from refimpl.oracle.question.conventions import Conventions, choices
+from refimpl.oracle.question.conventions import records
 
 DOCS = (Path(__file__).parents[3] / "docs" / "check-your-implementation.md").read_text("utf-8")
 MODULE, DEVIATIONS = (
@@ -58,8 +58,8 @@ def test_every_check_is_explained() -> None:
 def test_every_convention_that_may_be_declared_is_in_the_docs_with_its_choices() -> None:
     page = (Path(__file__).parents[3] / "docs" / "conventions.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
-    for name in Conventions.__dataclass_fields__:
-        assert tuple(re.findall(r'`"(.+?)"`', rows[name])) == choices(name)
+    for name, record in records().items():
+        assert tuple(re.findall(r'`"(.+?)"`', rows[name])) == record.values
 
 
 def test_the_deviations_of_the_docs_can_be_read() -> None:

@@ -1,17 +1,23 @@
-"""docs/checks.md from the checks: python -m refimpl.oracle.selftest.document > docs/checks.md."""
+"""What docs/ holds of checks and conventions: python -m refimpl.oracle.selftest.pages writes it."""
 
-import json
+import re
 from collections.abc import Mapping
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from refimpl.oracle.checks import CHECKS, Check
+from refimpl.oracle.question.conventions import table
+from refimpl.oracle.selftest import measured
+from refimpl.oracle.selftest.measured import in_words
 
-__all__ = ["document"]
+__all__ = ["checks_page", "conventions_page"]
+
+DOCS = Path("docs")
+TABLE = re.compile(r"(?<=<!-- the conventions -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 HEAD = """# Checks
 
-Written by `python -m refimpl.oracle.selftest.document > docs/checks.md`; a test keeps it current.
+Written by `python -m refimpl.oracle.selftest.pages`; a test keeps it current.
 
 A check's ratio is its error over the unit roundoff of the declared dtype times a scale; it passes below
 its threshold. *Margins* are the worst ratio of the honest implementations on all cases in every
@@ -26,8 +32,17 @@ FAMILIES = {
 }
 
 
-def document(margins: Mapping[str, Any]) -> str:
-    """The page.
+def conventions_page(page: str) -> str:
+    """docs/conventions.md with the table of those that there are.
+
+    Args:
+        page: Its text, with the markers between which the table stands.
+    """
+    return TABLE.sub(lambda _: table(), page)
+
+
+def checks_page(margins: Mapping[str, Any]) -> str:
+    """docs/checks.md.
 
     Args:
         margins: Figures by check, as margins.json holds them.
@@ -48,7 +63,7 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
         "scale": f"{check.tolerance}; threshold {check.threshold:g}",
     }
     if margins:
-        rows["margins"] = both(margins)
+        rows["margins"] = in_words(margins)
         rows["catches"] = (
             f"{len(margins['catches'])} planted faults: `refimpl explain {check.slug}`"
         )
@@ -56,24 +71,7 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
     return f"### {check.slug}\n\n{check.statement}\n\n{listed}\n"
 
 
-def both(margins: Mapping[str, Any]) -> str:
-    """A check's two margins in words.
-
-    Args:
-        margins: The check's, as margins.json holds them.
-    """
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) else format(value, '.2g')}"
-        for name in ("honest", "faulty")
-        if (value := margins[name]) is not None
-    )
-
-
-def measured() -> Mapping[str, Any]:
-    """By check the worst honest ratio, the smallest faulty one, and the faults; none if not measured."""
-    path = resources.files("refimpl.oracle.selftest").joinpath("margins.json")
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
-
-
 if __name__ == "__main__":
-    print(document(measured()), end="")
+    (DOCS / "checks.md").write_text(checks_page(measured.margins()), "utf-8")
+    page = DOCS / "conventions.md"
+    page.write_text(conventions_page(page.read_text("utf-8")), "utf-8")
