@@ -42,10 +42,8 @@ def cases(
 
 def torchs_value(loss: Loss, f: Tensor, y: Tensor) -> Tensor:
     if isinstance(loss, CrossEntropy):
-        each = F.cross_entropy(
-            f.movedim(-1, 1), y, loss.weight, ignore_index=loss.ignore_index,
-            reduction="none", label_smoothing=loss.label_smoothing,
-        )  # fmt: skip
+        options = {"ignore_index": loss.ignore_index, "label_smoothing": loss.label_smoothing}
+        each = F.cross_entropy(f.movedim(-1, 1), y, loss.weight, reduction="none", **options)
     elif isinstance(loss, SquaredError):
         each = F.mse_loss(f, y, reduction="none") / 2
     else:

@@ -14,9 +14,12 @@ U = torch.finfo(torch.float64).eps / 2
 
 
 def two_layer_gauss_newton(
-    W1: Float[Tensor, "H I"], b1: Float[Tensor, " H"], W2: Float[Tensor, "C H"],
-    b2: Float[Tensor, " C"], x: Float[Tensor, "N I"],
-) -> Float[Tensor, "P P"]:  # fmt: skip
+    W1: Float[Tensor, "H I"],
+    b1: Float[Tensor, " H"],
+    W2: Float[Tensor, "C H"],
+    b2: Float[Tensor, " C"],
+    x: Float[Tensor, "N I"],
+) -> Float[Tensor, "P P"]:
     """G of f = W2 tanh(W1 x + b1) + b2 under softmax cross-entropy, derived with pencil and paper.
 
     df_c/d[W2|b2]_{k,.} = delta_ck (h, 1);  df_c/d[W1|b1]_{j,.} = W2_cj (1 - h_j^2) (x, 1).

@@ -99,10 +99,10 @@ def test_conjugate_gradients_end_after_as_many_steps_as_there_are_eigenvalues(si
     within((x @ A - b).norm(dim=1), 1e-12 * (3 * x.norm(dim=1) + b.norm(dim=1)) + 30 * U * size)
     # An exact preconditioner needs one.
     inverse = torch.linalg.inv(A)
+    options = {"norm": 3.0, "goal": 1e-12, "max_iterations": 50}
     x, steps = conjugate_gradients(
-        lambda v: v @ A, b, precondition=lambda v: v @ inverse, norm=3.0, goal=1e-12,
-        max_iterations=50,
-    )  # fmt: skip
+        lambda v: v @ A, b, precondition=lambda v: v @ inverse, **options
+    )
     assert int(steps.max()) <= 1
 
 
@@ -223,10 +223,9 @@ def test_a_direction_without_curvature_is_not_gone_along():
 
 
 def test_products_form_no_matrix_of_pairs_of_classes(monkeypatch):
-    problem = ri.Problem(
-        torch.nn.Linear(2, 3, dtype=torch.float64), ri.losses.CrossEntropy(),
-        torch.randn(5, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1]),
-    )  # fmt: skip
+    model = torch.nn.Linear(2, 3, dtype=torch.float64)
+    inputs, labels = torch.randn(5, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1])
+    problem = ri.Problem(model, ri.losses.CrossEntropy(), inputs, labels)
     truth = ri.exact.gauss_newton_matrix(problem)
     for root in ("hessian_root", "hessian", "compact_root"):
         monkeypatch.setattr(ri.losses.CrossEntropy, root, None)

@@ -39,10 +39,8 @@ def test_the_exact_inverse_as_preconditioner_needs_one_step():
         next(numbers)
         return torch.linalg.solve(H[: len(v)], v)
 
-    found = minimise(
-        objective, torch.zeros_like(b), precondition=precondition, noise=0.0, tolerance=1e-8,
-        max_trials=10,
-    )  # fmt: skip
+    options = {"noise": 0.0, "tolerance": 1e-8, "max_trials": 10}
+    found = minimise(objective, torch.zeros_like(b), precondition=precondition, **options)
     assert found.steps.tolist() == [1, 1, 1]
 
 
@@ -78,10 +76,8 @@ def test_every_step_descends_on_rosenbrocks_valley():
 
 def test_what_does_not_converge_keeps_its_best_point_and_says_so():
     objective, _, b = _quadratics(4, 12)
-    found = minimise(
-        objective, torch.zeros_like(b), precondition=lambda v: v, noise=0.0, tolerance=1e-12,
-        max_trials=3,
-    )  # fmt: skip
+    options = {"noise": 0.0, "tolerance": 1e-12, "max_trials": 3}
+    found = minimise(objective, torch.zeros_like(b), precondition=lambda v: v, **options)
     assert bool((found.gradient_norm > 1e-12 * found.initial_gradient_norm).all())
     assert bool((found.value < 0).all())
     assert bool((found.steps <= 3).all())

@@ -137,8 +137,8 @@ def test_rosenbrocks_valley_is_followed_to_its_end_through_negative_curvature():
 
 def test_what_is_done_stays_and_what_is_cut_short_says_so():
     start = begin([[1.0, 1.0], [-1.2, 1.0]])
-    done = Minimum(start.point, start.value, start.gradient_norm,
-                   torch.ones(2, dtype=torch.float64), start.steps + 7)  # fmt: skip
+    initial, steps = torch.ones(2, dtype=torch.float64), start.steps + 7
+    done = Minimum(start.point, start.value, start.gradient_norm, initial, steps)
     found = go_on(done, max_steps=2)
     assert torch.equal(found.point[0], start.point[0])
     assert found.steps[0] == 7

@@ -44,10 +44,8 @@ def test_answers_are_stationary_points_of_the_weighted_objective_below_the_start
 ):
     problem = _problem(loss)
     weights = _weights(problem)
-    found = ri.exact.retrain(
-        problem, weights, weight_decay=0.1, proximity=proximity, trials=trials,
-        newton_steps=newton_steps, group=2,
-    )  # fmt: skip
+    searches = {"trials": trials, "newton_steps": newton_steps, "group": 2}
+    found = ri.exact.retrain(problem, weights, weight_decay=0.1, proximity=proximity, **searches)
     assert bool(found.certificate.converged.all())
     for k, w in enumerate(weights):
         values, gradients = [], []

@@ -21,8 +21,17 @@ def test_10_gnh_is_hessian_where_outputs_are_linear_in_the_parameters(problem):
     within(error, 1e3 * U * scale_of(problem))
 
 
-@given(problems(activations=("relu", "identity"), tokens=(0, 0), depth=(2, 3), examples=(1, 5),
-                width=(1, 4), classes=(1, 3)))  # fmt: skip
+PIECEWISE_LINEAR = problems(
+    activations=("relu", "identity"),
+    tokens=(0, 0),
+    depth=(2, 3),
+    examples=(1, 5),
+    width=(1, 4),
+    classes=(1, 3),
+)
+
+
+@given(PIECEWISE_LINEAR)
 def test_11_blocks_agree_with_the_hessians_where_activations_are_piecewise_linear(problem):
     H, G = ri.exact.hessian(problem), ri.exact.GaussNewton(problem).dense()
     for b in problem.layout.blocks:
@@ -59,8 +68,12 @@ def test_13_the_kernel_route_solves_the_same_system(problem, damping):
     within((solution - woodbury).norm(), 1e3 * U * kappa * b.norm() / damping)
 
 
-@given(problems(examples=(2, 8)), st.integers(2, 3), st.integers(1, 5),
-       st.randoms(use_true_random=False))  # fmt: skip
+@given(
+    problem=problems(examples=(2, 8)),
+    copies=st.integers(2, 3),
+    batch_size=st.integers(1, 5),
+    rng=st.randoms(use_true_random=False),
+)
 def test_14_repeating_permuting_and_splitting_the_data_changes_nothing(
     problem, copies, batch_size, rng
 ):

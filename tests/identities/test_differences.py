@@ -28,8 +28,18 @@ def network(matrices: list[np.ndarray], x: np.ndarray, activation, bias: bool) -
     return x
 
 
-@given(problems(depth=(1, 3), width=(1, 4), classes=(1, 3), examples=(1, 5), tokens=(0, 2),
-                activations=("tanh", "identity"), mixing=False))  # fmt: skip
+ANALYTIC = problems(
+    depth=(1, 3),
+    width=(1, 4),
+    classes=(1, 3),
+    examples=(1, 5),
+    tokens=(0, 2),
+    activations=("tanh", "identity"),
+    mixing=False,
+)
+
+
+@given(ANALYTIC)
 def test_the_jacobian_is_that_of_a_complex_step(problem):
     activation = np.tanh if any(type(m).__name__ == "Tanh" for m in problem.model) else lambda x: x
     J = ri.exact.jacobian(problem)

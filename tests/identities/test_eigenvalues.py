@@ -62,9 +62,9 @@ def test_26_ekfac_is_the_orthogonal_projection_of_the_block(problem):
 def test_22_tokens_that_do_not_mix_give_the_same_eigenvalues_before_and_after_the_sum(problem):
     # Labels of tokens are independent given the outputs, so the cross terms vanish in expectation.
     ekfac = ri.fast.EKFAC(problem)
-    n, t, width = problem.inputs.shape
-    apart = ri.Problem(problem.model, problem.loss, problem.inputs.reshape(n * t, width),
-                       problem.targets.reshape(n * t))  # fmt: skip
+    t, inputs = problem.inputs.shape[1], problem.inputs.flatten(0, 1)
+    targets = problem.targets.flatten()
+    apart = ri.Problem(problem.model, problem.loss, inputs, targets)
     basis = {name: (Q_A, Q_S) for name, (Q_A, Q_S, _) in ekfac.eigen.items()}
     single = corrected_eigenvalues(apart, basis)
     for name, (_, _, eigenvalues) in ekfac.eigen.items():

@@ -23,8 +23,14 @@ def with_matrices(problem: ri.Problem, matrices: dict[str, Tensor]) -> nn.Module
 
 # Few units to many examples, so that the layer's factors may have full rank; where they have not
 # (a softmax's last layer), the step has no inverse to be made of.
-WELL = problems(depth=(2, 3), width=(2, 3), examples=(10, 16), tokens=(0, 0), bias=True,
-                activations=("tanh", "softplus"), classes=(2, 3), ignored=False)  # fmt: skip
+NARROW = {
+    "depth": (2, 3),
+    "width": (2, 3),
+    "classes": (2, 3),
+    "activations": ("tanh", "softplus"),
+    "ignored": False,
+}
+WELL = problems(examples=(10, 16), tokens=(0, 0), bias=True, **NARROW)
 
 
 def undamped_step(problem: ri.Problem, layer: str) -> tuple[Tensor, float]:
@@ -119,9 +125,10 @@ def test_permuting_hidden_units_permutes_the_curvature(problem, rng):
 
 # Many examples to few units: factors of full rank, or (softmax) of a single zero eigenvalue. Squared
 # error's own S is the identity, whose eigenbasis is anybody's.
-@given(problems(depth=(2, 3), width=(2, 3), examples=(12, 20), tokens=(0, 3), classes=(2, 3),
-                activations=("tanh", "softplus"), losses=("cross_entropy", "binary"), ignored=False),
-       st.randoms())  # fmt: skip
+FULL_RANK = problems(examples=(12, 20), tokens=(0, 3), losses=("cross_entropy", "binary"), **NARROW)
+
+
+@given(FULL_RANK, st.randoms())
 def test_permuting_hidden_units_leaves_the_scores_of_ekfac(problem, rng):
     # EK-FAC's bases are those of the factors alone, up to signs, where eigenvalues are apart.
     ekfac = ri.fast.EKFAC(problem)

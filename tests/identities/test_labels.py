@@ -23,10 +23,10 @@ from refimpl.rows.sweeps import sweeps
 U = torch.finfo(torch.float64).eps / 2
 
 # At most 3 positions of 3 classes, or 3 outputs: 27 labellings, each a fit of its own.
-FEW = problems(tokens=(0, 2), examples=(1, 1), classes=(1, 3), width=(1, 4), depth=(1, 3),
-               ignored=False)  # fmt: skip
-ONE = problems(tokens=(0, 0), examples=(1, 3), classes=(1, 2), width=(1, 4), depth=(1, 3),
-               losses=("cross_entropy", "binary"), ignored=False)  # fmt: skip
+SMALL = {"width": (1, 4), "depth": (1, 3), "ignored": False}
+FEW = problems(tokens=(0, 2), examples=(1, 1), classes=(1, 3), **SMALL)
+DISCRETE = ("cross_entropy", "binary")
+ONE = problems(tokens=(0, 0), examples=(1, 3), classes=(1, 2), losses=DISCRETE, **SMALL)
 
 
 def plain(problem: ri.Problem) -> ri.Problem:

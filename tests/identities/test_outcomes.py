@@ -27,8 +27,23 @@ def objective(problem: ri.Problem, m: int, epsilon: float, damping: float):
     return value
 
 
-SMALL = {"activations": SMOOTH, "width": (1, 4), "depth": (1, 3), "examples": (1, 6),
-         "classes": (1, 3), "tokens": (0, 2)}  # fmt: skip
+SMALL = {
+    "activations": SMOOTH,
+    "width": (1, 4),
+    "depth": (1, 3),
+    "examples": (1, 6),
+    "classes": (1, 3),
+    "tokens": (0, 2),
+}
+LINEAR = problems(
+    depth=(1, 1),
+    losses=("squared_error",),
+    tokens=(0, 3),
+    width=(1, 5),
+    classes=(1, 3),
+    examples=(1, 6),
+)
+WEIGHTS = st.sampled_from(["+1/N", "-1/N", 0.01, 0.5, 2.0])
 
 
 @given(problems(**SMALL), st.sampled_from([1e-3, 0.1, 10.0]))
@@ -88,9 +103,7 @@ def test_18_the_error_of_the_prediction_falls_with_epsilon_and_that_of_central_d
     within(central[1], 0.26 * central[0] + 0.01 * one[0] + noise, "second order")
 
 
-@given(problems(depth=(1, 1), losses=("squared_error",), tokens=(0, 3), width=(1, 5),
-                classes=(1, 3), examples=(1, 6)),
-       st.sampled_from([0.03, 0.3, 3.0]), st.sampled_from(["+1/N", "-1/N", 0.01, 0.5, 2.0]))  # fmt: skip
+@given(LINEAR, st.sampled_from([0.03, 0.3, 3.0]), WEIGHTS)
 def test_19_a_linear_model_responds_as_predicted_for_every_weight(problem, damping, epsilon):
     n = problem.num_examples
     if isinstance(epsilon, str):

@@ -15,16 +15,15 @@ from refimpl.rows.sweeps import label_draws
 
 U = torch.finfo(torch.float64).eps / 2
 # How many different examples, copies of them, samples of each; the batch size; how many seeds.
+WEIGHTED = "weighted binary cross-entropy on tokens"
 SETTINGS = {
     "cross-entropy": ("cross-entropy", 24, 1, 2, 8, 64),
-    "weighted binary cross-entropy on tokens": (
-        "weighted binary cross-entropy on tokens", 24, 1, 2, 8, 64,
-    ),
+    WEIGHTED: (WEIGHTED, 24, 1, 2, 8, 64),
     "squared error": ("squared error", 24, 1, 2, 8, 64),
     "40 copies in batches of 4": ("cross-entropy", 1, 40, 1, 4, 128),
     "40 copies in one batch": ("cross-entropy", 1, 40, 1, 40, 64),
     "40 samples of one example": ("cross-entropy", 1, 1, 40, 1, 64),
-}  # fmt: skip
+}
 
 
 def generator(seed: int) -> torch.Generator:
