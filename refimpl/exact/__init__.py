@@ -9,5 +9,6 @@ from refimpl.exact.definition import (
 from refimpl.exact.estimates import Cost as Cost, costs as costs
 from refimpl.exact.gauss_newton import GaussNewton as GaussNewton
 from refimpl.exact.iterative import Iterative as Iterative
-from refimpl.exact.response import Response as Response, bregman_response as bregman_response
+from refimpl.exact.response import bregman_response as bregman_response
 from refimpl.exact.reweighting import leave_one_out as leave_one_out, retrain as retrain
+from refimpl.exact.stationary import Response as Response

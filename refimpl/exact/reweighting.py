@@ -1,19 +1,16 @@
 """Retraining with every example's weight at will: many models at once, each with a certificate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, jvp, vmap
 
 from refimpl.curvature.curvature import Curvature
-from refimpl.exact.lbfgs import minimise
-from refimpl.exact.newton import trust_region
-from refimpl.exact.response import Examples, Response, ResponseCertificate, indices
+from refimpl.exact.examples import Examples, example_sets
+from refimpl.exact.objectives import WeightedObjective
+from refimpl.exact.stationary import Response, certified_minima
 from refimpl.problem import checks
-from refimpl.problem.gradients import values_and_gradients
 from refimpl.problem.problem import Problem
 
 __all__ = ["leave_one_out", "retrain"]
@@ -69,36 +66,14 @@ def retrain(
     def precondition(v: Float[Tensor, "K P"]) -> Float[Tensor, "K P"]:
         return v if preconditioner is None else preconditioner._solve(v, decay + near)
 
-    parts: list[tuple[Tensor, ResponseCertificate]] = []
-    for w, theta in zip(weights.split(group), begin.split(group), strict=True):
-        objective = _Objective(problem, w, decay, near)
-        values = objective.value_and_gradient(theta, torch.arange(len(w), device=w.device))[0]
-        noise = 8 * torch.finfo(problem.dtype).eps * float(values.abs().max())
-        found = minimise(
-            objective.value_and_gradient, theta, precondition=precondition,
-            noise=noise, tolerance=tolerance, max_trials=trials,
-        )  # fmt: skip
-        found = trust_region(
-            objective.value_and_gradient, objective.hessian_product, found,
-            precondition=precondition, noise=noise, tolerance=tolerance, max_steps=newton_steps,
-        )  # fmt: skip
-        first = found.initial_gradient_norm
-        relative = torch.where(first > 0, found.gradient_norm / first, torch.zeros_like(first))
-        change = found.value - values
-        certificate = ResponseCertificate(
-            change, found.gradient_norm, relative, found.steps, tolerance
-        )
-        parts.append((found.point, certificate))
-    certificates = [certificate for _, certificate in parts]
-    return Response(
-        torch.cat([point for point, _ in parts]),
-        ResponseCertificate(
-            torch.cat([c.objective for c in certificates]),
-            torch.cat([c.gradient_norm for c in certificates]),
-            torch.cat([c.relative_gradient_norm for c in certificates]),
-            torch.cat([c.iterations for c in certificates]),
-            tolerance,
-        ),
+    return certified_minima(
+        lambda place: WeightedObjective.of(problem, weights[place], decay, near, begin[place]),
+        begin,
+        precondition=precondition,
+        tolerance=tolerance,
+        trials=trials,
+        newton_steps=newton_steps,
+        group=group,
     )
 
 
@@ -122,47 +97,9 @@ def leave_one_out(
     Raises:
         ValueError: Examples out of range, and what `train` raises.
     """
-    chosen = indices(problem, examples)
-    weights = problem.parameters.new_ones(len(chosen), problem.num_examples)
-    return train(problem, weights.scatter_(1, chosen.long(), 0.0))
-
-
-@dataclass(frozen=True)
-class _Objective:
-    """The training objectives of K weightings."""
-
-    problem: Problem
-    weights: Float[Tensor, "K N"]
-    weight_decay: float
-    proximity: float
-
-    def value_and_gradient(
-        self, theta: Float[Tensor, "k P"], which: Int[Tensor, " k"]
-    ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
-        """Values and gradients of the objectives numbered `which`, each at its own theta."""
-        chunk = self.problem.chunk(self.problem.num_examples)
-        return values_and_gradients(self._one, theta, self.weights[which], chunk=chunk)
-
-    def hessian_product(
-        self, theta: Float[Tensor, "k P"], which: Int[Tensor, " k"], vectors: Float[Tensor, "k P"]
-    ) -> Float[Tensor, "k P"]:
-        """Hessians times vectors, likewise."""
-        gradient = grad(self._one)
-
-        def product(
-            at: Float[Tensor, " P"], v: Float[Tensor, " P"], w: Float[Tensor, " N"]
-        ) -> Float[Tensor, " P"]:
-            return jvp(lambda t: gradient(t, w), (at,), (v,))[1]
-
-        run = vmap(product, chunk_size=self.problem.chunk(2 * self.problem.num_examples))
-        return run(theta, vectors, self.weights[which])
-
-    def _one(self, theta: Float[Tensor, " P"], w: Float[Tensor, " N"]) -> Float[Tensor, ""]:
-        problem = self.problem
-        losses = problem.loss.value(problem.outputs(None, theta), problem.targets)
-        shift = theta - problem.parameters
-        penalty = self.weight_decay / 2 * (theta @ theta) + self.proximity / 2 * (shift @ shift)
-        return (w @ losses) / problem.num_examples + penalty
+    sets = example_sets(problem, examples)
+    weights = problem.parameters.new_ones(len(sets), problem.num_examples)
+    return train(problem, weights.scatter_(1, sets.long(), 0.0))
 
 
 def _check(

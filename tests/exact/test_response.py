@@ -6,7 +6,8 @@ from evidence import within
 from strategies import mlp, randomise
 
 import refimpl as ri
-from refimpl.exact import response
+from refimpl.exact.objectives import ProximalBregmanObjective
+from refimpl.exact.response import proximal_bregman_objective
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -40,7 +41,7 @@ def test_the_objective_and_its_gradient_are_those_of_the_definition(loss, epsilo
     noise = torch.randn(3, problem.num_parameters, generator=generator, dtype=torch.float64)
     theta = problem.parameters + 0.3 * noise
     examples = torch.tensor([[4], [0], [7]])
-    pbo = response._Objective.of(problem, examples, epsilon, 0.01)
+    pbo = ProximalBregmanObjective.of(problem, examples, epsilon, 0.01)
     values, gradients = pbo.value_and_gradient(theta - problem.parameters, torch.arange(3))
     for k in range(3):
         point = theta[k].clone().requires_grad_()
@@ -58,7 +59,7 @@ def test_products_with_the_objectives_hessian_are_those_of_the_definition(loss):
     generator = torch.Generator().manual_seed(1)
     shift, v = torch.randn(2, 3, problem.num_parameters, generator=generator, dtype=torch.float64)
     examples = torch.tensor([[4], [0], [7]])
-    pbo = response._Objective.of(problem, examples, 0.3, 0.01)
+    pbo = ProximalBregmanObjective.of(problem, examples, 0.3, 0.01)
     products = pbo.hessian_product(0.3 * shift, torch.tensor([2, 0, 1]), v)
     for row, k in enumerate([2, 0, 1]):
         theta = problem.parameters + 0.3 * shift[row]
@@ -192,10 +193,10 @@ def test_the_public_objective_is_zero_at_the_trained_parameters_and_the_certifie
     problem = _problem()
     start = problem.parameters.expand(2, -1)
     options = {"epsilon": 0.05, "damping": 0.1}
-    zero = response.proximal_bregman_objective(problem, start, [0, 1], **options)
+    zero = proximal_bregman_objective(problem, start, [0, 1], **options)
     assert zero.tolist() == [0.0, 0.0]
     found = ri.exact.bregman_response(problem, [0, 1], **options)
-    end = response.proximal_bregman_objective(problem, found.parameters, [0, 1], **options)
+    end = proximal_bregman_objective(problem, found.parameters, [0, 1], **options)
     # The same arithmetic in other batches: equal to the roundings of terms of the size of the loss.
     size = float(problem.losses().max()) + float(end.abs().max())
     within((end - found.certificate.objective).abs().max(), 30 * U * size)

@@ -92,7 +92,7 @@ BREAKAGES = (
     ),
     Breakage(
         "proximity term lambda instead of lambda / 2",
-        "refimpl/exact/response.py",
+        "refimpl/exact/objectives.py",
         "self.damping / 2 * (shift @ shift)",
         "self.damping * (shift @ shift)",
         "tests/exact",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from refimpl.exact.response import _Objective
+from refimpl.exact.objectives import ProximalBregmanObjective
 from refimpl.oracle.checks.check import THRESHOLD, Check, relative
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.stages.trial import Mode, Trial
@@ -102,7 +102,7 @@ def _stationary(trial: Trial, mode: Mode) -> float:
     theta = _in_our_order(trial, answer)
     problem, damping = truth.problem, trial.case.damping / truth.loss_scale
     chosen = torch.tensor([[EXAMPLE]])
-    objective = _Objective.of(problem, chosen, setting.epsilon, damping)
+    objective = ProximalBregmanObjective.of(problem, chosen, setting.epsilon, damping)
     shift = theta[None] - problem.parameters
     gradient = objective.value_and_gradient(shift, torch.tensor([0]))[1]
     distance = float(gradient.norm()) / damping
