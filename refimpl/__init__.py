@@ -8,7 +8,13 @@ from refimpl.curvature import (
     NotConverged as NotConverged,
     Solution as Solution,
 )
-from refimpl.problem import Block as Block, ParameterLayout as ParameterLayout, Problem as Problem
+from refimpl.problem import (
+    Block as Block,
+    Layer as Layer,
+    ParameterLayout as ParameterLayout,
+    Problem as Problem,
+    register_layer as register_layer,
+)
 from refimpl.rungs import ladder as ladder
 from refimpl.scores import (
     influence as influence,

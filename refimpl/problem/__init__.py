@@ -7,6 +7,7 @@ is refused: arguments in `checks.py`, the running model in `probe.py`.
 """
 
 from refimpl.problem.data import Data as Data, index as index, length as length
+from refimpl.problem.layers import Layer as Layer, register_layer as register_layer
 from refimpl.problem.layout import Block as Block, ParameterLayout as ParameterLayout
 from refimpl.problem.measurements import Measurement as Measurement
 from refimpl.problem.problem import Problem as Problem

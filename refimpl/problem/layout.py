@@ -1,47 +1,52 @@
 """ParameterLayout: the flat vector [P] <-> the matrix [W | b] of each block.
 
 The flat vector is, block by block, the row-major flattening of [W | b] (O x I, the bias as last
-column where there is one). A block is one linear map: a Linear, a Conv2d, or one group of a grouped
-Conv2d. This is the only place that knows the order.
+column where there is one). A block is one linear map of a layer: a Linear's, or that of one group of a
+convolution. How a weight is a matrix only its layer knows (`layers/`); the order, only this file.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from refimpl.problem.layers.tracked import groups_of
+from refimpl.problem.layers.layer import Layer
+from refimpl.problem.layers.table import layer_of
 
-__all__ = ["Block", "Layer", "ParameterLayout"]
+__all__ = ["Block", "ParameterLayout", "TrackedLayer"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class TrackedLayer:
     """A tracked set of parameters: one module, or several modules that share their parameters.
 
     Args:
         name: The first module's name.
-        modules: Names of all modules that hold these very parameters.
-        weight_shape: Shape of the weight.
-        groups: Maps side by side (groups of a convolution).
-        bias: Whether there is a bias.
+        modules: How each module that holds these very parameters acts, by the module's name.
     """
 
     name: str
-    modules: tuple[str, ...]
-    weight_shape: tuple[int, ...]
-    groups: int
-    bias: bool
+    modules: dict[str, Layer]
 
     @classmethod
-    def of(cls, modules: Mapping[str, nn.Module]) -> "Layer":
+    def of(cls, modules: Mapping[str, nn.Module]) -> "TrackedLayer":
         """The layer that the given modules, all holding the same parameters, form."""
-        name, module = next(iter(modules.items()))
-        own = dict(module.named_parameters(recurse=False))
-        shape = tuple(own["weight"].shape)
-        return cls(name, tuple(modules), shape, groups_of(module), "bias" in own)
+        layers = {name: layer_of(module) for name, module in modules.items()}
+        return cls(next(iter(layers)), layers)
+
+    @property
+    def layer(self) -> Layer:
+        """How the parameters are matrices, which all modules agree on."""
+        return self.modules[self.name]
+
+    @property
+    def block_names(self) -> list[str]:
+        """A name for each of the layer's matrices."""
+        groups = self.layer.sizes[0]
+        return [self.name] if groups == 1 else [f"{self.name}[{group}]" for group in range(groups)]
 
 
 @dataclass(frozen=True)
@@ -73,17 +78,16 @@ class ParameterLayout:
         layers: The tracked layers in the order of the flat vector.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[TrackedLayer]) -> None:
         self.layers = tuple(layers)
         blocks: list[Block] = []
         start = 0
-        for layer in self.layers:
-            rows = layer.weight_shape[0] // layer.groups
-            columns = _prod(layer.weight_shape[1:]) + layer.bias
-            for group in range(layer.groups):
-                name = layer.name if layer.groups == 1 else f"{layer.name}[{group}]"
-                blocks.append(Block(name, layer.name, rows, columns, layer.bias, start))
-                start = blocks[-1].stop
+        for tracked in self.layers:
+            _, outputs, inputs = tracked.layer.sizes
+            for name in tracked.block_names:
+                block = Block(name, tracked.name, outputs, inputs, tracked.layer.bias, start)
+                blocks.append(block)
+                start = block.stop
         self.blocks = tuple(blocks)
         self.num_parameters = start
 
@@ -134,18 +138,14 @@ class ParameterLayout:
             Tensors [..., *parameter shape].
         """
         self._check(flat)
-        lead = flat.shape[:-1]
         named: dict[str, Tensor] = {}
-        shapes = [(y.weight_shape[0], _prod(y.weight_shape[1:]) + y.bias) for y in self.layers]
         # One split, not a slice a layer: its derivative is one concatenation, theirs a vector [P] each.
-        parts = flat.split([rows * columns for rows, columns in shapes], dim=-1)
-        for layer, part, (rows, columns) in zip(self.layers, parts, shapes, strict=True):
-            matrix = part.reshape(*lead, rows, columns)
-            weight = matrix[..., : columns - layer.bias].reshape(*lead, *layer.weight_shape)
-            for module in layer.modules:
-                named[f"{module}.weight".lstrip(".")] = weight
-                if layer.bias:
-                    named[f"{module}.bias".lstrip(".")] = matrix[..., -1]
+        parts = flat.split([prod(tracked.layer.sizes) for tracked in self.layers], dim=-1)
+        for tracked, part in zip(self.layers, parts, strict=True):
+            parameters = tracked.layer.parameters(part.unflatten(-1, tracked.layer.sizes))
+            for module in tracked.modules:
+                for name, value in parameters.items():
+                    named[_qualified(module, name)] = value
         return named
 
     def from_named(self, named: Mapping[str, Float[Tensor, "..."]]) -> Float[Tensor, "*batch P"]:
@@ -159,20 +159,39 @@ class ParameterLayout:
             ValueError: A tracked parameter is missing or of another shape.
         """
         parts: list[Tensor] = []
-        for layer in self.layers:
-            weight = _first_named(named, layer, "weight")
-            if weight.shape[-len(layer.weight_shape) :] != layer.weight_shape:
-                raise ValueError(
-                    f"parameter '{layer.name}.weight' must be [..., {layer.weight_shape}], "
-                    f"got {tuple(weight.shape)}"
-                )
-            lead = weight.shape[: weight.ndim - len(layer.weight_shape)]
-            matrix = weight.reshape(*lead, layer.weight_shape[0], -1)
-            if layer.bias:
-                bias = _first_named(named, layer, "bias")
-                matrix = torch.cat([matrix, bias[..., None]], dim=-1)
-            parts.append(matrix.flatten(-2))
+        for tracked in self.layers:
+            parameters: dict[str, Tensor] = {}
+            for name, shape in tracked.layer.shapes.items():
+                value = parameters[name] = _first_named(named, tracked, name)
+                if value.shape[-len(shape) :] != shape:
+                    raise ValueError(
+                        f"parameter '{_qualified(tracked.name, name)}' must be [..., "
+                        f"{tuple(shape)}], got {tuple(value.shape)}"
+                    )
+            parts.append(tracked.layer.matrices(parameters).flatten(-3))
         return torch.cat(parts, dim=-1)
+
+    def check_inverse(
+        self, flat: Float[Tensor, " P"], named: Mapping[str, Float[Tensor, "..."]]
+    ) -> None:
+        """Refuse a layer whose `parameters` does not invert its `matrices`.
+
+        Args:
+            flat: The flat vector of `named`, [P].
+            named: Tensors named as in `model.named_parameters()`.
+
+        Raises:
+            ValueError: A parameter comes back changed from the flat vector.
+        """
+        back = self.named(flat)
+        for tracked in self.layers:
+            for parameter in tracked.layer.shapes:
+                name = _qualified(tracked.name, parameter)
+                if name not in back or not torch.equal(back[name], named[name]):
+                    raise ValueError(
+                        f"{type(tracked.layer).__name__}: `parameters` is not the inverse of "
+                        f"`matrices` ('{name}' comes back from its matrices as something else)"
+                    )
 
     def _check(self, flat: Float[Tensor, "*batch P"]) -> None:
         if flat.shape[-1] != self.num_parameters:
@@ -181,13 +200,17 @@ class ParameterLayout:
             )
 
 
-def _first_named(named: Mapping[str, Tensor], layer: Layer, kind: str) -> Float[Tensor, "..."]:
-    for module in layer.modules:
-        key = f"{module}.{kind}".lstrip(".")
-        if key in named:
-            return named[key]
-    raise ValueError(f"parameter '{layer.name}.{kind}' is missing among {sorted(named)}")
+def _first_named(
+    named: Mapping[str, Tensor], tracked: TrackedLayer, parameter: str
+) -> Float[Tensor, "..."]:
+    for module in tracked.modules:
+        name = _qualified(module, parameter)
+        if name in named:
+            return named[name]
+    missing = _qualified(tracked.name, parameter)
+    raise ValueError(f"parameter '{missing}' is missing among {sorted(named)}")
 
 
-def _prod(shape: Sequence[int]) -> int:
-    return int(torch.Size(shape).numel())
+def _qualified(module: str, parameter: str) -> str:
+    """The name in `model.named_parameters()`; the model itself has the name ""."""
+    return f"{module}.{parameter}" if module else parameter

@@ -15,8 +15,8 @@ from refimpl.problem import checks
 from refimpl.problem.attention import plain_attention
 from refimpl.problem.data import Data, as_arguments, convert, index, length
 from refimpl.problem.gradients import check_gradients_under_vmap, values_and_gradients
-from refimpl.problem.layers.tracked import resolve_layers
-from refimpl.problem.layout import Layer, ParameterLayout
+from refimpl.problem.layers.selection import tracked_modules
+from refimpl.problem.layout import ParameterLayout, TrackedLayer
 from refimpl.problem.measurements import Measurement, measure
 from refimpl.problem.probe import check_forward, check_targets
 
@@ -35,8 +35,9 @@ class Problem:
         inputs: Training inputs, examples first: a tensor, or a tuple or dict of tensors that the
             model is called with. Floating-point tensors are converted to `dtype`.
         targets: Training targets, examples first.
-        layers: Names or patterns ("mlp.*") of the Linear and Conv2d layers to track, in the order
-            of the flat vector; default: all of them. Everything else is frozen.
+        layers: Names or patterns ("mlp.*") of the layers to track, in the order of the flat vector;
+            default: all that are supported (Linear, Conv2d, and what `register_layer` adds).
+            Everything else is frozen.
         dtype: Precision of every computation.
 
     Raises:
@@ -74,11 +75,12 @@ class Problem:
         self.inputs: Data = convert(inputs, dtype, copy=True)
         self.targets: Shaped[Tensor, "N ..."] = convert(targets, dtype, copy=True)
 
-        tracked = resolve_layers(self.model, layers)
-        self.layout = ParameterLayout([Layer.of(modules) for modules in tracked])
-        self.parameters: Float[Tensor, " P"] = self.layout.from_named(
-            dict(self.model.named_parameters(remove_duplicate=False))
-        ).clone()
+        self.layout = ParameterLayout(
+            [TrackedLayer.of(modules) for modules in tracked_modules(self.model, layers)]
+        )
+        named = dict(self.model.named_parameters(remove_duplicate=False))
+        self.parameters: Float[Tensor, " P"] = self.layout.from_named(named).clone()
+        self.layout.check_inverse(self.parameters, named)
         self._differentiable = False  # not yet looked at: see require_gradients
         modules = [name for layer in self.layout.layers for name in layer.modules]
         check_forward(

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from refimpl.problem.attention import plain_attention
 from refimpl.problem.data import Data, as_arguments, index, length
 from refimpl.problem.gradients import values_and_gradients
-from refimpl.problem.layers.tracked import groups_of, input_rows, output_rows
+from refimpl.problem.layers.layer import Layer
+from refimpl.problem.layout import TrackedLayer
 from refimpl.problem.problem import Problem
 
 __all__ = ["Pass", "Readout", "forward_pass", "matrices", "pieces_of_matrices", "verify"]
@@ -55,7 +56,7 @@ class Pass:
     counted: dict[str, Bool[Tensor, "N _R"]]
     readout: Readout | None
     _graph: Float[Tensor, "N ..."]
-    _calls: list[tuple[str, nn.Module, Tensor]]
+    _calls: list["_LayerCall"]
 
     def backward(
         self, cotangents: Float[Tensor, "K N ..."], *, from_readout: bool = False
@@ -71,7 +72,7 @@ class Pass:
         """
         end = self.readout.h if from_readout and self.readout else self._graph
         directions, examples = cotangents.shape[:2]
-        leaves = [s for _, _, s in self._calls]
+        leaves = [call.s for call in self._calls]
         gradients = torch.autograd.grad(
             end,
             leaves,
@@ -81,11 +82,11 @@ class Pass:
             is_grads_batched=True,
         )
         rows: dict[str, list[Tensor]] = {}
-        for (layer, module, s), g in zip(self._calls, gradients, strict=True):
+        for call, g in zip(self._calls, gradients, strict=True):
             if g is None:  # the outputs do not depend on this call  # pyright: ignore
-                g = s.new_zeros(directions, *s.shape)
-            split = output_rows(module, g.flatten(0, 1), directions * examples)
-            for group, name in enumerate(_block_names(layer, module)):
+                g = call.s.new_zeros(directions, *call.s.shape)
+            split = call.layer.example_outputs(g.flatten(0, 1), call.a, directions * examples)
+            for group, name in enumerate(call.blocks):
                 rows.setdefault(name, []).append(split[:, group].unflatten(0, (directions, -1)))
         return {name: _joined(parts, dim=2) for name, parts in rows.items()}
 
@@ -103,19 +104,20 @@ def forward_pass(
     Raises:
         ValueError: A layer's leading axis does not hold the examples.
     """
-    layer_of = {m: layer.name for layer in problem.layout.layers for m in layer.modules}
     recorder = _Recorder(length(inputs), None if targets is None else problem.loss.counted(targets))
     handles = [
-        problem.model.get_submodule(module).register_forward_hook(
-            partial(recorder.keep, layer), with_kwargs=True
+        problem.model.get_submodule(name).register_forward_hook(
+            partial(recorder.keep, tracked, layer), with_kwargs=True
         )
-        for module, layer in layer_of.items()
+        for tracked in problem.layout.layers
+        for name, layer in tracked.modules.items()
     ]
+    tracked_names = {name for tracked in problem.layout.layers for name in tracked.modules}
     last: list[_Call] = []
     handles += [
         module.register_forward_hook(partial(_keep_call, last), with_kwargs=True)
         for name, module in problem.model.named_modules()
-        if name not in layer_of and _widens(module)
+        if name not in tracked_names and _widens(module)
     ]
     args, kwargs = as_arguments(inputs)
     try:
@@ -132,6 +134,16 @@ def forward_pass(
         _graph=graph,
         _calls=recorder.calls,
     )
+
+
+@dataclass(frozen=True)
+class _LayerCall:
+    """A call of a tracked module: how it acts, the names of its blocks, its input and its output."""
+
+    layer: Layer
+    blocks: list[str]
+    a: Tensor
+    s: Tensor
 
 
 @dataclass(frozen=True)
@@ -189,25 +201,27 @@ class _Recorder:
     def __init__(self, examples: int, token_mask: Bool[Tensor, "N ..."] | None) -> None:
         self.examples = examples
         self.token_mask = token_mask
-        self.calls: list[tuple[str, nn.Module, Tensor]] = []
+        self.calls: list[_LayerCall] = []
         self.rows: dict[str, list[Tensor]] = {}
         self.counted: dict[str, list[Tensor]] = {}
 
     def keep(
         self,
-        layer: str,
+        tracked: TrackedLayer,
+        layer: Layer,
         module: nn.Module,
         args: tuple[Tensor, ...],
         kwargs: dict[str, Tensor],
         s: Float[Tensor, "..."],
     ) -> Float[Tensor, "..."]:
-        """A forward hook: keep one call of a layer."""
-        a = args[0] if args else kwargs["input"]
+        """A forward hook: keep one call of a layer, which has its input as only argument."""
+        del module
+        a = (args[0] if args else next(iter(kwargs.values()))).detach()
         s = s if s.requires_grad else s.detach().requires_grad_()
-        self.calls.append((layer, module, s))
-        split = input_rows(module, a.detach(), self.examples).clone()
-        mask = _row_mask(module, a, split, self.token_mask)
-        for group, block in enumerate(_block_names(layer, module)):
+        self.calls.append(_LayerCall(layer, tracked.block_names, a, s))
+        split = layer.example_inputs(a, self.examples).clone()
+        mask = _row_mask(layer, s, split, self.token_mask)
+        for group, block in enumerate(tracked.block_names):
             self.rows.setdefault(block, []).append(split[:, group])
             self.counted.setdefault(block, []).append(mask)
         # A clone goes on, so that an in-place activation after the layer cannot overwrite s.
@@ -274,21 +288,18 @@ def verify(problem: Problem) -> None:
 
 
 def _row_mask(
-    module: nn.Module,
-    a: Float[Tensor, "..."],
+    layer: Layer,
+    s: Float[Tensor, "..."],
     split: Float[Tensor, "N G R I"],
     token_mask: Bool[Tensor, "N ..."] | None,
 ) -> Bool[Tensor, "N R"]:
-    """Which rows count: those of counted tokens where a Linear acts token by token, else all."""
+    """Which rows count: those of counted tokens where a layer acts token by token, else all."""
     n, _, rows, _ = split.shape
-    if token_mask is None or not isinstance(module, nn.Linear):
-        return torch.ones(n, rows, dtype=torch.bool, device=split.device)
     # Token by token: the axes before the last are those of the targets, or all of them folded.
-    if a.shape[:-1] in (token_mask.shape, (token_mask.numel(),)):
+    if (
+        token_mask is not None
+        and layer.by_token
+        and s.shape[:-1] in (token_mask.shape, (token_mask.numel(),))
+    ):
         return token_mask.reshape(n, -1)
     return torch.ones(n, rows, dtype=torch.bool, device=split.device)
-
-
-def _block_names(layer: str, module: nn.Module) -> list[str]:
-    groups = groups_of(module)
-    return [layer] if groups == 1 else [f"{layer}[{group}]" for group in range(groups)]

@@ -17,6 +17,7 @@ from strategies import mlp
 from torch import nn
 
 import refimpl as ri
+from refimpl.problem.layers.table import layer_of
 from refimpl.rows.sweeps import sweeps
 
 X, Y = torch.eye(6, 3), torch.arange(6) % 2
@@ -82,6 +83,24 @@ class Shared(nn.Module):
 
     def forward(self, x):
         return self.head(self.first(x))
+
+
+class Transposed(nn.Module):
+    """Stores its weight as [inputs, outputs], square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(3) + 0.1 * torch.arange(9.0).reshape(3, 3))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def registered(**methods) -> ri.Problem:
+    """A problem of a Transposed whose layer has the given methods."""
+    layer = type("TransposedLayer", (type(layer_of(nn.Linear(1, 1))),), methods)
+    ri.register_layer(Transposed)(layer)
+    return make(Transposed(), SE, X, X)
 
 
 def half_converted() -> nn.Module:
@@ -156,6 +175,13 @@ VALUE_ERRORS = {
     "tied embedding": (
         lambda: make(Shared(nn.Embedding(5, 3), nn.Linear(3, 5)), CE, tokens(2), tokens(2)),
         r"'head' and 'first' \(Embedding\) share|'first' \(Embedding\) share"),
+    "weight that does not come back": (
+        lambda: registered(matrix=lambda self, W: W.mT.unsqueeze(-3)),
+        "TransposedLayer: `parameters` is not the inverse of `matrices` .'weight' comes back"),
+    "no matrices": (
+        lambda: registered(matrix=lambda self, W: W.mT), r"Layer.matrices must give \[..., G, O, I"),
+    "weight taken as it is stored": (  # the same matrix for the layout, another one for the rows
+        lambda: ri.fast.KFAC(registered()), r"layer '' is not sum_r g_r a_r"),
     # the data
     "NaN input": (lambda: make(x=spoiled(NAN)), "inputs has NaN"),
     "infinite second input": (lambda: make(x=(X, spoiled(INF))), r"inputs\[1\] has NaN or infinite"),
@@ -244,6 +270,8 @@ VALUE_ERRORS = {
     "loose tolerance": (lambda: respond(tolerance=2.0), r"tolerance must lie in \(0, 1\)"),
 }  # fmt: skip
 TYPE_ERRORS = {
+    "registering no module": (lambda: ri.register_layer(3), "subclass of torch.nn.Module, got 3"),
+    "registering no layer": (lambda: ri.register_layer(Transposed)(int), "subclass of Layer, got"),
     "no module": (lambda: make(model=lambda x: x), "torch.nn.Module, got function"),
     "no loss": (lambda: make(loss=nn.CrossEntropyLoss()), "one of refimpl.losses"),
     "layers a string": (lambda: make(layers="0"), "must be a list"),

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, strategies as st
 from torch import nn
 
-from refimpl.problem.layers.tracked import resolve_layers
-from refimpl.problem.layout import Layer, ParameterLayout
+from refimpl.problem.layers.selection import tracked_modules
+from refimpl.problem.layout import ParameterLayout, TrackedLayer
 
 
 def layout_of(model: nn.Module, layers: list[str] | None = None) -> ParameterLayout:
-    return ParameterLayout([Layer.of(group) for group in resolve_layers(model, layers)])
+    return ParameterLayout([TrackedLayer.of(m) for m in tracked_modules(model, layers)])
 
 
 @st.composite

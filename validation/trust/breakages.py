@@ -43,10 +43,10 @@ BREAKAGES = (
     ),
     Breakage(
         "bias column of the inputs zero instead of one",
-        "refimpl/problem/layers/tracked.py",
+        "refimpl/problem/layers/layer.py",
         "torch.ones_like(rows[..., :1])",
         "torch.zeros_like(rows[..., :1])",
-        "tests/problem/test_layers.py",
+        "tests/problem/layers/test_rows.py",
     ),
     Breakage(
         "the data's labels under the name of sampled ones",

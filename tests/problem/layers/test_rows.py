@@ -5,13 +5,7 @@ import torch
 from hypothesis import assume, given, strategies as st
 from torch import Tensor, nn
 
-from refimpl.problem.layers.tracked import (
-    groups_of,
-    input_rows,
-    is_supported,
-    output_rows,
-    resolve_layers,
-)
+from refimpl.problem.layers.table import layer_of
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -43,17 +37,11 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Conv2d, Tensor]:
     return layer, a
 
 
-def maps(layer: nn.Module) -> Tensor:
-    """[W | b] of each of the layer's maps, [G, O, I]."""
-    W = layer.weight.reshape(layer.weight.shape[0], -1)
-    if layer.bias is not None:
-        W = torch.cat([W, layer.bias[:, None]], dim=1)
-    return W.reshape(groups_of(layer), -1, W.shape[1])
-
-
-def assert_rows_give_the_output(layer: nn.Module, a: Tensor, examples: int) -> None:
-    rows, out = input_rows(layer, a, examples), output_rows(layer, layer(a), examples)
-    W = maps(layer)
+def assert_rows_give_the_output(module: nn.Module, a: Tensor, examples: int) -> None:
+    layer = layer_of(module)
+    rows, out = layer.example_inputs(a, examples), layer.example_outputs(module(a), a, examples)
+    W = layer.matrices(dict(module.named_parameters()))
+    assert tuple(W.shape) == layer.sizes
     product = torch.einsum("ngri,goi->ngro", rows, W)
     bound = torch.einsum("ngri,goi->ngro", rows.abs(), W.abs())
     assert rows.shape[0] == examples
@@ -77,63 +65,15 @@ def test_rows_of_a_linear_are_its_tokens(examples, tokens, bias, width):
     layer = nn.Linear(width, 2, bias=bias).double()
     a = torch.randn(examples, *tokens, width).double()
     assert_rows_give_the_output(layer, a, examples)
+    rows = layer_of(layer).example_inputs
     folded = a.reshape(-1, width)  # examples times tokens on one axis
-    assert torch.equal(input_rows(layer, folded, examples), input_rows(layer, a, examples))
-    assert input_rows(layer, a, examples).shape[-1] == width + bias
+    assert torch.equal(rows(folded, examples), rows(a, examples))
+    assert rows(a, examples).shape[-1] == width + bias
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (3,), (0, 3), ()])
 def test_a_leading_axis_that_cannot_hold_the_examples_is_refused(shape):
-    layer = nn.Linear(3, 3)
-    for rows in (input_rows, output_rows):
+    layer, tensor = layer_of(nn.Linear(3, 3)), torch.zeros(shape)
+    for rows in (layer.example_inputs, lambda s, n: layer.example_outputs(s, s, n)):
         with pytest.raises(ValueError, match="first axis is not the 3 examples"):
-            rows(layer, torch.zeros(shape), 3)
-
-
-class Doubled(nn.Linear):
-    def forward(self, input: Tensor) -> Tensor:
-        return 2 * super().forward(input)
-
-
-class Renamed(nn.Linear):
-    """Computes what a Linear does."""
-
-
-def test_only_what_computes_exactly_a_linear_or_conv2d_from_its_own_parameters_is_supported():
-    assert all(is_supported(m) for m in (nn.Linear(1, 1), nn.Conv2d(1, 1, 1), Renamed(1, 1)))
-    assert is_supported(nn.Linear(1, 1, bias=False))
-    normed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
-    others = (Doubled(1, 1), nn.Conv1d(1, 1, 1), nn.ConvTranspose2d(1, 1, 1), nn.Tanh(), normed)
-    assert not any(is_supported(m) for m in others)
-
-
-def named(model: nn.Module, layers) -> list[list[str]]:
-    return [list(group) for group in resolve_layers(model, layers)]
-
-
-def test_layers_come_in_the_order_asked_for_and_once_each():
-    model = nn.ModuleDict({"a": nn.Linear(1, 1), "b": nn.Linear(1, 1), "c1": nn.Linear(1, 1)})
-    model["n"] = nn.LayerNorm(1)
-    assert named(model, None) == [["a"], ["b"], ["c1"]]
-    assert named(model, ["c*", "a"]) == [["c1"], ["a"]]
-    assert named(model, ["b", "[abc]*"]) == [["b"], ["a"], ["c1"]]
-    assert named(nn.Linear(1, 1), None) == [[""]]
-
-
-def test_modules_that_share_all_their_parameters_are_one_layer():
-    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
-    b.weight, b.bias = a.weight, a.bias
-    model = nn.Sequential(a, nn.Tanh(), b, a)  # module 3 is module 0 again
-    assert named(model, None) == [["0", "2"]]
-    assert named(model, ["2"]) == named(model, ["3"]) == [["0", "2"]]
-
-
-def test_modules_that_share_a_part_or_use_it_otherwise_are_refused():
-    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
-    b.bias = a.bias
-    with pytest.raises(ValueError, match=r"'0' and '1' \(Linear\) share a parameter but not all"):
-        resolve_layers(nn.Sequential(a, b), None)
-    a, doubled = nn.Linear(2, 2), Doubled(2, 2)
-    doubled.weight, doubled.bias = a.weight, a.bias
-    with pytest.raises(ValueError, match=r"'0' and '1' \(Doubled\) share .* use it differently"):
-        resolve_layers(nn.Sequential(a, doubled), None)
+            rows(tensor, 3)

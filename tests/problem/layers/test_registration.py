@@ -1,0 +1,117 @@
+"""A layer type of one's own, added from outside the package, is treated as every other."""
+
+import copy
+
+import torch
+from hypothesis import given, strategies as st
+from strategies import rounding_of, vectors
+from torch import Tensor, nn
+
+import refimpl as ri
+
+U = torch.finfo(torch.float64).eps / 2
+
+
+class Transposed(nn.Module):
+    """A linear layer that stores its weight as [inputs, outputs], as the Conv1D of GPT-2 does."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) / inputs**0.5)
+        self.bias = nn.Parameter(torch.randn(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight if self.bias is None else x @ self.weight + self.bias
+
+
+@ri.register_layer(Transposed)
+class TransposedLayer(ri.Layer):
+    """s = a W + b."""
+
+    by_token = True
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        return weight.mT.unsqueeze(-3)
+
+    def weight(self, matrix: Tensor) -> Tensor:
+        return matrix.squeeze(-3).mT
+
+    def input_rows(self, a: Tensor) -> Tensor:
+        return a.reshape(len(a), 1, -1, a.shape[-1])
+
+    def output_rows(self, s: Tensor, a: Tensor) -> Tensor:
+        return s.reshape(len(s), 1, -1, s.shape[-1])
+
+
+@st.composite
+def twins(draw: st.DrawFn) -> tuple[ri.Problem, ri.Problem]:
+    """A problem of transposed layers and Linears, and the same function of Linears alone."""
+    torch.manual_seed(draw(st.integers(0, 2**31 - 1)))
+    widths = [draw(st.integers(1, 4)) for _ in range(draw(st.integers(2, 4)))]
+    parts: list[nn.Module] = []
+    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        kind = Transposed if draw(st.booleans()) or not parts else nn.Linear
+        parts += [kind(inputs, outputs, bias=draw(st.booleans())), nn.Tanh()]
+    ours = nn.Sequential(*parts[:-1]).double()
+    plain = nn.Sequential(*map(as_linear, ours))
+    lead = (draw(st.integers(1, 4)), *draw(st.lists(st.integers(1, 3), max_size=1)))
+    x = torch.randn(*lead, widths[0]).double()
+    y = torch.randint(widths[-1], lead)
+    y = torch.where(torch.rand(lead) < 0.2, -100, y) if len(lead) > 1 else y
+    loss = ri.losses.CrossEntropy()
+    return ri.Problem(ours, loss, x, y), ri.Problem(plain, loss, x, y)
+
+
+def as_linear(module: nn.Module) -> nn.Module:
+    if not isinstance(module, Transposed):
+        return copy.deepcopy(module)
+    inputs, outputs = module.weight.shape
+    linear = nn.Linear(inputs, outputs, bias=module.bias is not None).double()
+    with torch.no_grad():
+        linear.weight.copy_(module.weight.T)
+        if module.bias is not None:
+            linear.bias.copy_(module.bias)
+    return linear
+
+
+@given(twins())
+def test_the_flat_vector_is_the_linear_ones_and_survives_the_round_trips(pair):
+    ours, plain = pair
+    assert torch.equal(ours.parameters, plain.parameters)
+    assert ours.layout.blocks == plain.layout.blocks
+    flat = vectors(ours, 2)
+    named = ours.layout.named(flat)
+    for name, parameter in ours.model.named_parameters():
+        assert named[name].shape == (2, *parameter.shape)
+    assert torch.equal(ours.layout.from_named(named), flat)
+    assert torch.equal(ours.layout.flatten(ours.layout.matrices(flat)), flat)
+
+
+@given(twins())
+def test_gradients_are_autograds(pair):
+    ours, _ = pair
+    model, names = copy.deepcopy(ours.model).requires_grad_(), dict(ours.model.named_parameters())
+    for n, gradient in enumerate(ours.gradients()):
+        value = ours.loss.value(model(ours.inputs[n : n + 1]), ours.targets[n : n + 1])[0]
+        parts = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
+        expected = ours.layout.from_named(dict(zip(names, parts, strict=True)))
+        # some hundred products of a few factors, summed in two orders
+        assert (gradient - expected).norm() <= 1e3 * U * expected.norm()
+
+
+@given(twins())
+def test_every_curvature_is_that_of_the_linear_twin_and_the_exact_one_its_definition(pair):
+    ours = pair[0]
+    G, slack = ri.exact.gauss_newton_matrix(ours), rounding_of(ours)
+    for method in ("primal", "dual"):
+        structured = ri.exact.GaussNewton(ours, method=method)
+        assert (structured.apply(vectors(ours, 2)) - vectors(ours, 2) @ G).norm() <= 100 * slack
+    assert (ri.exact.GaussNewton(ours).dense() - G).norm() <= slack
+    for sharing in ("expand", "reduce"):
+        kfac = [ri.fast.KFAC(p, weight_sharing=sharing) for p in pair]
+        for name, factors in kfac[0].factors.items():
+            for mine, theirs in zip(factors, kfac[1].factors[name], strict=True):
+                size = float(theirs.norm()) + slack
+                assert (mine - theirs).norm() <= 100 * U * size * (1 + len(mine))
+    mine, theirs = (ri.fast.EKFAC(p, factors=kfac[1].factors).dense() for p in pair)
+    assert (mine - theirs).norm() <= 10 * slack
