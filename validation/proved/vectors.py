@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refimpl.oracle.cases import cases
-from refimpl.oracle.cases.spectrum import recorded
+from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.question.case import Array, Case, LossSpec
 from refimpl.oracle.vectors import Vector, write

@@ -1,36 +1,32 @@
 """Every case, by id: hostile by construction, small, and certified (see `spectrum`)."""
 
-import json
+import pkgutil
 from functools import cache
-from importlib.resources import files
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from refimpl.oracle.cases import (
-    convolutions,
-    extremes,
-    losses,
-    mlps,
-    shared,
-    tokens,
-    transformers,
-)
+from refimpl.oracle.cases import recipes
+from refimpl.oracle.cases.cookbook import Recipe, recorded
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.question.case import Case
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["QUICK", "RECIPES", "cases", "drawn", "quick"]
+__all__ = ["QUICK", "RECIPES", "cases", "drawn", "every_recipe", "quick"]
 
-RECIPES = {
-    **mlps.CASES,
-    **tokens.CASES,
-    **losses.CASES,
-    **convolutions.CASES,
-    **shared.CASES,
-    **transformers.CASES,
-    **extremes.CASES,
-}
+
+def every_recipe() -> list[Recipe]:
+    """The recipes of all modules in `recipes/`, family by family."""
+    modules = [
+        import_module(f"{recipes.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(recipes.__path__)
+    ]
+    every = [v for module in modules for v in vars(module).values() if isinstance(v, Recipe)]
+    return sorted(every, key=lambda r: r.place)
+
+
+RECIPES: dict[str, Recipe] = {r.id: r for r in every_recipe()}
 
 # The most telling ones, each with flags that the others lack.
 QUICK = (
@@ -48,13 +44,12 @@ QUICK = (
 
 
 @cache
-def _spectra() -> dict[str, dict[str, int]]:
-    return json.loads(files(__name__).joinpath("spectra.json").read_text())
-
-
-@cache
 def _made(id: str) -> Case:
-    return RECIPES[id](Draw(id, _spectra()[id]["seed"]))
+    if id not in recorded():
+        raise ValueError(
+            f"case {id!r} has no seed yet: run python -m refimpl.oracle.cases.spectrum"
+        )
+    return RECIPES[id](Draw(id, recorded()[id]["seed"]))
 
 
 def cases() -> dict[str, Case]:

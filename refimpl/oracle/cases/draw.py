@@ -6,6 +6,7 @@ the same on every machine (RandomState's streams are frozen).
 
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy as np
 from refimpl.oracle.question.case import Array, Case, LossSpec
 from refimpl.oracle.question.network import LayerSpec, linear_names
 
-__all__ = ["FLATTEN", "GELU", "IGNORED", "MIX", "RELU", "SOFTPLUS", "TANH", "Draw", "pool"]
+__all__ = ["FLATTEN", "GELU", "IGNORED", "MIX", "RELU", "SOFTPLUS", "TANH", "Draw", "pad", "pool"]
 
-TANH, RELU, GELU, SOFTPLUS = ({"op": op} for op in ("tanh", "relu", "gelu", "softplus"))
+TANH: LayerSpec = {"op": "tanh"}
+RELU, GELU, SOFTPLUS = ({"op": op} for op in ("relu", "gelu", "softplus"))
 MIX, FLATTEN = {"op": "mix"}, {"op": "flatten"}
 IGNORED = -100
+HUGE = 1024.0  # what padding holds: seen by nobody, and fatal to who looks
 GRID = 1024.0
 CROSS_ENTROPY = LossSpec("cross_entropy")
 
@@ -123,6 +126,19 @@ class Draw:
         self.parameters[f"{name}.weight"] = self.normal(rows, width, mean=0.25)
         return {"op": op, "name": name}
 
+    def mlp(self, *widths: int, activation: LayerSpec = TANH) -> list[LayerSpec]:
+        """Linear layers fc1, fc2, ... with a bias, and an activation between any two.
+
+        Args:
+            *widths: Of the input, of every layer between, and of the output.
+            activation: The activation.
+        """
+        layers: list[LayerSpec] = []
+        for i, (before, after) in enumerate(pairwise(widths), start=1):
+            layers += [activation] if layers else []
+            layers.append(self.linear(f"fc{i}", before, after))
+        return layers
+
     def _fill(self, name: str, shape: tuple[int, ...], scale: float, bias: bool) -> None:
         self.parameters[f"{name}.weight"] = self.normal(*shape, scale=scale)
         if bias:
@@ -133,7 +149,7 @@ class Draw:
         layers: Sequence[LayerSpec],
         inputs: Array,
         labels: Array,
-        *flags: str,
+        *,
         loss: LossSpec = CROSS_ENTROPY,
         queries: int = 3,
         damping: float = 1e-2,
@@ -146,7 +162,6 @@ class Draw:
             layers: The model.
             inputs: Inputs of training examples and queries.
             labels: Likewise.
-            *flags: What the case exposes.
             loss: The loss.
             queries: How many of the last examples are the queries.
             damping: lambda.
@@ -155,10 +170,33 @@ class Draw:
         """
         n = len(inputs) - queries
         return Case(
-            self.id, tuple(layers), self.parameters, tuple(tracked or linear_names(layers)),
-            inputs[:n].copy(), labels[:n].copy(), inputs[n:].copy(), labels[n:].copy(),
-            loss, damping, flags, batch_size=batch_size,
-        )  # fmt: skip
+            id=self.id,
+            layers=tuple(layers),
+            parameters=self.parameters,
+            tracked=tuple(tracked or linear_names(layers)),
+            inputs=inputs[:n].copy(),
+            labels=labels[:n].copy(),
+            query_inputs=inputs[n:].copy(),
+            query_labels=labels[n:].copy(),
+            loss=loss,
+            damping=damping,
+            batch_size=batch_size,
+        )
+
+
+def pad(inputs: Array, labels: Array, lengths: Sequence[int], filling: float = HUGE) -> None:
+    """Cut every example to its length: what follows is `filling` and is ignored.
+
+    Args:
+        inputs: [N, T, D], changed in place.
+        labels: [N, T], changed in place.
+        lengths: Of each example, repeated as often as needed.
+        filling: What padding holds.
+    """
+    for n in range(len(inputs)):
+        end = lengths[n % len(lengths)]
+        inputs[n, end:] = filling
+        labels[n, end:] = IGNORED
 
 
 def on_grid(numbers: Array) -> Array:

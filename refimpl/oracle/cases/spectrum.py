@@ -14,26 +14,24 @@ cases are built from there.
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
 
+from refimpl.oracle.cases.cookbook import SPECTRA, recorded
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import Conventions, records
 from refimpl.oracle.truth.truth import Truth
 
-__all__ = ["GAP", "GRADED", "certified", "harmful_gap", "recorded", "required_gap", "search"]
+__all__ = ["GAP", "GRADED", "certified", "harmful_gap", "required_gap", "search"]
 
 GAP, WANTED = 2e-3, 1e-2
 # Spectra that fall off on purpose: scales are first-order in perturbations of size DELTA = 1e-7, which
 # turn an eigenvector by DELTA / gap <= 1e-2.
 GRADED = 1e-5
 SEEDS = 40
-SPECTRA = Path(__file__).with_name("spectra.json")
-Recipe = Callable[[Draw], Case]
 
 
 def required_gap(case: Case) -> float:
@@ -102,12 +100,7 @@ def _turned(w: Array, Q: Array, random: np.random.RandomState) -> Array:
     return Q @ block_diag(*turns)
 
 
-def recorded() -> dict[str, dict[str, Any]]:
-    """Seed and smallest gap of every case, as `spectra.json` has them."""
-    return json.loads(SPECTRA.read_text())
-
-
-def search(id: str, recipe: Recipe) -> dict[str, Any]:
+def search(id: str, recipe: Callable[[Draw], Case]) -> dict[str, Any]:
     """The first seed with the gaps wanted, or that with the widest, and the smallest of them.
 
     Args:
@@ -135,7 +128,7 @@ def search(id: str, recipe: Recipe) -> dict[str, Any]:
     return {"seed": chosen, "gap": best}
 
 
-def write(recipes: Mapping[str, Recipe]) -> None:
+def write(recipes: Mapping[str, Callable[[Draw], Case]]) -> None:
     """Search every case and write `spectra.json`; those that are certified already keep their seed.
 
     Args:

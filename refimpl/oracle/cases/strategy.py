@@ -4,8 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from refimpl.oracle.cases.draw import GELU, MIX, RELU, SOFTPLUS, TANH, Draw
-from refimpl.oracle.cases.tokens import pad
+from refimpl.oracle.cases.draw import GELU, MIX, RELU, SOFTPLUS, TANH, Draw, pad
 from refimpl.oracle.question.case import Case, LossSpec
 from refimpl.oracle.question.network import LayerSpec
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 
 from refimpl.oracle.cases import QUICK, RECIPES, cases, drawn, quick
+from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.cases.draw import Draw
-from refimpl.oracle.cases.spectrum import certified, recorded, required_gap, search
+from refimpl.oracle.cases.spectrum import certified, required_gap, search
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.truth.truth import Truth

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from refimpl.oracle.cases import cases
-from refimpl.oracle.cases.spectrum import recorded
+from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.faults import FAULTS
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors import BadVector, Vector, export, lint, paths, read, released, verify
