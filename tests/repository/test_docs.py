@@ -1,14 +1,14 @@
 """The documents are true: what they name exists, and every word stands in the glossary once."""
 
 import re
-from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 from repository.sources import MODULES, ROOT
 
-from refimpl.oracle import Conventions, Verdict
+from refimpl.oracle import Verdict
+from refimpl.oracle.question.conventions import records
 from refimpl.oracle.subject.adapter import STAGES
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "reports" / "README.md"]
@@ -64,4 +64,4 @@ def test_the_glossary_has_the_verdicts_the_stages_and_the_conventions():
     terms = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
     assert {str(verdict) for verdict in Verdict} <= set(terms)
     named = set(re.findall(r"`(\w+)`", text))
-    assert {*STAGES, *(field.name for field in fields(Conventions))} <= named
+    assert {*STAGES, *records()} <= named
