@@ -50,7 +50,7 @@ def perceptron(
     if side**2 != sizes[0]:
         raise ValueError(f"the inputs are pixels of a square image, got {sizes[0]} of them")
     spare = min(queries, 1797 - examples)  # all 1,797 images train where the bench wants them all
-    split = data.upsampled_digits(examples, spare, seed=0, side=side)
+    split = data.upsampled_digit_images(examples, spare, seed=0, side=side)
     if spare < queries:
         x = torch.cat([split.query_inputs, split.inputs[: queries - spare]])
         y = torch.cat([split.query_targets, split.targets[: queries - spare]])

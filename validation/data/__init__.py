@@ -1,13 +1,13 @@
 """Data sets that need no download, one a file."""
 
-from validation.data.breast_cancer import breast_cancer
-from validation.data.characters import Characters, characters
-from validation.data.diabetes import diabetes
-from validation.data.digits import digits, upsampled_digits
-from validation.data.mnist import MNIST_FILES, mnist
+from validation.data.breast_cancer import tumours
+from validation.data.characters import Characters, character_windows
+from validation.data.diabetes import diabetes_patients
+from validation.data.digits import digit_images, upsampled_digit_images
+from validation.data.mnist import MNIST_FILES, mnist_images
 from validation.data.sequences import Vocabulary, complete, completions, next_token
 from validation.data.split import Split
-from validation.data.text import Place, Text, text, text_folder
+from validation.data.text import Place, Text, folder_windows, text_windows
 
 __all__ = [
     "MNIST_FILES",
@@ -16,15 +16,15 @@ __all__ = [
     "Split",
     "Text",
     "Vocabulary",
-    "breast_cancer",
-    "characters",
+    "character_windows",
     "complete",
     "completions",
-    "diabetes",
-    "digits",
-    "mnist",
+    "diabetes_patients",
+    "digit_images",
+    "folder_windows",
+    "mnist_images",
     "next_token",
-    "text",
-    "text_folder",
-    "upsampled_digits",
+    "text_windows",
+    "tumours",
+    "upsampled_digit_images",
 ]

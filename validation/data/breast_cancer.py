@@ -3,10 +3,10 @@
 from validation.data.split import Split
 from validation.data.tabular import ordered, standardised
 
-__all__ = ["breast_cancer"]
+__all__ = ["tumours"]
 
 
-def breast_cancer(train: int, queries: int, seed: int) -> Split:
+def tumours(train: int, queries: int, seed: int) -> Split:
     """569 tumours of Wisconsin (Street et al. 1993), 1 benign and 0 malignant; BinaryCrossEntropy.
 
     Thirty inputs, standardised with the training examples' statistics; the targets [N, 1] are float.

@@ -29,7 +29,7 @@ from torch import Tensor
 from validation.data.sequences import Vocabulary, next_token
 from validation.data.split import Split
 
-__all__ = ["Characters", "characters"]
+__all__ = ["Characters", "character_windows"]
 
 LETTERS, DIGITS = string.ascii_lowercase, string.digits
 PERIOD = 260  # characters, two for each of the lcm(26, 10) pairs
@@ -52,7 +52,7 @@ def stream(start: int, length: int) -> str:
     )
 
 
-def characters(
+def character_windows(
     queries: int,
     seed: int,
     *,

@@ -3,10 +3,10 @@
 from validation.data.split import Split
 from validation.data.tabular import ordered, standardised
 
-__all__ = ["diabetes"]
+__all__ = ["diabetes_patients"]
 
 
-def diabetes(train: int, queries: int, seed: int) -> Split:
+def diabetes_patients(train: int, queries: int, seed: int) -> Split:
     """Progression of diabetes after a year (Efron et al. 2004) of 442 patients; for SquaredError.
 
     Ten inputs and the target [N, 1], all standardised with the training examples' statistics.

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from validation.data.split import Split
 
-__all__ = ["digits", "upsampled_digits"]
+__all__ = ["digit_images", "upsampled_digit_images"]
 
 
-def digits(train: int, queries: int, seed: int) -> Split:
+def digit_images(train: int, queries: int, seed: int) -> Split:
     """scikit-learn's handwritten digits, 8 x 8 pixels in [0, 1], at random into training and queries.
 
     Args:
@@ -36,7 +36,7 @@ def digits(train: int, queries: int, seed: int) -> Split:
     return Split(x[:train], y[:train], x[train:last], y[train:last])
 
 
-def upsampled_digits(train: int, queries: int, seed: int, side: int = 28) -> Split:
+def upsampled_digit_images(train: int, queries: int, seed: int, side: int = 28) -> Split:
     """The same digits, bilinearly enlarged to side x side pixels: a stand-in where there is no MNIST.
 
     It has MNIST's shapes and not its difficulty: the enlarged images span the same 64 dimensions.
@@ -44,7 +44,7 @@ def upsampled_digits(train: int, queries: int, seed: int, side: int = 28) -> Spl
     Args:
         train: Number of training images.
         queries: Number of query images.
-        seed: As for `digits`, whose split this is.
+        seed: As for `digit_images`, whose split this is.
         side: Pixels along each side.
 
     Raises:
@@ -56,5 +56,5 @@ def upsampled_digits(train: int, queries: int, seed: int, side: int = 28) -> Spl
         size = (side, side)
         return F.interpolate(images, size, mode="bilinear", align_corners=False).flatten(1)
 
-    split = digits(train, queries, seed)
+    split = digit_images(train, queries, seed)
     return replace(split, inputs=enlarged(split.inputs), query_inputs=enlarged(split.query_inputs))

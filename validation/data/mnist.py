@@ -12,7 +12,7 @@ from torch import Tensor
 
 from validation.data.split import Split
 
-__all__ = ["MNIST_FILES", "mnist"]
+__all__ = ["MNIST_FILES", "mnist_images"]
 
 MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -22,7 +22,7 @@ MNIST_FILES = (
 )
 
 
-def mnist(folder: Path, train: int, queries: int, seed: int) -> Split:
+def mnist_images(folder: Path, train: int, queries: int, seed: int) -> Split:
     """MNIST, pixels in [0, 1] and flattened; queries come from the test images.
 
     Args:

@@ -32,7 +32,7 @@ from torch import Tensor
 from validation.data.sequences import Vocabulary, next_token
 from validation.data.split import Split
 
-__all__ = ["VOCABULARY", "Place", "Text", "text", "text_folder"]
+__all__ = ["VOCABULARY", "Place", "Text", "folder_windows", "text_windows"]
 
 OTHER = "□"
 VOCABULARY = Vocabulary("abcdefghijklmnopqrstuvwxyz \n.,:;()\"'-_*=0" + OTHER, OTHER)
@@ -62,7 +62,7 @@ class Text:
     vocabulary: Vocabulary = VOCABULARY
 
 
-def text(train: int, queries: int, length: int, seed: int) -> Text:
+def text_windows(train: int, queries: int, length: int, seed: int) -> Text:
     """Windows of the documentation that ships with this Python; queries from topics of their own.
 
     Args:
@@ -79,7 +79,7 @@ def text(train: int, queries: int, length: int, seed: int) -> Text:
     return _windows(topics, "Python's documentation topics", train, queries, length, seed)
 
 
-def text_folder(folder: Path, train: int, queries: int, length: int, seed: int) -> Text:
+def folder_windows(folder: Path, train: int, queries: int, length: int, seed: int) -> Text:
     """Windows of the .txt files (UTF-8) in a folder; queries from files of their own.
 
     Args:

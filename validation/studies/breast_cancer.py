@@ -52,7 +52,7 @@ QUICK: Config = {
 
 def load(config: Config) -> data.Split:
     """The patients, in the order of the seed."""
-    return data.breast_cancer(config["train"], config["queries"], config["seed"])
+    return data.tumours(config["train"], config["queries"], config["seed"])
 
 
 RECIPE = Recipe(load, ri.losses.BinaryCrossEntropy(), recipes.mlp)

@@ -45,7 +45,7 @@ QUICK: Config = {
 def load(config: Config) -> language.Corpus:
     """The stream's windows; queries from where it pairs letters and digits that training did not."""
     count = None if config["train"] == CONFIG["train"] else config["train"]
-    found = data.characters(config["queries"], config["seed"], train=count)
+    found = data.character_windows(config["queries"], config["seed"], train=count)
     places = [
         [f"characters {p} to {p + 4}" for p in all_] for all_ in (found.places, found.query_places)
     ]

@@ -49,7 +49,7 @@ QUICK: Config = {
 
 def load(config: Config) -> data.Split:
     """The patients, in the order of the seed."""
-    return data.diabetes(config["train"], config["queries"], config["seed"])
+    return data.diabetes_patients(config["train"], config["queries"], config["seed"])
 
 
 RECIPE = Recipe(load, ri.losses.SquaredError(), recipes.mlp)

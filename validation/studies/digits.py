@@ -55,7 +55,7 @@ QUICK: Config = {
 
 def load(config: Config) -> data.Split:
     """The images, in the order of the seed."""
-    return data.digits(config["train"], config["queries"], config["seed"])
+    return data.digit_images(config["train"], config["queries"], config["seed"])
 
 
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)

@@ -57,7 +57,7 @@ QUICK: Config = {
 
 def load(config: Config) -> data.Split:
     """The images, in the order of the seed."""
-    return data.digits(config["train"], config["queries"], config["seed"])
+    return data.digit_images(config["train"], config["queries"], config["seed"])
 
 
 def cnn(config: Config, generator: torch.Generator) -> nn.Module:

@@ -47,8 +47,8 @@ def load(config: Config) -> data.Split:
     """MNIST's images from the user's folder, or scikit-learn's digits at MNIST's size."""
     sizes = config["train"], config["queries"], config["seed"]
     if config["folder"]:
-        return data.mnist(Path(config["folder"]), *sizes)
-    return data.upsampled_digits(*sizes)
+        return data.mnist_images(Path(config["folder"]), *sizes)
+    return data.upsampled_digit_images(*sizes)
 
 
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)

@@ -58,7 +58,9 @@ def load(config: Config) -> language.Corpus:
     """Windows of the documentation, or of the user's texts."""
     sizes = config["windows"], config["queries"], config["length"], config["seed"]
     found = (
-        data.text_folder(Path(config["folder"]), *sizes) if config["folder"] else data.text(*sizes)
+        data.folder_windows(Path(config["folder"]), *sizes)
+        if config["folder"]
+        else data.text_windows(*sizes)
     )
     places = [
         [f"{place.source}, character {place.offset:,}" for place in all_]

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from validation.data import characters
+from validation.data import character_windows
 
 
 def whole(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -14,7 +14,7 @@ def whole(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def test_training_windows_slide_along_the_stream_as_in_the_post() -> None:
-    found = characters(10, 0)
+    found = character_windows(10, 0)
     split, decode = found.split, found.vocabulary.decode
     assert split.inputs.shape == split.targets.shape == (195, 4)
     assert torch.equal(split.inputs[:, 1:], split.targets[:, :-1])
@@ -30,7 +30,7 @@ def test_training_windows_slide_along_the_stream_as_in_the_post() -> None:
 
 
 def test_letters_and_digits_alternate_and_count_upwards() -> None:
-    found = characters(60, 3, seen=False)
+    found = character_windows(60, 3, seen=False)
     for row in whole(found.split.query_inputs, found.split.query_targets):
         text = found.vocabulary.decode(row)
         assert re.fullmatch(r"([a-z]\d){2}[a-z]|(\d[a-z]){2}\d", text)
@@ -41,7 +41,7 @@ def test_letters_and_digits_alternate_and_count_upwards() -> None:
 
 
 def test_unseen_queries_hold_pairs_that_training_does_not() -> None:
-    found = characters(60, 0)
+    found = character_windows(60, 0)
     split, decode = found.split, found.vocabulary.decode
     training = {decode(row)[:2] for row in whole(split.inputs, split.targets)}
     queries = [decode(row) for row in whole(split.query_inputs, split.query_targets)]
@@ -50,7 +50,7 @@ def test_unseen_queries_hold_pairs_that_training_does_not() -> None:
 
 
 def test_seen_queries_are_training_windows() -> None:
-    found = characters(20, 0, seen=True)
+    found = character_windows(20, 0, seen=True)
     assert set(found.query_places) <= set(found.places)
     for k, place in enumerate(found.query_places):
         assert torch.equal(found.split.query_inputs[k], found.split.inputs[place])
@@ -58,7 +58,7 @@ def test_seen_queries_are_training_windows() -> None:
 
 
 def test_a_seed_fixes_the_draws() -> None:
-    one, same, other = (characters(9, seed, train=50) for seed in (0, 0, 1))
+    one, same, other = (character_windows(9, seed, train=50) for seed in (0, 0, 1))
     assert one.places == same.places
     assert torch.equal(one.split.query_inputs, same.split.query_inputs)
     assert one.places != other.places
@@ -68,7 +68,7 @@ def test_a_seed_fixes_the_draws() -> None:
 
 
 def test_windows_may_be_longer_and_queries_none() -> None:
-    found = characters(0, 0, length=60, window=9)
+    found = character_windows(0, 0, length=60, window=9)
     assert found.split.inputs.shape == (51, 8)
     assert found.split.query_inputs.shape == (0, 8)
 
@@ -76,11 +76,11 @@ def test_windows_may_be_longer_and_queries_none() -> None:
 @pytest.mark.parametrize(("length", "window"), [(261, 5), (200, 1), (5, 5)])
 def test_sizes_that_do_not_fit_are_refused(length: int, window: int) -> None:
     with pytest.raises(ValueError, match=f"window {window} and length {length}"):
-        characters(1, 0, length=length, window=window)
+        character_windows(1, 0, length=length, window=window)
 
 
 def test_more_windows_than_there_are_is_refused() -> None:
     with pytest.raises(ValueError, match="61 query windows asked for, there are 60"):
-        characters(61, 0)
+        character_windows(61, 0)
     with pytest.raises(ValueError, match="196 training windows asked for, there are 195"):
-        characters(1, 0, train=196)
+        character_windows(1, 0, train=196)

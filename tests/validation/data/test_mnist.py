@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from validation.data import MNIST_FILES, mnist
+from validation.data import MNIST_FILES, mnist_images
 
 Files = dict[str, bytes]
 
@@ -44,7 +44,7 @@ def write(folder: Path, content: Files) -> Path:
 
 
 def test_pixels_and_labels_are_those_of_the_files(tmp_path: Path) -> None:
-    split = mnist(write(tmp_path, files()), 20, 12, seed=0)
+    split = mnist_images(write(tmp_path, files()), 20, 12, seed=0)
     assert split.inputs.shape == (20, 6)
     assert split.query_inputs.shape == (12, 6)
     assert split.inputs.dtype == torch.float64
@@ -62,7 +62,7 @@ def test_training_images_come_from_the_training_files_and_queries_from_the_test_
 ) -> None:
     content = files()
     content[MNIST_FILES[0]] = idx(np.zeros((20, 3, 2), np.uint8))
-    split = mnist(write(tmp_path, content), 5, 4, seed=0)
+    split = mnist_images(write(tmp_path, content), 5, 4, seed=0)
     assert not split.inputs.any()
     assert bool((split.query_inputs[:, 5] == 1).all())
 
@@ -79,14 +79,21 @@ def test_every_spelling_of_the_names_is_read(tmp_path: Path, ending: str, dotted
         )
         for name, data in files().items()
     }
-    one, two = mnist(write(plain, files()), 7, 5, 3), mnist(write(other, spelled), 7, 5, 3)
+    one, two = (
+        mnist_images(write(plain, files()), 7, 5, 3),
+        mnist_images(write(other, spelled), 7, 5, 3),
+    )
     assert torch.equal(one.inputs, two.inputs)
     assert torch.equal(one.query_targets, two.query_targets)
 
 
 def test_a_seed_fixes_the_draw(tmp_path: Path) -> None:
     folder = write(tmp_path, files())
-    one, same, other = mnist(folder, 9, 3, 0), mnist(folder, 9, 3, 0), mnist(folder, 9, 3, 1)
+    one, same, other = (
+        mnist_images(folder, 9, 3, 0),
+        mnist_images(folder, 9, 3, 0),
+        mnist_images(folder, 9, 3, 1),
+    )
     assert torch.equal(one.inputs, same.inputs)
     assert torch.equal(one.query_inputs, same.query_inputs)
     assert not torch.equal(one.inputs, other.inputs)
@@ -94,12 +101,12 @@ def test_a_seed_fixes_the_draw(tmp_path: Path) -> None:
 
 def test_a_missing_folder_and_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder") as error:
-        mnist(tmp_path / "nowhere", 1, 1, 0)
+        mnist_images(tmp_path / "nowhere", 1, 1, 0)
     assert all(name in str(error.value) for name in MNIST_FILES)
     content = files()
     del content[MNIST_FILES[1]], content[MNIST_FILES[2]]
     with pytest.raises(FileNotFoundError) as error:
-        mnist(write(tmp_path, content), 1, 1, 0)
+        mnist_images(write(tmp_path, content), 1, 1, 0)
     lacks, names = str(error.value).split(":")
     assert [name in lacks for name in MNIST_FILES] == [False, True, True, False]
     assert all(name in names for name in MNIST_FILES)
@@ -127,7 +134,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(
     content = files()
     content[name] = change(content[name])
     with pytest.raises(ValueError, match=message) as error:
-        mnist(write(tmp_path, content), 4, 2, 0)
+        mnist_images(write(tmp_path, content), 4, 2, 0)
     assert name in str(error.value)
 
 
@@ -139,9 +146,9 @@ def test_a_damaged_gzip_file_is_refused(tmp_path: Path, change: Callable[[bytes]
     data = gzip.compress(content.pop(MNIST_FILES[0]))
     write(tmp_path, {**content, MNIST_FILES[0] + ".gz": change(data)})
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is no complete gzip file"):
-        mnist(tmp_path, 4, 2, 0)
+        mnist_images(tmp_path, 4, 2, 0)
 
 
 def test_more_images_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"13 images asked for, .*t10k.* has 12"):
-        mnist(write(tmp_path, files()), 4, 13, 0)
+        mnist_images(write(tmp_path, files()), 4, 13, 0)

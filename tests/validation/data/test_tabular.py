@@ -8,13 +8,13 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 import refimpl as ri
-from validation.data import Split, breast_cancer, diabetes
+from validation.data import Split, diabetes_patients, tumours
 from validation.data.tabular import standardised
 
 EPS = torch.finfo(torch.float64).eps
 Load = Callable[[int, int, int], Split]
 LOADS = pytest.mark.parametrize(
-    ("load", "total", "columns"), [(diabetes, 442, 10), (breast_cancer, 569, 30)]
+    ("load", "total", "columns"), [(diabetes_patients, 442, 10), (tumours, 569, 30)]
 )
 
 
@@ -63,7 +63,7 @@ def test_inputs_are_standardised_by_the_training_examples_alone(
 
 
 def test_diabetes_targets_are_standardised_and_belong_to_their_patients() -> None:
-    split = diabetes(200, 242, 1)
+    split = diabetes_patients(200, 242, 1)
     assert float(split.targets.mean().abs()) <= 200 * 15 * 10 * EPS
     assert float((split.targets.square().mean() - 1).abs()) <= 200 * 15 * 10 * EPS
     targets = torch.cat([split.targets, split.query_targets])[:, 0]
@@ -77,7 +77,7 @@ def test_diabetes_targets_are_standardised_and_belong_to_their_patients() -> Non
 
 
 def test_breast_cancer_targets_are_the_labels_of_their_tumours() -> None:
-    split = breast_cancer(400, 169, 2)
+    split = tumours(400, 169, 2)
     targets = torch.cat([split.targets, split.query_targets])[:, 0]
     order = np.random.RandomState(2).permutation(569)
     assert targets.tolist() == load_breast_cancer(return_X_y=True)[1][order].tolist()
@@ -89,8 +89,8 @@ def test_breast_cancer_targets_are_the_labels_of_their_tumours() -> None:
 
 def test_the_losses_take_them() -> None:
     for split, loss in (
-        (diabetes(8, 2, 0), ri.losses.SquaredError()),
-        (breast_cancer(8, 2, 0), ri.losses.BinaryCrossEntropy()),
+        (diabetes_patients(8, 2, 0), ri.losses.SquaredError()),
+        (tumours(8, 2, 0), ri.losses.BinaryCrossEntropy()),
     ):
         value = loss.value(torch.zeros(8, 1, dtype=torch.float64), split.targets)
         assert value.shape == (8,)

@@ -9,7 +9,7 @@ from pydoc_data.topics import topics
 import pytest
 import torch
 
-from validation.data import Place, Text, text, text_folder
+from validation.data import Place, Text, folder_windows, text_windows
 from validation.data.text import VOCABULARY
 
 T = 64
@@ -17,7 +17,7 @@ T = 64
 
 @pytest.fixture(scope="module")
 def found() -> Text:
-    return text(1500, 100, T, seed=0)
+    return text_windows(1500, 100, T, seed=0)
 
 
 def windows(ids: torch.Tensor, targets: torch.Tensor) -> list[str]:
@@ -57,7 +57,7 @@ def test_windows_do_not_overlap(found: Text) -> None:
 def test_queries_come_from_topics_of_their_own_and_are_nowhere_in_the_training_topics(
     seed: int,
 ) -> None:
-    found = text(1500, 100, T, seed)
+    found = text_windows(1500, 100, T, seed)
     trained = {place.source for place in found.places}
     asked = {place.source for place in found.query_places}
     assert not trained & asked
@@ -87,7 +87,7 @@ def test_the_alphabet_is_small_and_rarely_left(found: Text) -> None:
 
 
 def test_a_seed_fixes_topics_and_windows(found: Text) -> None:
-    same, other = text(1500, 100, T, seed=0), text(1500, 100, T, seed=1)
+    same, other = text_windows(1500, 100, T, seed=0), text_windows(1500, 100, T, seed=1)
     assert same.places == found.places
     assert same.query_places == found.query_places
     assert torch.equal(same.split.query_inputs, found.split.query_inputs)
@@ -109,13 +109,13 @@ def sentences(first: int, last: int) -> str:
 
 def test_a_folder_of_texts_gives_windows_of_its_files(tmp_path: Path) -> None:
     path = folder(tmp_path, one=sentences(0, 30), two=sentences(30, 40))
-    found = text_folder(path, 10, 5, 20, seed=0)
+    found = folder_windows(path, 10, 5, 20, seed=0)
     assert found.split.inputs.shape == (10, 20)
     assert len({p.source for p in found.places}) == len({p.source for p in found.query_places}) == 1
     for window, place in zip(training(found), found.places, strict=True):
         assert window == found.sources[place.source][place.offset : place.offset + 21]
     changed = folder(tmp_path, two=sentences(30, 41))
-    assert text_folder(changed, 10, 5, 20, seed=0).fingerprint != found.fingerprint
+    assert folder_windows(changed, 10, 5, 20, seed=0).fingerprint != found.fingerprint
 
 
 def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: 
     code = ">>> print('code is not prose')\nno\n\nrule ::= other rules\n\n| table |\n\n1 + 1 == 2"
     after = "And what comes after it stands in another run of text."
     path = folder(tmp_path, one=f"{kept}\n\n{code}\n\n{after}", two=sentences(0, 9))
-    found = text_folder(path, 3, 1, 15, seed=0)
+    found = folder_windows(path, 3, 1, 15, seed=0)
     assert found.sources["one.txt"] == (
         'a heading\nprose in "quotes" - d□j□ vu, the words of which were written in 0000.\n'
         + after.lower()
@@ -138,29 +138,29 @@ def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: 
 
 def test_what_stands_in_two_texts_is_kept_in_the_larger(tmp_path: Path) -> None:
     path = folder(tmp_path, one=sentences(0, 6), two=sentences(3, 20), three=sentences(30, 40))
-    found = text_folder(path, 5, 2, 20, seed=0)
+    found = folder_windows(path, 5, 2, 20, seed=0)
     assert found.sources["two.txt"].count("\n") == 17
     assert found.sources["one.txt"].count("\n") == 3
 
 
 def test_folders_that_give_no_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
-        text_folder(tmp_path / "nowhere", 1, 1, 20, 0)
+        folder_windows(tmp_path / "nowhere", 1, 1, 20, 0)
     with pytest.raises(FileNotFoundError, match=r"ends in \.txt"):
-        text_folder(tmp_path, 1, 1, 20, 0)
+        folder_windows(tmp_path, 1, 1, 20, 0)
     folder(tmp_path, one=sentences(0, 9), two="Too short.")
     with pytest.raises(ValueError, match="1 of 2 texts have 21 characters of prose on end"):
-        text_folder(tmp_path, 1, 1, 20, 0)
+        folder_windows(tmp_path, 1, 1, 20, 0)
     (tmp_path / "two.txt").write_bytes(b"caf\xe9 " * 50)
     with pytest.raises(ValueError, match=r"two\.txt is not UTF-8"):
-        text_folder(tmp_path, 1, 1, 20, 0)
+        folder_windows(tmp_path, 1, 1, 20, 0)
 
 
 def test_more_windows_than_there_are_is_refused() -> None:
     with pytest.raises(ValueError, match=r"100000 training windows asked for, Python's .* has \d+"):
-        text(100000, 10, T, 0)
+        text_windows(100000, 10, T, 0)
     with pytest.raises(ValueError, match="100000 query windows asked for"):
-        text(10, 100000, T, 0)
+        text_windows(10, 100000, T, 0)
 
 
 def test_a_text_cannot_be_changed(found: Text) -> None:

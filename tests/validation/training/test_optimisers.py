@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import refimpl as ri
-from validation.data import digits
+from validation.data import digit_images
 from validation.models.networks import mlp, transformer
 from validation.training.optimisers import Trained, train, train_minibatch
 
@@ -14,7 +14,7 @@ from validation.training.optimisers import Trained, train, train_minibatch
 def trained(
     iterations: int = 400, newton: int = 0, moved: float = 0.0
 ) -> tuple[torch.nn.Sequential, Trained]:
-    split = digits(60, 0, 0)
+    split = digit_images(60, 0, 0)
     model = mlp([64, 4, 10], torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -33,7 +33,7 @@ def trained(
 
 
 def test_it_ends_where_the_gradient_of_the_objective_vanishes() -> None:
-    split = digits(60, 0, 0)
+    split = digit_images(60, 0, 0)
     model, end = trained()
     parameters = list(model.parameters())
     value = torch.nn.functional.cross_entropy(model(split.inputs), split.targets)
@@ -75,7 +75,7 @@ def test_iterations_are_limited_and_the_end_says_how_far_it_is() -> None:
 
 
 def test_the_objective_in_pieces_is_the_objective() -> None:
-    split = digits(60, 0, 0)
+    split = digit_images(60, 0, 0)
 
     def end(batch_size: int | None) -> Trained:
         model = mlp([64, 4, 10], torch.Generator().manual_seed(0))
@@ -99,7 +99,7 @@ def test_the_objective_in_pieces_is_the_objective() -> None:
 def minibatch(
     order: int = 0, epochs: int = 30, examples: int = 60, weight_decay: float = 1e-2
 ) -> tuple[torch.nn.Sequential, Trained]:
-    split = digits(examples, 0, 0)
+    split = digit_images(examples, 0, 0)
     model = mlp([64, 4, 10], torch.Generator().manual_seed(0))
     end = train_minibatch(
         model,
@@ -116,7 +116,7 @@ def minibatch(
 
 
 def test_minibatch_training_states_the_objective_over_all_examples() -> None:
-    split = digits(60, 0, 0)
+    split = digit_images(60, 0, 0)
     model, end = minibatch()
     parameters = list(model.parameters())
     value = torch.nn.functional.cross_entropy(model(split.inputs), split.targets)
