@@ -1,7 +1,7 @@
 """Pages that stand apart from the studies': one folder with the same as HTML, JSON and Markdown."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,58 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import refimpl
 
-__all__ = ["rendered", "write"]
+__all__ = ["markdown_table", "write"]
 
 # By its path: to import refimpl.report takes matplotlib, which the peers' environments lack.
 STYLES = Path(refimpl.__file__).parent / "report" / "templates"
+RULES = {"l": "---", "r": "---:"}
 
 
-def rendered(template: Path, **values: Any) -> str:
-    """A page from its template, which may include the style of the reports.
+def write(
+    template: Path, folder: Path, page: Mapping[str, Any], markdown: str, **values: Any
+) -> Path:
+    """Write a page as NAME.html, NAME.json and NAME.md, where NAME is its template's.
 
     Args:
-        template: Its file.
-        values: What it refers to; all that it does must be there.
+        template: Jinja template of the HTML; it may include the reports' style.css.
+        folder: Where to write; created if missing.
+        page: The plain data, which the template knows as `page`; JSON has no NaN or infinity.
+        markdown: The same in Markdown.
+        values: What else the template refers to.
+
+    Returns:
+        The path of the HTML.
     """
+    contents = {
+        "json": json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "md": markdown,
+        "html": _rendered(template, page=page, **values),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, content in contents.items():
+        (folder / f"{template.stem}.{ending}").write_text(content, encoding="utf-8")
+    return folder / f"{template.stem}.html"
+
+
+def markdown_table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], alignment: str
+) -> list[str]:
+    """The lines of a table in Markdown.
+
+    Args:
+        head: A title for each column.
+        rows: Cells, one for each column.
+        alignment: A letter for each column: "l" left, "r" right.
+    """
+    rules = [RULES[letter] for letter in alignment]
+    return [_line(cells) for cells in (head, rules, *rows)]
+
+
+def _line(cells: Sequence[object]) -> str:
+    return "|" + "".join(f" {cell} |" if cell != "" else " |" for cell in cells)
+
+
+def _rendered(template: Path, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader([template.parent, STYLES]),
         autoescape=True,
@@ -30,25 +69,3 @@ def rendered(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template.name).render(values)
-
-
-def write(name: str, folder: Path, data: Mapping[str, Any], markdown: str, html: str) -> Path:
-    """Write NAME.json, NAME.md and NAME.html.
-
-    Args:
-        name: Of the files.
-        folder: Where; it is made.
-        data: All that is on the page; JSON knows neither NaN nor infinity.
-        markdown: It in Markdown.
-        html: It as a page.
-
-    Returns:
-        The path of the page.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(markdown, encoding="utf-8")
-    path = folder / f"{name}.html"
-    path.write_text(html, encoding="utf-8")
-    return path

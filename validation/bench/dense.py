@@ -11,7 +11,7 @@ from refimpl import exact
 from refimpl.exact.assembly import assemble
 from refimpl.exact.definition import jacobian, output_hessian
 from refimpl.exact.estimates import costs
-from validation.bench import peers
+from validation.bench import libraries
 from validation.bench.measure import multiply, peak_memory, product_rate, side_by_side, timed
 from validation.bench.problems import Bench, perceptron
 from validation.parts.study import Config, Earlier, Part, Study
@@ -108,9 +108,9 @@ def beside(config: Config, _: Earlier) -> dict[str, Any]:
     """Structured assembly beside the definition and curvlinops in its best chunks of columns."""
     bench = _bench(config)
     problem = bench.problem
-    peers.curvlinops_ggn(bench, problem.num_parameters // 10)
+    libraries.curvlinops_ggn(bench, problem.num_parameters // 10)
     tried = {
-        columns: timed(partial(peers.curvlinops_ggn, bench, columns), config)[0]
+        columns: timed(partial(libraries.curvlinops_ggn, bench, columns), config)[0]
         for columns in config["columns"]
     }
     columns = min(tried, key=lambda c: tried[c])
@@ -118,13 +118,13 @@ def beside(config: Config, _: Earlier) -> dict[str, Any]:
         {
             "structured": partial(assemble, problem),
             "definition": partial(exact.gauss_newton_matrix, problem),
-            "curvlinops": partial(peers.curvlinops_ggn, bench, columns),
+            "curvlinops": partial(libraries.curvlinops_ggn, bench, columns),
         },
         config,
     )
     truth = exact.gauss_newton_matrix(problem)
-    order = peers.curvlinops_order(bench)
-    theirs = peers.curvlinops_ggn(bench, columns)[order][:, order]
+    order = libraries.curvlinops_order(bench)
+    theirs = libraries.curvlinops_ggn(bench, columns)[order][:, order]
     norm = truth.norm()
     return {
         "parameters": problem.num_parameters,

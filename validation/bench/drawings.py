@@ -3,21 +3,21 @@
 import math
 
 from refimpl.report import speed
-from validation.bench.found import Found, per_solve, quickest, routes, under
 from validation.bench.influences import growth
 from validation.bench.measure import median
+from validation.bench.measurements import Measurements, per_solve, quickest, routes, under
 
-__all__ = ["drawings", "law"]
+__all__ = ["draw_benches", "law"]
 
 
-def drawings(found: Found) -> dict[str, str]:
+def draw_benches(measured: Measurements) -> dict[str, str]:
     """The drawing of each bench as SVG, by the table that it goes with.
 
     Args:
-        found: What each part of each bench measured.
+        measured: Values of each part of each bench.
     """
     drawn: dict[str, str] = {}
-    if beside := under(found, "dense", "beside"):
+    if beside := under(measured, "dense", "beside"):
         drawn["dense"] = speed.bars(
             {
                 f"MLP {n}": {k: median(s) for k, s in v["seconds"].items()}
@@ -26,7 +26,7 @@ def drawings(found: Found) -> dict[str, str]:
             name="seconds of the dense Gauss-Newton matrix",
         )
     curves: dict[str, tuple[list[float], list[float]]] = {}
-    for route, models in routes(found).items():
+    for route, models in routes(measured).items():
         values = list(models.values())
         if len(values) < 2:
             continue
@@ -37,10 +37,12 @@ def drawings(found: Found) -> dict[str, str]:
         drawn["influences"] = speed.curves(curves, name="seconds of exact influences over P")
     groups: dict[str, dict[str, float]] = {}
     for part, key, label in (
-        ("exact", "fit", "fit, exact"), ("sampled", "fit", "fit, sampled"),
-        ("exact", "solve", "solves"), ("scores", "seconds", "scores"),
-    ):  # fmt: skip
-        for dtype, v in under(found, "ekfac", part).items():
+        ("exact", "fit", "fit, exact"),
+        ("sampled", "fit", "fit, sampled"),
+        ("exact", "solve", "solves"),
+        ("scores", "seconds", "scores"),
+    ):
+        for dtype, v in under(measured, "ekfac", part).items():
             other = quickest({k: s for k, s in v[key].items() if "certificate" not in k})
             groups[f"{label}, {dtype}"] = {
                 "refimpl": median(v[key]["refimpl"]),
@@ -48,14 +50,14 @@ def drawings(found: Found) -> dict[str, str]:
             }
     if groups:
         drawn["ekfac"] = speed.bars(groups, name="seconds of EK-FAC")
-    if v := found.get("responses", {}).get("beside"):
+    if v := measured.get("responses", {}).get("beside"):
         each = {name: per_solve(v, name) for name in ("refimpl", "Adam")}
         drawn["responses"] = speed.bars({"one response": each}, name="seconds a response")
     return drawn
 
 
 def law(x: list[float], y: list[float]) -> str:
-    """How seconds grow with P at the largest sizes: t ~ P^b."""
+    """The growth of seconds with P at the three largest sizes, written "t ~ P^b"."""
     last = slice(-3, None)
     power = growth(x[last], y[last])
     return f"t ~ P^{power:.2f}" if math.isfinite(power) else ""

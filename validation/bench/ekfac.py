@@ -10,7 +10,7 @@ from refimpl import fast
 from refimpl.curvature.curvature import Curvature
 from refimpl.scores.examples import influence, scores_of
 from refimpl.scores.narrow import low_rank, low_rank_scores
-from validation.bench import peers
+from validation.bench import libraries
 from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
 from validation.parts.study import Config, Earlier, Part, Study
@@ -64,17 +64,17 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits and damped solves beside curvlinops, labels' expectation in closed form on both sides."""
     bench, damping = _bench(config), config["damping"]
     ours = fast.EKFAC(bench.problem)
-    theirs = peers.curvlinops_ekfac(bench, "type-2")
+    theirs = libraries.curvlinops_ekfac(bench, "type-2")
     vectors = bench.problem.gradients(bench.split.query_inputs, bench.split.query_targets)
-    order = peers.curvlinops_order(bench)
+    order = libraries.curvlinops_order(bench)
     columns = torch.empty_like(vectors)
     columns[:, order] = vectors  # in their order
     columns = columns.T.contiguous()
-    inverse = peers.curvlinops_inverse(theirs, damping)
+    inverse = libraries.curvlinops_inverse(theirs, damping)
     fit = side_by_side(
         {
             "refimpl": partial(fast.EKFAC, bench.problem),
-            "curvlinops": partial(peers.curvlinops_ekfac, bench, "type-2"),
+            "curvlinops": partial(libraries.curvlinops_ekfac, bench, "type-2"),
         },
         config,
     )
@@ -101,7 +101,7 @@ def sampled_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits with one sampled label an example, beside kronfluence, which draws its own."""
     bench = _bench(config)
     contenders: dict[str, Any] = {"refimpl": partial(fast.EKFAC, bench.problem, fisher="sampled")}
-    with peers.kronfluence(bench, config["batch_sizes"], empirical=False) as fitted:
+    with libraries.kronfluence_fits(bench, config["batch_sizes"], empirical=False) as fitted:
         contenders |= {f"kronfluence, batch {k.batch_size}": k.fit for k in fitted}
         return {"fit": side_by_side(contenders, config)}
 
@@ -117,7 +117,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
             bench.problem, split.query_inputs, split.query_targets, curvature=ours, damping=damping
         )
 
-    with peers.kronfluence(bench, config["batch_sizes"], empirical=True) as fitted:
+    with libraries.kronfluence_fits(bench, config["batch_sizes"], empirical=True) as fitted:
         for k in fitted:
             k.fit()
         contenders = {

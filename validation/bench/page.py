@@ -7,26 +7,26 @@ from typing import Any
 from markupsafe import Markup
 
 from validation import pages
-from validation.bench.drawings import drawings
-from validation.bench.found import Found
-from validation.bench.tables import tables
-from validation.bench.targets import targets
+from validation.bench.drawings import draw_benches
+from validation.bench.measurements import Measurements
+from validation.bench.tables import bench_tables
+from validation.bench.targets import judged_targets
 
 __all__ = ["results", "write"]
 
 
-def results(found: Found, provenance: Mapping[str, str]) -> dict[str, Any]:
+def results(measured: Measurements, provenance: Mapping[str, str]) -> dict[str, Any]:
     """Everything on the page as plain data.
 
     Args:
-        found: What each part of each bench measured; parts that did not run are absent.
-        provenance: What made the numbers.
+        measured: Values of each part of each bench; parts that did not run are absent.
+        provenance: When, on what machine and by which versions they were measured.
     """
     return {
         "format": 1,
-        "targets": targets(found),
-        "tables": tables(found),
-        "measured": found,
+        "targets": judged_targets(measured),
+        "tables": bench_tables(measured),
+        "measured": measured,
         "provenance": dict(provenance),
     }
 
@@ -36,24 +36,29 @@ def write(page: Mapping[str, Any], folder: Path) -> Path:
 
     Args:
         page: From `results`.
-        folder: Where; it is made.
+        folder: Where to write; created if missing.
 
     Returns:
         The path of bench.html.
     """
-    drawn = {name: Markup(svg) for name, svg in drawings(page["measured"]).items()}
-    html = pages.rendered(Path(__file__).with_name("bench.html"), page=page, drawings=drawn)
-    return pages.write("bench", folder, page, _markdown(page), html)
+    drawings = {name: Markup(svg) for name, svg in draw_benches(page["measured"]).items()}
+    template = Path(__file__).with_name("bench.html")
+    return pages.write(template, folder, page, markdown(page), drawings=drawings)
 
 
-def _markdown(page: Mapping[str, Any]) -> str:
-    lines = ["# What the truth costs", "", "| target | measured | |", "| --- | --- | --- |"]
-    lines += [f"| {t['target']} | {t['measured']} | {t['verdict']} |" for t in page["targets"]]
+def markdown(page: Mapping[str, Any]) -> str:
+    """The page in Markdown.
+
+    Args:
+        page: From `results`.
+    """
+    targets = ((t["target"], t["measured"], t["verdict"]) for t in page["targets"])
+    lines = ["# What the truth costs", ""]
+    lines += pages.markdown_table(("target", "measured", ""), targets, "lll")
     for table in page["tables"]:
+        alignment = "l" + "r" * (len(table["head"]) - 1)
         lines += ["", f"## {table['title']}", "", table["caption"], ""]
-        lines += ["| " + " | ".join(table["head"]) + " |"]
-        lines += ["| --- |" + " ---: |" * (len(table["head"]) - 1)]
-        lines += ["| " + " | ".join(row) + " |" for row in table["rows"]]
+        lines += pages.markdown_table(table["head"], table["rows"], alignment)
     lines += ["", "## How this was made", ""]
     lines += [f"- {name}: {value}" for name, value in page["provenance"].items()]
     return "\n".join(lines) + "\n"

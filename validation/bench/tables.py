@@ -3,8 +3,9 @@
 from typing import Any
 
 from refimpl.report import text
-from validation.bench.found import (
-    Found,
+from validation.bench.measure import median
+from validation.bench.measurements import (
+    Measurements,
     Values,
     duration,
     needed,
@@ -14,29 +15,28 @@ from validation.bench.found import (
     size,
     times,
     under,
-)  # fmt: skip
-from validation.bench.measure import median
+)
 
-__all__ = ["tables"]
+__all__ = ["bench_tables"]
 
 
-def tables(found: Found) -> list[dict[str, Any]]:
+def bench_tables(measured: Measurements) -> list[dict[str, Any]]:
     """The numbers behind the targets.
 
     Args:
-        found: What each part of each bench measured.
+        measured: Values of each part of each bench.
     """
     return [
         t
-        for t in (_dense(found), _influences(found), _ekfac(found), _responses(found))
+        for t in (_dense(measured), _influences(measured), _ekfac(measured), _responses(measured))
         if t["rows"]
     ]
 
 
-def _dense(found: Found) -> dict[str, Any]:
-    beside, memory = under(found, "dense", "beside"), under(found, "dense", "memory")
+def _dense(measured: Measurements) -> dict[str, Any]:
+    beside, memory = under(measured, "dense", "beside"), under(measured, "dense", "memory")
     rows: list[list[str]] = []
-    for name, v in under(found, "dense", "alone").items():
+    for name, v in under(measured, "dense", "alone").items():
         other, held = beside.get(name), memory.get(name)
         rows.append(
             [
@@ -60,27 +60,45 @@ def _dense(found: Found) -> dict[str, Any]:
         "assembly has; the rate is its share of a large square product's. The error is that of products "
         "with random vectors against the definition's. Memory: the peak beyond the model and its data, "
         "and the matrix itself.",
-        "head": ["MLP", "P", "structured", "product", "rate", "definition", "curvlinops", "error", "peak"],
+        "head": [
+            "MLP",
+            "P",
+            "structured",
+            "product",
+            "rate",
+            "definition",
+            "curvlinops",
+            "error",
+            "peak",
+        ],
         "rows": rows,
-    }  # fmt: skip
+    }
 
 
-def _influences(found: Found) -> dict[str, Any]:
+def _influences(measured: Measurements) -> dict[str, Any]:
     rows: list[list[str]] = []
-    by_route = routes(found)
+    by_route = routes(measured)
     probes = {sizes: v["probe"] for sizes, v in by_route["dual"].items()}
     for route, models in by_route.items():
         for sizes, v in models.items():
             bound = v["estimate"]["flops"] / v["rate"]
-            apart = "–"
+            difference = "–"
             if route != "dual" and sizes in probes:
                 gap = max(abs(a - b) / b for a, b in zip(v["probe"], probes[sizes], strict=True))
-                apart = text.power(gap)
+                difference = text.power(gap)
             rows.append(
-                [route, sizes, f"{v['parameters']:,}", duration(v["seconds"]),
-                 f"{bound:.3g} s" if bound < 1000 else text.power(bound) + " s",
-                 text.power(v["backward_error"]), apart, size(v["peak"]), size(needed(v))]
-            )  # fmt: skip
+                [
+                    route,
+                    sizes,
+                    f"{v['parameters']:,}",
+                    duration(v["seconds"]),
+                    f"{bound:.3g} s" if bound < 1000 else text.power(bound) + " s",
+                    text.power(v["backward_error"]),
+                    difference,
+                    size(v["peak"]),
+                    size(needed(v)),
+                ]
+            )
     return {
         "name": "influences",
         "title": "(b) Exact influences of 1,000 examples on 100 queries",
@@ -88,38 +106,53 @@ def _influences(found: Found) -> dict[str, Any]:
         "at the rate of a large square matrix product (for the iterative route, 200 steps). The "
         "difference is that of sums of the scores from the dual route's. Memory: the peak, and the least "
         "that must be held.",
-        "head": ["route", "MLP", "P", "time", "bound", "backward error", "difference", "peak", "least"],
+        "head": [
+            "route",
+            "MLP",
+            "P",
+            "time",
+            "bound",
+            "backward error",
+            "difference",
+            "peak",
+            "least",
+        ],
         "rows": rows,
-    }  # fmt: skip
+    }
 
 
-def _ekfac(found: Found) -> dict[str, Any]:
+EKFAC_ROWS = (
+    ("exact", "fit", "fit, exact Fisher"),
+    ("sampled", "fit", "fit, one sampled label"),
+    ("exact", "solve", "50 damped solves"),
+    ("scores", "seconds", "50 × 1,797 scores"),
+)
+
+
+def _ekfac(measured: Measurements) -> dict[str, Any]:
     rows: list[list[str]] = []
-    for part, key, label in (
-        ("exact", "fit", "fit, exact Fisher"),
-        ("sampled", "fit", "fit, one sampled label"),
-        ("exact", "solve", "50 damped solves"),
-        ("scores", "seconds", "50 × 1,797 scores"),
-    ):
-        for dtype, v in under(found, "ekfac", part).items():
+
+    def add(what: str, dtype: str, ours: list[float], beside: str, seconds: list[float]) -> None:
+        slower = times(median(seconds) / median(ours))
+        rows.append([what, dtype, duration(ours), beside, duration(seconds), slower])
+
+    for part, key, label in EKFAC_ROWS:
+        for dtype, v in under(measured, "ekfac", part).items():
             ours = v[key]["refimpl"]
             for name, seconds in v[key].items():
                 if name != "refimpl":
-                    rows.append([label, dtype, duration(ours), name, duration(seconds),
-                                 times(median(seconds) / median(ours))])  # fmt: skip
+                    add(label, dtype, ours, name, seconds)
             if bound := v.get(f"{key}_bound"):
-                rows.append([label, dtype, duration(ours), "its operations alone",
-                             duration([bound] * 5), times(bound / median(ours))])  # fmt: skip
-    for dtype, v in under(found, "ekfac", "low-rank").items():
-        ours = v["seconds"]["refimpl"]
+                add(label, dtype, ours, "its operations alone", [bound] * 5)
+    for dtype, v in under(measured, "ekfac", "low-rank").items():
         for rank, error in v["error"].items():
             label = f"products with all examples, loss {text.power(error)}"
             once = f"rank {rank}, made once in {duration(v['compression'][rank])}"
-            rows.append([label, dtype, duration(ours), once, duration(v["seconds"][rank]),
-                         times(median(v["seconds"][rank]) / median(ours))])  # fmt: skip
-    for dtype, v in under(found, "ekfac", "memory").items():
-        rows.append(["memory of fit and scores", dtype, size(v["peak"]), "must be held",
-                     size(v["output"]), times(v["output"] / v["peak"])])  # fmt: skip
+            add(label, dtype, v["seconds"]["refimpl"], once, v["seconds"][rank])
+    for dtype, v in under(measured, "ekfac", "memory").items():
+        peak, least = size(v["peak"]), size(v["output"])
+        slack = times(v["output"] / v["peak"])
+        rows.append(["memory of fit and scores", dtype, peak, "must be held", least, slack])
     return {
         "name": "ekfac",
         "title": "(c) EK-FAC: fit, solves, scores",
@@ -136,21 +169,21 @@ def _settings(values: Values) -> str:
     return f"rate {values['settings']['rate']:g} falling over {values['settings']['steps']:,} steps"
 
 
-def _responses(found: Found) -> dict[str, Any]:
-    parts = found.get("responses", {})
-    rows = [
-        ["Adam, first response only", _settings(v), duration([v["seconds"]] * 5), f"{v['taken']:,}",
-         text.power(v["relative"]), "–"]
-        for name, v in parts.items()
-        if name.startswith("adam/")
-    ]  # fmt: skip
+def _responses(measured: Measurements) -> dict[str, Any]:
+    parts = measured.get("responses", {})
+    rows: list[list[str]] = []
+    for name, v in parts.items():
+        if name.startswith("adam/"):
+            taken, relative = f"{v['taken']:,}", text.power(v["relative"])
+            one = duration([v["seconds"]] * 5)
+            rows.append(["Adam, first response only", _settings(v), one, taken, relative, "–"])
     if v := parts.get("beside"):
-        rows += [
-            ["refimpl", f"{v['responses']} at a time", duration([per_solve(v, "refimpl")] * 5),
-             f"{v['steps']:.0f}", text.power(v["relative"]), "–"],
-            ["Adam", _settings(v), duration([per_solve(v, "Adam")] * 5), "–",
-             text.power(v["relative_adam"]), text.power(v["difference"])],
-        ]  # fmt: skip
+        ours, adam = (duration([per_solve(v, name)] * 5) for name in ("refimpl", "Adam"))
+        relative, relative_adam = text.power(v["relative"]), text.power(v["relative_adam"])
+        many = f"{v['responses']} at a time"
+        rows.append(["refimpl", many, ours, f"{v['steps']:.0f}", relative, "–"])
+        difference = text.power(v["difference"])
+        rows.append(["Adam", _settings(v), adam, "–", relative_adam, difference])
     return {
         "name": "responses",
         "title": "(d) Proximal Bregman responses",

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from refimpl.report import text
-from validation.bench.found import (
-    Found,
+from validation.bench.influences import growth
+from validation.bench.measure import median, ratio
+from validation.bench.measurements import (
+    Measurements,
     Values,
     needed,
     per_solve,
@@ -14,11 +16,9 @@ from validation.bench.found import (
     size,
     times,
     under,
-)  # fmt: skip
-from validation.bench.influences import growth
-from validation.bench.measure import median, ratio
+)
 
-__all__ = ["targets"]
+__all__ = ["judged_targets"]
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 FLAGSHIP = "784-1024-1024-10"
@@ -51,95 +51,105 @@ def _within(target: str, goal: float, values: Values | None, extra: str = "") ->
     return _target(target, text.seconds(taken) + extra, taken < goal)
 
 
-def targets(found: Found) -> list[dict[str, Any]]:
+def judged_targets(measured: Measurements) -> list[dict[str, Any]]:
     """Each target with what was measured and whether that meets it.
 
     Args:
-        found: What each part of each bench measured.
+        measured: Values of each part of each bench.
     """
-    beside, alone = under(found, "dense", "beside"), under(found, "dense", "alone")
-    routes = found.get("influences", {})
-    fits, sampled = under(found, "ekfac", "exact"), under(found, "ekfac", "sampled")
-    scores = under(found, "ekfac", "scores")
-    responses = found.get("responses", {}).get("beside")
-    errors = {n: v["error"] for n, v in found.get("dense", {}).items() if "error" in v}
+    parts = (_dense, _influences, _ekfac, _responses, _memory)
+    return [target for part in parts for target in part(measured)]
+
+
+def _dense(measured: Measurements) -> list[dict[str, Any]]:
+    beside, alone = under(measured, "dense", "beside"), under(measured, "dense", "alone")
+    errors = {n: v["error"] for n, v in measured.get("dense", {}).items() if "error" in v}
+    ratios = {n: ratio(v["seconds"], "curvlinops", "structured") for n, v in beside.items()}
+    shares = {n: share(v) for n, v in alone.items() if v["parameters"] >= 5000}
+    faster = "(a) Dense GNH 20 times faster than curvlinops in its best chunks of columns"
+    rate = "(a) Half of the rate of a matrix product, on its own operations, for P ≥ 5,000"
+    return [
+        _at_least(faster, 20.0, ratios),
+        _at_least(rate, 0.5, shares),
+        _below("(a) Relative error to the definition below 10⁻¹²", 1e-12, errors),
+    ]
+
+
+def _influences(measured: Measurements) -> list[dict[str, Any]]:
+    routes = measured.get("influences", {})
+    primal = under(measured, "influences", "primal").values()
+    largest = max(primal, key=lambda v: v["parameters"], default=None)
+    errors = {n: v["backward_error"] for n, v in routes.items()}
+    flagship = f"(b) Exact influences, 1,000 × 100, MLP {FLAGSHIP}, within 2 minutes"
+    return [
+        _within(flagship, 120.0, routes.get(f"dual/{FLAGSHIP}")),
+        _below("(b) Backward error below 10⁻¹²", 1e-12, errors),
+        _within("(b) P = 20,000 by the primal route within 5 minutes", 300.0, largest),
+    ]
+
+
+def _ekfac(measured: Measurements) -> list[dict[str, Any]]:
+    fits, sampled = under(measured, "ekfac", "exact"), under(measured, "ekfac", "sampled")
+    scores = under(measured, "ekfac", "scores")
+
+    def against(contender: str, key: str, ours: str = "refimpl") -> dict[str, float]:
+        return {n: ratio(v[key], contender, ours) for n, v in fits.items()}
+
+    drawn = {n: ratio(v["fit"], quickest(v["fit"]), "refimpl") for n, v in sampled.items()}
+    pairs = {n: ratio(v["seconds"], quickest(v["seconds"]), "refimpl") for n, v in scores.items()}
+    apart = {
+        f"{what}, {n}": v["difference"] / (UNIT[n] * v["condition"])
+        for what, group in (("solves", fits), ("scores", scores))
+        for n, v in group.items()
+    }
+    alike = "(c) Damped solves no slower than curvlinops, like for like: no certificate"
+    same = "(c) The same answers: difference below unit roundoff × condition number"
     return [
         _at_least(
-            "(a) Dense GNH 20 times faster than curvlinops in its best chunks of columns", 20.0,
-            {n: ratio(v["seconds"], "curvlinops", "structured") for n, v in beside.items()},
+            "(c) EK-FAC fit, exact Fisher, twice as fast as curvlinops",
+            2.0,
+            against("curvlinops", "fit"),
         ),
         _at_least(
-            "(a) Half of the rate of a matrix product, on its own operations, for P ≥ 5,000", 0.5,
-            {n: share(v) for n, v in alone.items() if v["parameters"] >= 5000},
+            "(c) EK-FAC fit, one sampled label, 10 times faster than kronfluence", 10.0, drawn
         ),
-        _below("(a) Relative error to the definition below 10⁻¹²", 1e-12, errors),
-        _within(
-            f"(b) Exact influences, 1,000 × 100, MLP {FLAGSHIP}, within 2 minutes", 120.0,
-            routes.get(f"dual/{FLAGSHIP}"),
-        ),
-        _below(
-            "(b) Backward error below 10⁻¹²", 1e-12, {n: v["backward_error"] for n, v in routes.items()}
-        ),
-        _within(
-            "(b) P = 20,000 by the primal route within 5 minutes", 300.0,
-            max(under(found, "influences", "primal").values(), key=lambda v: v["parameters"],
-                default=None),
-        ),
+        _at_least("(c) Pairwise scores 10 times faster than kronfluence", 10.0, pairs),
+        _at_least(alike, 1.0, against("curvlinops", "solve", "refimpl, no certificate")),
         _at_least(
-            "(c) EK-FAC fit, exact Fisher, twice as fast as curvlinops", 2.0,
-            {n: ratio(v["fit"], "curvlinops", "refimpl") for n, v in fits.items()},
+            "(c) The same with our certificate, which multiplies once more",
+            1.0,
+            against("curvlinops", "solve"),
         ),
-        _at_least(
-            "(c) EK-FAC fit, one sampled label, 10 times faster than kronfluence", 10.0,
-            {n: ratio(v["fit"], quickest(v["fit"]), "refimpl") for n, v in sampled.items()},
-        ),
-        _at_least(
-            "(c) Pairwise scores 10 times faster than kronfluence", 10.0,
-            {n: ratio(v["seconds"], quickest(v["seconds"]), "refimpl") for n, v in scores.items()},
-        ),
-        _at_least(
-            "(c) Damped solves no slower than curvlinops, like for like: no certificate", 1.0,
-            {n: ratio(v["solve"], "curvlinops", "refimpl, no certificate") for n, v in fits.items()},
-        ),
-        _at_least(
-            "(c) The same with our certificate, which multiplies once more", 1.0,
-            {n: ratio(v["solve"], "curvlinops", "refimpl") for n, v in fits.items()},
-        ),
-        _below(
-            "(c) The same answers: difference below unit roundoff × condition number", 1.0,
-            {
-                f"{what}, {n}": v["difference"] / (UNIT[n] * v["condition"])
-                for what, group in (("solves", fits), ("scores", scores))
-                for n, v in group.items()
-            },
-        ),
-        _at_least(
-            "(d) 100 times more certified PBRF solves a second than Adam", 100.0,
-            {"Adam's best rate": per_solve(responses, "Adam") / per_solve(responses, "refimpl")}
-            if responses else {},
-        ),
-        *(_memory(found)),
-    ]  # fmt: skip
+        _below(same, 1.0, apart),
+    ]
 
 
-def _memory(found: Found) -> list[dict[str, Any]]:
+def _responses(measured: Measurements) -> list[dict[str, Any]]:
+    values = measured.get("responses", {}).get("beside")
+    ratios: dict[str, float] = {}
+    if values:
+        ratios["Adam's best rate"] = per_solve(values, "Adam") / per_solve(values, "refimpl")
+    return [_at_least("(d) 100 times more certified PBRF solves a second than Adam", 100.0, ratios)]
+
+
+def _memory(measured: Measurements) -> list[dict[str, Any]]:
     """The peaks: what they are of what the output needs, and how they grow with it."""
-    shown: list[dict[str, Any]] = []
+    verdicts: list[dict[str, Any]] = []
     for label, parts in (
-        ("(a) dense GNH", under(found, "dense", "memory")),
-        ("(b) primal", under(found, "influences", "primal")),
-        ("(b) dual", under(found, "influences", "dual")),
-        ("(b) iterative", under(found, "influences", "iterative")),
+        ("(a) dense GNH", under(measured, "dense", "memory")),
+        ("(b) primal", under(measured, "influences", "primal")),
+        ("(b) dual", under(measured, "influences", "dual")),
+        ("(b) iterative", under(measured, "influences", "iterative")),
     ):
         values = sorted(parts.values(), key=lambda v: v["parameters"])
         target = f"{label}: peak memory grows no faster than what the route must hold"
         if len(values) < 2:
-            shown.append(_target(target, "", None))
+            verdicts.append(_target(target, "", None))
             continue
         held = [needed(v) for v in values]
         power = growth(held, [max(float(v["peak"]), 1.0) for v in values])
         largest = values[-1]
-        shown.append(
+        verdicts.append(
             _target(
                 target,
                 f"{size(largest['peak'])} at P = {largest['parameters']:,}, "
@@ -147,4 +157,4 @@ def _memory(found: Found) -> list[dict[str, Any]]:
                 power <= 1.0,
             )
         )
-    return shown
+    return verdicts

@@ -42,9 +42,9 @@ def results(
     }
 
 
-def _library(session: Mapping[str, Any], own: Sequence[Finding]) -> dict[str, Any]:
+def _library(session: Mapping[str, Any], findings: Sequence[Finding]) -> dict[str, Any]:
     scripts = {r["slug"]: r for r in session["reproductions"]}
-    shown = [f for f in own if scripts.get(f.slug, {}).get("deviates")]
+    shown = [f for f in findings if scripts.get(f.slug, {}).get("deviates")]
     adapters = [
         {
             **{k: adapter[k] for k in ("name", "curvature", "conventions", "provenance")},
@@ -68,10 +68,10 @@ def _library(session: Mapping[str, Any], own: Sequence[Finding]) -> dict[str, An
                 **{k: scripts[f.slug][k] for k in ("deviates", "argument", "output", "source")},
                 "explains": _explained(f, session["adapters"]),
             }
-            for f in own
+            for f in findings
             if f.slug in scripts
         ],
-        "unused": [slug for slug in scripts if slug not in {f.slug for f in own}],
+        "unused": [slug for slug in scripts if slug not in {f.slug for f in findings}],
     }
 
 
@@ -96,24 +96,25 @@ def _explained(finding: Finding, adapters: Sequence[Mapping[str, Any]]) -> dict[
     return {"outcomes": len(bad), "worst": max(finite) if finite else None}
 
 
-def write(found: Mapping[str, Any], folder: Path) -> Path:
+def write(page: Mapping[str, Any], folder: Path) -> Path:
     """Write peers.html, peers.json, peers.md and reproductions/.
 
     Args:
-        found: From `results`.
-        folder: Where; it is made.
+        page: From `results`.
+        folder: Where to write; created if missing.
 
     Returns:
         The path of peers.html.
     """
-    for library in found["libraries"]:
-        own = folder / "reproductions" / library["library"]
-        own.mkdir(parents=True, exist_ok=True)
+    for library in page["libraries"]:
+        scripts = folder / "reproductions" / library["library"]
+        scripts.mkdir(parents=True, exist_ok=True)
         for finding in library["findings"]:
-            (own / f"{finding['slug']}.py").write_text(finding["source"], encoding="utf-8")
-            (own / f"{finding['slug']}.txt").write_text(finding["output"] + "\n", encoding="utf-8")
-    html = pages.rendered(Path(__file__).with_name("peers.html"), found=found, figure=figure)
-    return pages.write("peers", folder, found, _markdown(found), html)
+            script = scripts / f"{finding['slug']}.py"
+            script.write_text(finding["source"], encoding="utf-8")
+            script.with_suffix(".txt").write_text(finding["output"] + "\n", encoding="utf-8")
+    template = Path(__file__).with_name("peers.html")
+    return pages.write(template, folder, page, _markdown(page), figure=figure)
 
 
 def figure(worst: Mapping[str, Any] | None) -> str:
@@ -121,21 +122,24 @@ def figure(worst: Mapping[str, Any] | None) -> str:
     return "–" if worst is None else f"{worst['error']:.0e}"
 
 
-def _markdown(found: Mapping[str, Any]) -> str:
+def _markdown(page: Mapping[str, Any]) -> str:
     lines = ["# Four published libraries, judged", ""]
-    for library in found["libraries"]:
-        lines += [
-            f"## {library['requirement']} {library['version']}", "",
-            "| adapter | stage | verdict | right to | off by | why |",
-            "| --- | --- | --- | ---: | ---: | --- |",
-        ]  # fmt: skip
-        for adapter in library["adapters"]:
-            for stage, said in adapter["stages"].items():
-                lines.append(
-                    f"| {adapter['name']} | {stage} | {said['verdict']} | {figure(said['right'])} "
-                    f"| {figure(said['wrong'])} | {', '.join(said['findings'])} |"
-                )
-        lines.append("")
+    for library in page["libraries"]:
+        rows = (
+            (
+                adapter["name"],
+                stage,
+                row["verdict"],
+                figure(row["right"]),
+                figure(row["wrong"]),
+                ", ".join(row["findings"]),
+            )
+            for adapter in library["adapters"]
+            for stage, row in adapter["stages"].items()
+        )
+        head = ("adapter", "stage", "verdict", "right to", "off by", "why")
+        lines += [f"## {library['requirement']} {library['version']}", ""]
+        lines += [*pages.markdown_table(head, rows, "lllrrl"), ""]
         for finding in library["findings"]:
             state = "confirmed" if finding["deviates"] else "NOT CONFIRMED"
             output = finding["output"].replace("\n", "\n      ")

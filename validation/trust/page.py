@@ -96,22 +96,26 @@ def _number(ratio: float | None) -> float | str | None:
     return ratio if ratio is None or math.isfinite(ratio) else str(ratio)
 
 
-def write(found: Mapping[str, Any], folder: Path) -> Path:
+def write(page: Mapping[str, Any], folder: Path) -> Path:
     """Write trust.html, trust.json and trust.md.
 
     Args:
-        found: From `results`.
-        folder: Where; it is made.
+        page: From `results`.
+        folder: Where to write; created if missing.
 
     Returns:
         The path of trust.html.
     """
-    html = pages.rendered(
+    return pages.write(
         Path(__file__).with_name("trust.html"),
-        found=found, ratio=ratio, bar=_bar, mutants=_mutants(found["mutants"]),
-        alarms=_alarms(found["alarms"]),
-    )  # fmt: skip
-    return pages.write("trust", folder, found, _markdown(found), html)
+        folder,
+        page,
+        _markdown(page),
+        ratio=ratio,
+        bar=_bar,
+        mutants=_mutants(page["mutants"]),
+        alarms=_alarms(page["alarms"]),
+    )
 
 
 def ratio(value: float | str | None) -> str:
@@ -121,80 +125,84 @@ def ratio(value: float | str | None) -> str:
     return value if isinstance(value, str) else text.figure(value, 2)
 
 
-def _markdown(found: Mapping[str, Any]) -> str:
-    lines = [
-        "# Why believe the reference",
-        "",
-        "| level | tests | random examples | comparisons | largest deviation / bound |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for level in found["levels"]:
-        passed = level["tests"] - len(level["failed"])
-        lines.append(
-            f"| {level['name']} | {passed} of {level['tests']} | {level['examples']:,} "
-            f"| {level['comparisons']:,} | {ratio(level['ratio'])} |"
+def _markdown(page: Mapping[str, Any]) -> str:
+    levels = (
+        (
+            level["name"],
+            f"{level['tests'] - len(level['failed'])} of {level['tests']}",
+            f"{level['examples']:,}",
+            f"{level['comparisons']:,}",
+            ratio(level["ratio"]),
         )
-    lines += [
-        "",
-        "## Identities",
-        "",
-        "| # | identity | holds | random examples | largest deviation / bound |",
-        "| ---: | --- | --- | ---: | ---: |",
-    ]
-    lines += [
-        f"| {row['number']} | {row['statement']} | {row['assumptions']} | {row['examples']:,} "
-        f"| {ratio(row['ratio']) if row['green'] else 'not shown'} |"
-        for row in found["identities"]
-    ]
-    lines += [
-        "",
-        "## Proved, worst of all problems",
-        "",
-        "| quantity | problem | error | bound | ratio |",
-    ]
-    lines += ["| --- | --- | ---: | ---: | ---: |"]
-    lines += [
-        f"| {r['quantity']} | {r['problem']} | {r['error']:.1e} | {r['bound']:.1e} | {r['ratio']:.2g} |"
-        for r in found["proved"]
-    ]
-    lines += ["", "## Mutation testing", "", _mutants(found["mutants"])]
-    lines += ["", "## False alarms of the oracle", "", _alarms(found["alarms"])]
-    for level in found["levels"]:
+        for level in page["levels"]
+    )
+    identities = (
+        (
+            row["number"],
+            row["statement"],
+            row["assumptions"],
+            f"{row['examples']:,}",
+            ratio(row["ratio"]) if row["green"] else "not shown",
+        )
+        for row in page["identities"]
+    )
+    proved = (
+        (
+            r["quantity"],
+            r["problem"],
+            f"{r['error']:.1e}",
+            f"{r['bound']:.1e}",
+            f"{r['ratio']:.2g}",
+        )
+        for r in page["proved"]
+    )
+    lines = ["# Why believe the reference", ""]
+    head = ("level", "tests", "random examples", "comparisons", "largest deviation / bound")
+    lines += pages.markdown_table(head, levels, "lrrrr")
+    lines += ["", "## Identities", ""]
+    head = ("#", "identity", "holds", "random examples", "largest deviation / bound")
+    lines += pages.markdown_table(head, identities, "rllrr")
+    lines += ["", "## Proved, worst of all problems", ""]
+    head = ("quantity", "problem", "error", "bound", "ratio")
+    lines += pages.markdown_table(head, proved, "llrrr")
+    lines += ["", "## Mutation testing", "", _mutants(page["mutants"])]
+    lines += ["", "## False alarms of the oracle", "", _alarms(page["alarms"])]
+    for level in page["levels"]:
         lines += [f"\nFailed: {name}" for name in level["failed"]]
     return "\n".join(lines) + "\n"
 
 
-def _mutants(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _mutants(score: Mapping[str, Any] | None) -> str:
+    if score is None:
         return "Not measured: run `nox -s mutants`."
-    tested, generated = found["total"], found["generated"]
+    tested, generated = score["total"], score["generated"]
     part = "" if tested == generated else f", a random sample of {generated:,}"
     ends = (
         ""
         if tested == generated
-        else ", 95 % interval {:.1f} to {:.1f}".format(*(100 * end for end in found["interval"]))
+        else ", 95 % interval {:.1f} to {:.1f}".format(*(100 * end for end in score["interval"]))
     )
-    without = sum(s["reason"] is None for s in found["survivors"])
+    without = sum(s["reason"] is None for s in score["survivors"])
     reason = "each with its reason" if not without else f"{without} of them without a reason yet"
     return (
-        f"{found['killed']:,} of {tested:,} mutants{part} killed ({100 * found['score']:.1f} %{ends}), "
-        f"{len(found['survivors'])} survive, {reason}; {found['tool']} {found['version']}, "
-        f"{found['date']}."
+        f"{score['killed']:,} of {tested:,} mutants{part} killed ({100 * score['score']:.1f} %{ends}), "
+        f"{len(score['survivors'])} survive, {reason}; {score['tool']} {score['version']}, "
+        f"{score['date']}."
     )
 
 
-def _alarms(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _alarms(summary: Mapping[str, Any] | None) -> str:
+    if summary is None:
         return "Not measured: run `nox -s alarms`."
-    rows = found["rows"]
+    rows = summary["rows"]
     wrong = sum(len(row["wrong"]) for row in rows)
-    asked = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in rows)
+    questions = sum(row["passed"] + row["indeterminate"] + len(row["wrong"]) for row in rows)
     among = _span([row["combined"] for row in rows[1:-1]])
-    of = "" if found["sources"] == code() else ", of sources that have changed since"
+    state = "" if summary["sources"] == code() else ", of sources that have changed since"
     return (
         f"refimpl {_ways([row['seeds'] for row in rows])}, each way on {among} of them; a second "
         f"implementation, and that with its inverses formed, {_ways([r['by_all'] for r in rows])}: "
-        f"{asked:,} questions; false alarms: {wrong}. Asked on {found['date']}{of}."
+        f"{questions:,} questions; false alarms: {wrong}. Asked on {summary['date']}{state}."
     )
 
 

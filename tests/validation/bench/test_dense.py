@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from refimpl import exact
-from validation.bench import dense, peers
+from validation.bench import dense, libraries
 
 CONFIG = {**dense.CONFIG, **dense.QUICK, "sizes": [16, 4, 10]}
 # P = 118, sums of N = 40 examples and 9 directions: u sqrt(terms) with room for the network's depth
@@ -35,11 +35,11 @@ def test_beside_takes_curvlinops_best_chunk_and_compares_its_matrix(monkeypatch)
 
     def ggn(bench, columns):
         asked.append(columns)
-        order = peers.curvlinops_order(bench)
+        order = libraries.curvlinops_order(bench)
         back = torch.argsort(order)
         return exact.gauss_newton_matrix(bench.problem)[back][:, back]
 
-    monkeypatch.setattr(peers, "curvlinops_ggn", ggn)
+    monkeypatch.setattr(libraries, "curvlinops_ggn", ggn)
     monkeypatch.setattr(dense, "timed", lambda call, _: (call() is None or float(len(asked)), None))
     found = dense.beside(CONFIG, {})
     assert found["tried"] == {"20": 2.0, "118": 3.0}  # after one call for nothing

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from refimpl import fast, influence
-from validation.bench import ekfac, peers
+from validation.bench import ekfac, libraries
 
 CONFIG = {**ekfac.CONFIG, **ekfac.QUICK, "dtype": "float64"}
 
@@ -27,11 +27,11 @@ class Inverse:
 def test_solves_are_compared_in_one_order(monkeypatch, factor):
     def fitted(bench, fisher):
         assert fisher == "type-2"
-        return fast.EKFAC(bench.problem), peers.curvlinops_order(bench)
+        return fast.EKFAC(bench.problem), libraries.curvlinops_order(bench)
 
-    monkeypatch.setattr(peers, "curvlinops_ekfac", fitted)
+    monkeypatch.setattr(libraries, "curvlinops_ekfac", fitted)
     monkeypatch.setattr(
-        peers,
+        libraries,
         "curvlinops_inverse",
         lambda pair, damping: Inverse(*pair[:1], damping, pair[1], factor),
     )
@@ -60,7 +60,7 @@ def test_scores_are_compared_with_the_sign_turned(monkeypatch, sign):
     def library(bench, sizes, *, empirical):
         yield [Library(bench, size, empirical) for size in sizes]
 
-    monkeypatch.setattr(peers, "kronfluence", library)
+    monkeypatch.setattr(libraries, "kronfluence_fits", library)
     found = ekfac.scores(CONFIG, {})
     assert found["difference"] == pytest.approx(1 - sign, abs=1e-14)
     names = {"refimpl", "kronfluence, batch 16", "kronfluence, batch 40"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from validation.bench import page
 
-FOUND = {
+MEASURED = {
     "influences": {
         f"{route}/<{p}>": {
             "parameters": p,
@@ -24,8 +24,8 @@ FOUND = {
 
 
 def test_a_page_has_targets_tables_and_drawings(tmp_path):
-    found = page.results(FOUND, {"machine": "a <quick> one"})
-    html = page.write(found, tmp_path).read_text()
+    written = page.results(MEASURED, {"machine": "a <quick> one"})
+    html = page.write(written, tmp_path).read_text()
     assert "&lt;1000&gt;" in html
     assert "<1000>" not in html
     assert "a &lt;quick&gt; one" in html
@@ -35,7 +35,7 @@ def test_a_page_has_targets_tables_and_drawings(tmp_path):
     assert "| primal | <1000> | 1,000 | 1.0 s |" in markdown
     assert "- machine: a <quick> one" in markdown
     saved = json.loads((tmp_path / "bench.json").read_text())
-    assert saved["measured"] == FOUND
+    assert saved["measured"] == MEASURED
     assert {t["verdict"] for t in saved["targets"]} == {"met", "not measured"}
 
 
@@ -44,4 +44,4 @@ def test_the_committed_page_is_what_its_numbers_give():
     saved = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
     again = page.results(saved["measured"], saved["provenance"])
     assert json.loads(json.dumps(again)) == saved
-    assert page._markdown(again) == (folder / "bench.md").read_text(encoding="utf-8")
+    assert page.markdown(again) == (folder / "bench.md").read_text(encoding="utf-8")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from validation.bench.drawings import drawings
-from validation.bench.found import duration, times
-from validation.bench.tables import tables
-from validation.bench.targets import targets
+from validation.bench.drawings import draw_benches
+from validation.bench.measurements import duration, times
+from validation.bench.tables import bench_tables
+from validation.bench.targets import judged_targets
 
 PROBE = [1.0, 2.0]
 
@@ -111,12 +111,12 @@ def found(**changed) -> dict:
 
 
 def missed(numbers: dict) -> list[str]:
-    return [t["target"] for t in targets(numbers) if t["verdict"] != "met"]
+    return [t["target"] for t in judged_targets(numbers) if t["verdict"] != "met"]
 
 
 def test_numbers_that_just_do_meet_every_target():
     # The iterative route was not run.
-    assert [t["verdict"] for t in targets(found())].count("not measured") == 1
+    assert [t["verdict"] for t in judged_targets(found())].count("not measured") == 1
     assert len(missed(found())) == 1
 
 
@@ -151,22 +151,22 @@ def test_each_target_can_be_missed(changed, words):
 
 
 def test_nothing_measured_is_nothing_claimed():
-    assert {t["verdict"] for t in targets({})} == {"not measured"}
-    assert tables({}) == []
-    assert drawings({}) == {}
+    assert {t["verdict"] for t in judged_targets({})} == {"not measured"}
+    assert bench_tables({}) == []
+    assert draw_benches({}) == {}
 
 
 def test_tables_and_drawings_show_the_numbers():
-    shown = tables(found())
+    shown = bench_tables(found())
     assert [t["name"] for t in shown] == ["dense", "influences", "ekfac", "responses"]
     assert all(len(row) == len(t["head"]) for t in shown for row in t["rows"])
     batched = next(row for row in shown[2]["rows"] if "loss" in row[0])
     assert batched[0] == "products with all examples, loss 1.0 × 10⁻³"
     assert batched[3:] == ["rank 8, made once in 2.0 s", "250 ms", "0.25×"]
-    assert set(drawings(found())) == {"dense", "influences", "ekfac", "responses"}
+    assert set(draw_benches(found())) == {"dense", "influences", "ekfac", "responses"}
     assert shown[0]["rows"][0][6] == "20.0 s (3 runs), 241 columns"
     apart = found(influences__primal_784={"probe": [1.0, 2.5]})
-    assert tables(apart)[1]["rows"][0][6] == "2.5 × 10⁻¹"
+    assert bench_tables(apart)[1]["rows"][0][6] == "2.5 × 10⁻¹"
 
 
 def test_durations_say_how_many_runs_where_they_are_few():

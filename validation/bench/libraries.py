@@ -26,7 +26,7 @@ __all__ = [
     "curvlinops_ggn",
     "curvlinops_inverse",
     "curvlinops_order",
-    "kronfluence",
+    "kronfluence_fits",
 ]
 
 
@@ -156,7 +156,7 @@ class Kronfluence:
 
 
 @contextmanager
-def kronfluence(
+def kronfluence_fits(
     bench: Bench, batch_sizes: Sequence[int], *, empirical: bool
 ) -> Iterator[list[Kronfluence]]:
     """The library at several batch sizes, each with a folder of its own, which goes with it."""

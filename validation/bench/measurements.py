@@ -1,4 +1,4 @@
-"""What the benches' parts measured, and how its numbers are derived and written."""
+"""Measurements of the benches' parts, the figures derived from them, and how they are written."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,40 +7,49 @@ from refimpl.report import text
 from validation.bench.measure import median
 
 __all__ = [
-    "Found", "Values", "duration", "needed", "per_solve", "quickest", "routes", "share", "size", "times",
+    "Measurements",
+    "Values",
+    "duration",
+    "needed",
+    "per_solve",
+    "quickest",
+    "routes",
+    "share",
+    "size",
+    "times",
     "under",
-]  # fmt: skip
+]
 
 Values = Mapping[str, Any]
-Found = Mapping[str, Mapping[str, Values]]  # by bench, by part
+Measurements = Mapping[str, Mapping[str, Values]]  # by bench, by part
 
 
-def under(found: Found, bench: str, prefix: str) -> dict[str, Values]:
+def under(measured: Measurements, bench: str, prefix: str) -> dict[str, Values]:
     """The parts of a bench below a prefix, by what follows it."""
     return {
         name.removeprefix(prefix + "/"): values
-        for name, values in found.get(bench, {}).items()
+        for name, values in measured.get(bench, {}).items()
         if name.startswith(prefix + "/")
     }
 
 
-def routes(found: Found) -> dict[str, dict[str, Values]]:
+def routes(measured: Measurements) -> dict[str, dict[str, Values]]:
     """The exact influences by route and model, the smallest model first."""
     return {
         route: dict(
-            sorted(under(found, "influences", route).items(), key=lambda m: m[1]["parameters"])
+            sorted(under(measured, "influences", route).items(), key=lambda m: m[1]["parameters"])
         )
         for route in ("primal", "dual", "iterative")
     }
 
 
 def needed(values: Values) -> float:
-    """Bytes that a route cannot do without: its output, and the matrix that it factors."""
+    """Bytes that a route cannot do without: the larger of its output and the matrix it factors."""
     return float(max(values["output"], values.get("estimate", {}).get("bytes", 0)))
 
 
 def share(values: Values) -> float:
-    """Of the rate of a large square product, what the structured assembly reaches."""
+    """The structured assembly's share of the rate of a large square product."""
     return values["flops"] / median(values["seconds"]["structured"]) / values["rate"]
 
 
@@ -50,18 +59,18 @@ def quickest(seconds: Mapping[str, list[float]]) -> str:
 
 
 def per_solve(values: Values, name: str) -> float:
-    """Seconds a response: Adam's are one each, ours many at a time."""
+    """Seconds per response: Adam solves one at a time, refimpl many."""
     seconds = median(values["seconds"][name])
     return seconds / values["responses"] if name == "refimpl" else seconds
 
 
 def times(value: float) -> str:
-    """A ratio."""
+    """A ratio, written "2.50×"."""
     return f"{value:.2f}×" if value < 10 else f"{value:,.0f}×"
 
 
 def size(value: float | int) -> str:
-    """Bytes."""
+    """Bytes, written in MB or GB."""
     return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
