@@ -1,28 +1,24 @@
 """Command line: python -m validation report [STUDY ...], validate [STUDY ...], trust, alarms, bench."""
 
-import json
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
-from rich.table import Table
 
-from refimpl import report as pages
-from validation.gate.comparison import validate as compare
-from validation.literature import page as literature
-from validation.parts import provenance
-from validation.parts.executors import NoExecutor, executor as open_executor
-from validation.parts.progress import Progress
-from validation.parts.runner import Busy, InProcess, PartsFailed, Run, run, saved_run
-from validation.parts.study import Config, Study
+from validation.gate.comparison import validate
+from validation.parts.executors import NoExecutor
+from validation.parts.runner import Busy, PartsFailed
 from validation.studies import STUDIES
+from validation.study_pages import Choice, write_reports
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Names = Annotated[
+    list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
+]
 
 
 @app.callback()
@@ -30,11 +26,9 @@ def main() -> None:
     """Studies of influence functions on real data."""
 
 
-@app.command()
-def report(
-    names: Annotated[
-        list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
-    ] = None,
+@app.command("report")
+def report_command(
+    names: Names = None,
     out: Annotated[Path, typer.Option(help="Folder of the reports.")] = Path("reports"),
     seeds: Annotated[
         str, typer.Option(help="Seeds, separated by commas. Default: each study's own, 1 to 3.")
@@ -60,57 +54,25 @@ def report(
     ] = False,
 ) -> None:
     """Run studies, resuming what an earlier run left, and write their pages and an index."""
-    chosen = names or list(STUDIES)
-    if unknown := [name for name in chosen if name not in STUDIES]:
-        raise typer.BadParameter(f"no study {', '.join(unknown)}: there is {', '.join(STUDIES)}")
-    wanted = _seeds(seeds) if seeds else None
-    console = Console()
     folders = {"mnist": mnist, "text": texts, "text_wide": texts}
-    configs = {
-        name: {
-            **STUDIES[name].config,
-            **(STUDIES[name].quick if quick else {}),
-            **({"folder": str(folders[name].resolve())} if folders.get(name) else {}),
-        }
-        for name in chosen
-    }
-
-    def compute(study: Study, folder: Path) -> Run:
-        config, own = configs[study.name], wanted or study.seeds
-        if from_saved:
-            return saved_run(study, folder, seeds=own, config=config)
-        options = {"seeds": own, "config": config, "fresh": fresh, "executor": running}
-        return run(study, folder, progress=Progress(console), **options)
-
-    if executor and workers > 1:
-        raise typer.BadParameter("--workers N is --executor processes:N: give one of them")
-    where = executor or (f"processes:{workers}" if workers > 1 else "in-process")
-    # Studies side by side where processes share their parts, so that none waits for another's last.
-    side_by_side = InProcess() if where == "in-process" else ThreadPoolExecutor(len(chosen))
+    choice = Choice(
+        studies=[STUDIES[name] for name in _known(names, STUDIES, "study")],
+        quick=quick,
+        folders={name: folder for name, folder in folders.items() if folder},
+        seeds=_seeds(seeds) if seeds else None,
+    )
+    where = _executor(executor, workers)
     try:
-        with open_executor(where) as running, side_by_side:
-            found = {
-                name: side_by_side.submit(compute, STUDIES[name], out / name) for name in chosen
-            }
-            failed = [
-                name
-                for name, future in found.items()
-                if not _write(STUDIES[name], configs[name], out / name, future, console)
-            ]
+        good = write_reports(choice, out, where, Console(), fresh=fresh, from_saved=from_saved)
     except NoExecutor as error:
         raise typer.BadParameter(str(error)) from None
-    if told := literature.write(out):
-        print(f"report: {told}")
-    print(f"index: {pages.write_index(out)}")
-    if failed:
+    if not good:
         raise typer.Exit(1)
 
 
-@app.command()
-def validate(
-    names: Annotated[
-        list[str] | None, typer.Argument(help=f"Studies: {', '.join(STUDIES)}. Default: all.")
-    ] = None,
+@app.command("validate")
+def validate_command(
+    names: Names = None,
     out: Annotated[Path, typer.Option(help="Folder of the quick runs.")] = Path("reports/quick"),
     baseline: Annotated[Path, typer.Option(help="Folder of the committed baselines.")] = Path(
         "reports/baseline"
@@ -126,15 +88,15 @@ def validate(
         raise typer.BadParameter(
             'a baseline is rewritten for a reason, and for one only: --update --reason "why"'
         )
-    report(names, out, seeds, quick=True, workers=workers, executor=executor)
+    report_command(names, out, seeds, quick=True, workers=workers, executor=executor)
     console = Console()
     wide = Console(width=max(console.width, 160))  # a log has no width of its own
-    if not compare(names or list(STUDIES), out, baseline, reason if update else None, wide):
+    if not validate(names or list(STUDIES), out, baseline, reason if update else None, wide):
         raise typer.Exit(1)
 
 
-@app.command()
-def trust(
+@app.command("trust")
+def trust_command(
     evidence: Annotated[Path, typer.Option(help="What `pytest --evidence FILE` wrote.")] = Path(
         "reports/trust/evidence.jsonl"
     ),
@@ -147,41 +109,15 @@ def trust(
     ),
 ) -> None:
     """Draw the trust report of a test run; fails when a level is not green, or at a false alarm."""
-    from validation.proved import proved_records, worst  # it needs python-flint
-    from validation.trust.identities import missing
-    from validation.trust.levels import read
-    from validation.trust.page import ratio, results, write
+    from validation.trust.command import draw_report  # it needs python-flint
 
-    proved = list(worst(proved_records()).values())
-    score = json.loads(mutants.read_text(encoding="utf-8")) if mutants.exists() else None
-    told = json.loads(alarms.read_text(encoding="utf-8")) if alarms.exists() else None
     profile = os.environ.get("REFIMPL_PROFILE", "quick")
-    found = results(read(evidence), proved, score, told, profile)
-    console = Console()
-    table = Table("level", "tests", "random examples", "largest deviation / bound", "where")
-    for level in found["levels"]:
-        state = f"{level['tests'] - len(level['failed'])} of {level['tests']}"
-        style = None if level["green"] else "red"
-        where = (level["where"] or "").removeprefix("tests/")
-        table.add_row(
-            level["name"],
-            state,
-            f"{level['examples']:,}",
-            ratio(level["ratio"]),
-            where,
-            style=style,
-        )
-    console.print(table)
-    shown = [r for r in found["identities"] if r["green"]]
-    print(f"identities shown: {len(shown)} of {len(found['identities'])}")
-    print(f"report: {write(found, out)}")
-    alarmed = told is not None and any(row["wrong"] for row in told["rows"])
-    if alarmed or missing(found["identities"]) or not all(lv["green"] for lv in found["levels"]):
+    if not draw_report(evidence, mutants, alarms, out, profile, Console()):
         raise typer.Exit(1)
 
 
-@app.command()
-def alarms(
+@app.command("alarms")
+def alarms_command(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 1000,
     out: Annotated[Path, typer.Option(help="What was asked so far.")] = Path(
         "reports/trust/false_alarms.jsonl"
@@ -195,32 +131,14 @@ def alarms(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Judge honest implementations in all conventions on cases of many seeds; fails at an alarm."""
-    from validation.trust import false_alarms  # it needs the oracle
+    from validation.trust.command import count_alarms  # it needs the oracle
 
-    where = f"processes:{workers}" if workers > 1 else "in-process"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with open_executor(where) as running, Bar(*columns) as bar:
-        task = bar.add_task("seeds", total=seeds)
-        for done in false_alarms.run(range(seeds), out, running, others):
-            bar.update(task, completed=done)
-    found = false_alarms.summary(false_alarms.read(out), range(seeds))
-    summary.parent.mkdir(parents=True, exist_ok=True)
-    summary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    rows = found["rows"]
-    columns = ("seeds", "by all", "pass", "cannot decide", "not claimed", "false alarms")
-    table = Table("conventions", *columns)
-    for row in rows:
-        counts = [row[k] for k in ("seeds", "by_all", "passed", "indeterminate", "unsupported")]
-        table.add_row(row["variant"], *(f"{n:,}" for n in counts), str(len(row["wrong"])))
-    Console().print(table)
-    wrong = [line for row in rows for line in row["wrong"]]
-    print(*wrong, f"written: {summary}", sep="\n")
-    if wrong:
+    if count_alarms(range(seeds), out, summary, others, _executor(None, workers), Console()):
         raise typer.Exit(1)
 
 
-@app.command()
-def bench(
+@app.command("bench")
+def bench_command(
     names: Annotated[
         list[str] | None, typer.Argument(help="dense, influences, ekfac, responses. Default: all.")
     ] = None,
@@ -246,39 +164,33 @@ def bench(
 ) -> None:
     """Measure speed and memory beside curvlinops and kronfluence, resuming; `nox -s bench`."""
     from validation.bench import BENCHES
-    from validation.bench.command import bench as measure, best_threads
+    from validation.bench.command import Options, measure, write_page
 
-    chosen = names or list(BENCHES)
-    if unknown := [name for name in chosen if name not in BENCHES]:
-        raise typer.BadParameter(f"no bench {', '.join(unknown)}: there is {', '.join(BENCHES)}")
+    chosen = _known(names, BENCHES, "bench")
     if clock not in ("wall", "cpu"):
         raise typer.BadParameter(f"no clock {clock!r}: there is wall and cpu")
     console = Console()
-    torch.set_num_threads(threads or best_threads())
+    options = Options(device=device, clock=clock, quick=quick)
     try:
-        path = measure(
-            chosen, out, device=device, clock=clock, pattern=part, quick=quick, fresh=fresh,
-            from_saved=from_saved, progress=Progress(console),
-        )  # fmt: skip
+        if not from_saved:
+            measure(chosen, out, options, part, threads=threads, fresh=fresh, console=console)
     except (Busy, PartsFailed) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    print(f"report: {path}")
+    print(f"report: {write_page(out, options)}")
 
 
-def _write(
-    study: Study, config: Config, folder: Path, computed: Future[Run], console: Console
-) -> bool:
-    """Write the page of a study once it is computed; whether it was."""
-    try:
-        found = computed.result()
-    except (Busy, PartsFailed, FileNotFoundError) as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        return False
-    results = study.results(config, found.results)
-    results["provenance"] = provenance.of(config, found)
-    print(f"report: {pages.write(results, folder)}")  # type: ignore[arg-type]
-    return True
+def _known(names: Collection[str] | None, known: Collection[str], kind: str) -> list[str]:
+    """The names asked for, or all of them."""
+    if unknown := [name for name in names or () if name not in known]:
+        raise typer.BadParameter(f"no {kind} {', '.join(unknown)}: there is {', '.join(known)}")
+    return list(names or known)
+
+
+def _executor(executor: str | None, workers: int) -> str:
+    if executor and workers > 1:
+        raise typer.BadParameter("--workers N is --executor processes:N: give one of them")
+    return executor or (f"processes:{workers}" if workers > 1 else "in-process")
 
 
 def _seeds(text: str) -> list[int]:

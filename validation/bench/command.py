@@ -1,30 +1,63 @@
-"""Run the benches, each part in a process of its own, resuming what is saved, and write their page."""
+"""Measure the benches, each part in a process of its own, resuming what is saved; write their page."""
 
 import fnmatch
-import importlib.metadata
 import multiprocessing
-import os
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
-import refimpl
 from validation.bench import BENCHES, page
 from validation.bench.measure import product_rate
+from validation.bench.provenance import provenance_of
 from validation.parts.progress import Progress
 from validation.parts.runner import run, saved_part
 from validation.parts.saved import Result, source_hash
-from validation.parts.study import Config, Study
+from validation.parts.study import Config, Part, Study
 
-__all__ = ["bench", "best_threads"]
+__all__ = ["Options", "best_threads", "measure", "only_parts", "write_page"]
 
 HERE = Path(__file__).parent
+# They draw what was measured: no part is measured again when they change.
+DRAWING = (
+    "command.py",
+    "drawings.py",
+    "measurements.py",
+    "page.py",
+    "provenance.py",
+    "tables.py",
+    "targets.py",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How benches are measured.
+
+    Args:
+        device: Where to compute, as torch names it.
+        clock: "wall", or "cpu" on a machine that others use at the same time: see `measure.timed`.
+        quick: Whether at small sizes.
+    """
+
+    device: str
+    clock: str
+    quick: bool
+
+    def config(self, study: Study) -> Config:
+        """The configuration of a bench.
+
+        Args:
+            study: The bench.
+        """
+        sizes = study.quick if self.quick else {}
+        how = {"code": code(), "device": self.device, "clock": self.clock}
+        return {**study.config, **sizes, **how}
 
 
 def best_threads() -> int:
@@ -53,112 +86,77 @@ def fresh_processes() -> Iterator[Executor]:
         yield pool
 
 
-def bench(
+def measure(
     names: Sequence[str],
     out: Path,
-    *,
-    device: str,
-    clock: str,
+    options: Options,
     pattern: str,
-    quick: bool,
+    *,
+    threads: int,
     fresh: bool,
-    from_saved: bool,
-    progress: Progress,
-) -> Path:
-    """Measure what is missing, and write the page of all that is there.
+    console: Console,
+) -> None:
+    """Measure the parts of benches that are not saved yet.
 
     Args:
         names: Benches.
-        out: Folder of the page, with a folder of parts for each bench.
-        device: Where to compute, as torch names it.
-        clock: "wall", or "cpu" on a machine that others use at the same time: see `measure.timed`.
+        out: Folder with a folder of parts for each bench.
+        options: How to measure.
         pattern: Of the parts to measure, as in a shell ("alone/*").
-        quick: Small sizes.
+        threads: torch's threads; 0: as many as multiply fastest.
         fresh: Whether to measure again what is saved.
-        from_saved: Whether to measure nothing.
-        progress: Where to report.
-
-    Returns:
-        The path of bench.html.
+        console: Where to print progress.
     """
-    configs = {
-        name: _config(study, quick) | {"device": device, "clock": clock}
-        for name, study in BENCHES.items()
-    }
-    if not from_saved:
-        with fresh_processes() as pool:
-            for name in names:
-                study = _only(BENCHES[name], pattern)
-                if study.parts(configs[name]):
-                    run(
-                        study, out / name, config=configs[name], executor=pool, fresh=fresh,
-                        progress=progress,
-                    )  # fmt: skip
-    found: dict[str, dict[str, Result]] = {}
+    torch.set_num_threads(threads or best_threads())
+    with fresh_processes() as pool:
+        for name in names:
+            study, config = only_parts(BENCHES[name], pattern), options.config(BENCHES[name])
+            if study.parts(config):
+                run(
+                    study,
+                    out / name,
+                    config=config,
+                    executor=pool,
+                    fresh=fresh,
+                    progress=Progress(console),
+                )
+
+
+def write_page(out: Path, options: Options) -> Path:
+    """Write the page of all parts that are saved; the path of bench.html.
+
+    Args:
+        out: Folder of the page, with a folder of parts for each bench.
+        options: How they were measured.
+    """
+    saved: dict[str, dict[str, Result]] = {}
     for name, study in BENCHES.items():
-        for part in study.parts(configs[name]):
+        for part in study.parts(options.config(study)):
             if (result := saved_part(out / name, part.name)) is not None:
-                found.setdefault(name, {})[part.name] = result
-    values = {n: {part: r.values for part, r in parts.items()} for n, parts in found.items()}
-    made = [r.made for parts in found.values() for r in parts.values()]
-    return page.write(page.results(values, _provenance(device, clock, made)), out)
+                saved.setdefault(name, {})[part.name] = result
+    values = {n: {part: r.values for part, r in parts.items()} for n, parts in saved.items()}
+    results = [r for parts in saved.values() for r in parts.values()]
+    provenance = provenance_of(results, options.device, options.clock)
+    return page.write(page.results(values, provenance), out)
 
 
-def _config(study: Study, quick: bool) -> dict[str, Any]:
-    changed = study.quick if quick else {}
-    return {**study.config, **changed, "code": _code()}
+def code() -> str:
+    """A hash of the benches' shared files: a part is measured again when they change."""
+    return source_hash(HERE, [f for f in HERE.glob("*.py") if f.name not in DRAWING])[:12]
 
 
-def _code() -> str:
-    """Of the benches' shared files: a part is measured again when they change."""
-    drawing = ("command.py", "drawings.py", "found.py", "page.py", "tables.py", "targets.py")
-    return source_hash(HERE, [f for f in HERE.glob("*.py") if f.name not in drawing])[:12]
+def only_parts(study: Study, pattern: str) -> Study:
+    """A study with the parts whose names fit a pattern, and those that they need.
 
+    Args:
+        study: The study.
+        pattern: As in a shell ("alone/*").
+    """
 
-def _only(study: Study, pattern: str) -> Study:
-    """A study's parts whose names fit a pattern, and those that they need."""
-
-    def parts(config: Config) -> list[Any]:
-        everything = list(study.parts(config))
-        wanted = {p.name for p in everything if fnmatch.fnmatch(p.name, pattern)}
-        wanted |= {need for p in everything if p.name in wanted for need in p.needs}
-        return [p for p in everything if p.name in wanted]
+    def parts(config: Config) -> list[Part]:
+        everything: list[Any] = list(study.parts(config))
+        names = {p.name for p in everything if fnmatch.fnmatch(p.name, pattern)}
+        names |= {need for p in everything if p.name in names for need in p.needs}
+        return [p for p in everything if p.name in names]
 
     return replace(study, parts=parts)
-
-
-def _provenance(device: str, clock: str, made: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What made the numbers, by what each part's result says of itself."""
-    libraries = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "curvlinops-for-pytorch", "kronfluence"):
-        try:
-            libraries[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            libraries[name] = "not installed here"
-    where = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
-    threads = sorted({str(m["environment"]["threads"]) for m in made})
-    codes = sorted({m["code"][:12] for m in made})
-    return {
-        "measured": " to ".join(sorted({min((m["at"] for m in made), default="never"),
-                                        max((m["at"] for m in made), default="never")})),
-        "refimpl": f"{refimpl.__version__}, sources {', '.join(codes)}",
-        "libraries": ", ".join(f"{n} {v}" for n, v in libraries.items()),
-        "machine": f"{platform.system()} {platform.machine()}, {where}, {' or '.join(threads)} thread(s) "
-        f"of {os.cpu_count()}: as many as multiply matrices fastest",
-        "times": "medians of 5 after a first call that does not count, contenders in turns; of fewer, as "
-        "said beside them, where a run takes long; "
-        + {
-            "wall": "by the clock on the wall",
-            "cpu": "seconds of the processor, since others worked on this machine meanwhile: what "
-            "waits for files is not in them",
-        }[clock],
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

@@ -41,7 +41,7 @@ def test_parts_are_measured_resumed_and_drawn(tmp_path):
 
 
 def test_a_part_that_fails_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "_code", lambda: "x")
+    monkeypatch.setattr(command, "code", lambda: "x")
     run = bench(tmp_path, "dense", "--part", "memory/16-4-10", "--device", "no-such-device")
     assert run.exit_code == 1
     assert "no-such-device" in run.output
@@ -67,7 +67,7 @@ def test_threads_are_as_many_as_multiply_fastest(monkeypatch):
 
 
 def test_a_pattern_takes_along_what_its_parts_need():
-    study = command._only(command.BENCHES["responses"], "beside")
+    study = command.only_parts(command.BENCHES["responses"], "beside")
     config = dict(command.BENCHES["responses"].config) | {"rates": [1e-3], "steps": [10, 20]}
     names = [part.name for part in study.parts(config)]
     assert names == ["adam/0.001/10", "adam/0.001/20", "beside"]

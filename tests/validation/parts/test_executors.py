@@ -18,7 +18,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from validation import __main__ as main
+from validation import __main__ as main, study_pages
 from validation.parts import executors
 from validation.parts.executors import ElsewhereDiffers, NoExecutor, executor
 from validation.parts.runner import InProcess, run
@@ -253,7 +253,7 @@ def test_the_command_line_hands_its_executor_to_the_run(
 
     toy = Study(toy.name, toy.module, toy.config, {}, toy.parts, bare)
     monkeypatch.setattr(main, "STUDIES", {"toy": toy})
-    monkeypatch.setattr(main, "open_executor", opened)
+    monkeypatch.setattr(study_pages, "open_executor", opened)
     for options, wanted in (
         (["--executor", "dask:tcp://somewhere:8786"], "dask:tcp://somewhere:8786"),
         (["--workers", "3", "--fresh"], "processes:3"),
