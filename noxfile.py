@@ -1,8 +1,12 @@
 """Sessions: `nox` runs lint, types and tests; `nox -s report` draws the accuracy report."""
 
 import os
+import sys
 
 import nox
+
+sys.path.insert(0, os.path.dirname(__file__))
+from validation.peers.requirements import libraries
 
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -106,13 +110,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "validation", "bench", *session.posargs)
 
 
-# By the name of the adapter's file: what pip installs. validation/peers/session.py has them, too.
-PEERS = {
-    "kronfluence": "kronfluence",
-    "curvlinops": "curvlinops-for-pytorch",
-    "dattri": "dattri",
-    "pydvl": "pyDVL[influence]",
-}
+PEERS = libraries()  # by the name of the adapter's file: what pip installs
 
 
 @nox.session

@@ -11,12 +11,13 @@ from jaxtyping import TypeCheckError
 import refimpl
 import refimpl as ri
 import validation
+from validation.peers.requirements import libraries
 from validation.training.optimisers import train
 
 CONFTEST = Path(__file__).parents[2] / "conftest.py"
 
 # Each wants the library that it adapts, which only `nox -s peers` installs.
-FOREIGN = tuple(f"validation.peers.{n}" for n in ("curvlinops", "dattri", "kronfluence", "pydvl"))
+FOREIGN = tuple(f"validation.peers.{name}" for name in libraries())
 
 # Imported here and not in a test: scikit-learn's import draws a random number.
 MODULES = [

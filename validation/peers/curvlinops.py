@@ -39,6 +39,7 @@ from validation.peers.models import from_parameters, gradients, grouped, names, 
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Ggn", "Kfac"]
 
+REQUIREMENT = "curvlinops-for-pytorch"
 VERSION = version("curvlinops-for-pytorch")
 FREE = {"factor_scale": "free", "squared_error": "full"}  # of all K-FACs
 
@@ -175,14 +176,14 @@ class Kfac(_Operators):
         K = self._operator(case, seed)
         K.compute_kronecker_factors()
         raw = K.state_dict()
-        found: dict[str, tuple[Array, Array]] = {}
+        factors: dict[str, tuple[Array, Array]] = {}
         for name in case.tracked:
             A = raw["input_covariances"][f"inner.{name}"].numpy()
             S = raw["gradient_covariances"][f"inner.{name}"].numpy() / len(case.inputs)
-            found[name] = A, S
+            factors[name] = A, S
             if self.declaration.chosen.bias == "separate" and f"{name}.bias" in case.parameters:
-                found[f"{name}.bias"] = np.ones((1, 1)), S
-        return found
+                factors[f"{name}.bias"] = np.ones((1, 1)), S
+        return factors
 
     def solve(self, state: State, vectors: Array, damping: float) -> Array:
         """`KFACInverseLinearOperator` of an operator whose state is the given one."""

@@ -45,6 +45,7 @@ from validation.peers.models import (
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Explicit"]
 
+REQUIREMENT = "dattri"
 VERSION = version("dattri")
 
 
@@ -103,11 +104,11 @@ class Ekfac(Adapter):
         attributor.cached_lambdas = {n: _copy(e) for n, e in state.eigenvalues.items()}
         named = to_parameters(case, vectors, conventions)
         flat = torch.cat([named[n].reshape(len(vectors), -1) for n in names(case)], dim=1)
-        found = attributor.transform_test_rep(0, flat)
+        solutions = attributor.transform_test_rep(0, flat)
         sizes = [case.parameters[n].size for n in names(case)]
         parts = {
             n: t.reshape(-1, *case.parameters[n].shape)
-            for n, t in zip(names(case), found.split(sizes, dim=1), strict=True)
+            for n, t in zip(names(case), solutions.split(sizes, dim=1), strict=True)
         }
         return flatten(from_parameters(case, parts, conventions), conventions)
 
@@ -144,27 +145,27 @@ def _attribute(attributor: Any, case: Case, batch_size: int) -> Array:
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
         warnings.simplefilter("ignore")
         attributor.cache(case.loader(batch_size))
-        found = attributor.attribute(
+        scores = attributor.attribute(
             case.loader(), DataLoader(case.queries(), batch_size=case.batch_size)
         )
-    return found.detach().numpy().T
+    return scores.detach().numpy().T
 
 
 @contextmanager
 def _caught(name: str, answer: Any = None) -> Iterator[list[Any]]:
     """What `cache` hands to one of the functions of dattri.func.fisher, which it imports when called."""
-    kept: list[Any] = []
-    own = getattr(fisher, name)
+    arguments: list[Any] = []
+    original = getattr(fisher, name)
 
-    def instead(given: Any) -> Any:
-        kept.append(given)
-        return own(given) if answer is None else answer
+    def instead(argument: Any) -> Any:
+        arguments.append(argument)
+        return original(argument) if answer is None else answer
 
-    setattr(fisher, name, instead)
+    setattr(fisher, name, replacement)
     try:
-        yield kept
+        yield arguments
     finally:
-        setattr(fisher, name, own)
+        setattr(fisher, name, original)
 
 
 def _copy(array: Array) -> Tensor:

@@ -12,24 +12,24 @@ from refimpl.oracle.subject.answers import BadAnswer
 from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.truth.truth import Undecided
 
-__all__ = ["distances"]
+__all__ = ["relative_errors"]
 
 
-def _relative(found: Array, right: Array) -> float:
+def _relative(answer: Array, right: Array) -> float:
     """||found - right||_F / ||right||_F; 0/0 is 0."""
-    norm, off = float(np.linalg.norm(right)), float(np.linalg.norm(found - right))
+    norm, off = float(np.linalg.norm(right)), float(np.linalg.norm(answer - right))
     return off / norm if norm else (float("inf") if off else 0.0)
 
 
-def _largest(found: dict[str, Array], right: dict[str, Array]) -> float:
-    return max(_relative(found[name], right[name]) for name in right)
+def _largest(answers: dict[str, Array], right: dict[str, Array]) -> float:
+    return max(_relative(answers[name], right[name]) for name in right)
 
 
 def _factors(trial: Trial) -> float:
     """Of the product S (x) A, the only thing that they stand for."""
-    found, right = trial.factors(), trial.truth.factors
+    factors, right = trial.factors(), trial.truth.factors
     return max(
-        _relative(np.kron(S, A), np.kron(right[n][1], right[n][0])) for n, (A, S) in found.items()
+        _relative(np.kron(S, A), np.kron(right[n][1], right[n][0])) for n, (A, S) in factors.items()
     )
 
 
@@ -61,7 +61,7 @@ MEASURES: dict[str, Callable[[Trial], float]] = {
 }
 
 
-def distances(trial: Trial) -> dict[str, Any]:
+def relative_errors(trial: Trial) -> dict[str, Any]:
     """The relative error of every stage fed with the reference's answers; of scores, end to end.
 
     Args:

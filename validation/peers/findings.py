@@ -77,11 +77,11 @@ def verdicts(adapter: Mapping[str, Any], shown: Sequence[Finding]) -> dict[str, 
 
 
 def _stage(adapter: Mapping[str, Any], stage: str, shown: Sequence[Finding]) -> dict[str, Any]:
-    own = [o for o in adapter["outcomes"] if o["stage"] == stage]
+    outcomes = [o for o in adapter["outcomes"] if o["stage"] == stage]
     counts: dict[str, int] = {}
-    for outcome in own:
+    for outcome in outcomes:
         counts[outcome["verdict"]] = counts.get(outcome["verdict"], 0) + 1
-    bad = [o for o in own if o["verdict"] in ("fail", "error")]
+    bad = [o for o in outcomes if o["verdict"] in ("fail", "error")]
     causes = {
         o["case"]: [f.slug for f in shown if f.covers(adapter["name"], o["case"], stage)]
         for o in bad

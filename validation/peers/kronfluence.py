@@ -39,6 +39,7 @@ from validation.peers.models import calls, grouped, tied
 
 __all__ = ["ADAPTERS", "Ekfac", "Kfac"]
 
+REQUIREMENT = "kronfluence"
 NAMES = (
     "activation_eigenvalues",
     "activation_eigenvectors",
@@ -104,15 +105,15 @@ class Ekfac(Adapter):
             analyzer.fit_lambda_matrices(
                 "f", plain(case.dataset()), case.batch_size, factor_args=arguments
             )
-        found: dict[str, Array] = {}
+        answer: dict[str, Array] = {}
         for name, caught in task.caught.items():
             k = repeated[name]
             sums = [torch.stack(caught[i : i + k]).sum(0) for i in range(0, len(caught), k)]
             whole = torch.cat(sums).numpy()
             groups = grouped(case, name)
             for group, part in zip(groups, np.split(whole, len(groups), axis=1), strict=True):
-                found[group] = part
-        return found
+                answer[group] = part
+        return answer
 
     def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
         """`fit_covariance_matrices`, each sum over the number that it says it has processed."""
@@ -146,11 +147,11 @@ class Ekfac(Adapter):
             raw[f"num_{kind}_covariance_processed"] = dict.fromkeys(aliases, torch.ones(1))
         with tempfile.TemporaryDirectory() as folder:
             analyzer = Analyzer("a", prepared, _Everything(), cpu=True, output_dir=folder)
-            found = perform_eigendecomposition(
+            answer = perform_eigendecomposition(
                 raw, prepared, analyzer.state, pytest_factor_arguments(self.strategy), True
             )
         return {
-            name: tuple(found[part][alias].numpy() for part in NAMES)  # type: ignore[misc]
+            name: tuple(answer[part][alias].numpy() for part in NAMES)  # type: ignore[misc]
             for alias, name in aliases.items()
         }
 
@@ -160,7 +161,7 @@ class Ekfac(Adapter):
         """`fit_lambda_matrices` in the given basis."""
         _supported(case)
         with _analyzer(case, _Task(case)) as analyzer:
-            processed, found = fit_lambda_matrices_with_loader(
+            processed, answer = fit_lambda_matrices_with_loader(
                 analyzer.model,
                 analyzer.state,
                 analyzer.task,
@@ -171,7 +172,7 @@ class Ekfac(Adapter):
             )
         del processed
         return {
-            name: (found["lambda_matrix"][name] / found["num_lambda_processed"][name]).numpy()
+            name: (answer["lambda_matrix"][name] / answer["num_lambda_processed"][name]).numpy()
             for name in case.tracked
         }
 
@@ -181,17 +182,17 @@ class Ekfac(Adapter):
         assert state.basis is not None
         config, parts = FactorConfig.CONFIGS[self.strategy], _as_factors(state.basis)
         score = pytest_score_arguments(damping_factor=damping)
-        found: dict[str, Array] = {}
+        answer: dict[str, Array] = {}
         for name, V in unflatten(vectors, state.case, state.case.conventions).items():
             storage: dict[str, Any] = {part: parts[part][name].clone() for part in NAMES}
             if state.eigenvalues is not None:
                 storage["lambda_matrix"] = torch.from_numpy(np.array(state.eigenvalues[name]))
             storage["num_lambda_processed"] = torch.ones(1)
             config.prepare(storage, score, torch.device("cpu"))
-            found[name] = config.precondition_gradient(
+            answer[name] = config.precondition_gradient(
                 torch.from_numpy(np.array(V)), storage
             ).numpy()
-        return flatten(found, state.case.conventions)
+        return flatten(answer, state.case.conventions)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`fit_all_factors`, then `compute_pairwise_scores`."""

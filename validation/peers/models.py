@@ -43,11 +43,11 @@ def calls(case: Case) -> dict[str, int]:
     Args:
         case: The case.
     """
-    found = dict.fromkeys(case.tracked, 0)
+    counts = dict.fromkeys(case.tracked, 0)
     for layer in walk(case.layers):
-        if layer.get("name") in found and layer["op"] in ("linear", "conv2d", "call"):
-            found[layer["name"]] += 1
-    return found
+        if layer.get("name") in counts and layer["op"] in ("linear", "conv2d", "call"):
+            counts[layer["name"]] += 1
+    return counts
 
 
 def tied(case: Case) -> bool:
@@ -106,18 +106,18 @@ def to_parameters(case: Case, vectors: Array, conventions: Conventions) -> dict[
         conventions: Those that the vectors are in; the bias must be tracked.
     """
     blocks = unflatten(vectors, case, conventions)
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in case.tracked:
         weight = case.parameters[f"{name}.weight"]
-        own = grouped(case, name)
-        whole = torch.cat([torch.from_numpy(np.array(blocks[b])) for b in own], dim=-2)
-        if f"{own[0]}.bias" in blocks:
-            parts = [torch.from_numpy(np.array(blocks[f"{b}.bias"]))[..., 0] for b in own]
-            found[f"{name}.bias"] = torch.cat(parts, dim=-1)
+        groups = grouped(case, name)
+        whole = torch.cat([torch.from_numpy(np.array(blocks[b])) for b in groups], dim=-2)
+        if f"{groups[0]}.bias" in blocks:
+            parts = [torch.from_numpy(np.array(blocks[f"{b}.bias"]))[..., 0] for b in groups]
+            tensors[f"{name}.bias"] = torch.cat(parts, dim=-1)
         elif f"{name}.bias" in case.parameters:
-            whole, found[f"{name}.bias"] = whole[..., :-1], whole[..., -1]
-        found[f"{name}.weight"] = whole.reshape(*whole.shape[:-2], *weight.shape)
-    return found
+            whole, tensors[f"{name}.bias"] = whole[..., :-1], whole[..., -1]
+        tensors[f"{name}.weight"] = whole.reshape(*whole.shape[:-2], *weight.shape)
+    return tensors
 
 
 def from_parameters(
@@ -130,11 +130,11 @@ def from_parameters(
         tensors: By the names of the tracked parameters.
         conventions: Those that the matrices are wanted in.
     """
-    found: dict[str, Array] = {}
+    matrices: dict[str, Array] = {}
     for name in case.tracked:
         weight = tensors[f"{name}.weight"].detach()
-        own = case.parameters[f"{name}.weight"]
-        whole = weight.reshape(*weight.shape[: weight.ndim - own.ndim], len(own), -1).numpy()
+        like = case.parameters[f"{name}.weight"]
+        whole = weight.reshape(*weight.shape[: weight.ndim - like.ndim], len(like), -1).numpy()
         bias = tensors.get(f"{name}.bias")
         column = None if bias is None else bias.detach().numpy()[..., None]
         if column is not None and conventions.bias == "last_column":
@@ -143,10 +143,10 @@ def from_parameters(
         for g, (block, part) in enumerate(
             zip(names, np.split(whole, len(names), axis=-2), strict=True)
         ):
-            found[block] = part
+            matrices[block] = part
             if column is not None and conventions.bias == "separate":
-                found[f"{block}.bias"] = np.split(column, len(names), axis=-2)[g]
-    return found
+                matrices[f"{block}.bias"] = np.split(column, len(names), axis=-2)[g]
+    return matrices
 
 
 def gradients(case: Case, data: TensorDataset) -> dict[str, Tensor]:

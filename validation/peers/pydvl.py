@@ -37,6 +37,7 @@ from validation.peers.models import (
 
 __all__ = ["ADAPTERS", "Cg", "CgHessian", "Direct", "DirectGaussNewton", "Ekfac", "Kfac"]
 
+REQUIREMENT = "pyDVL[influence]"
 VERSION = version("pyDVL")
 
 

@@ -22,17 +22,12 @@ from refimpl.oracle.question.case import Case
 from refimpl.oracle.run.runner import run
 from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.in_process import InProcess
-from validation.peers.distances import distances
+from validation.peers.distances import relative_errors
+from validation.peers.requirements import libraries
 
-__all__ = ["LIBRARIES", "judged", "reproduced"]
+__all__ = ["judged", "reproduced", "whole"]
 
 HERE = Path(__file__).parent
-LIBRARIES = {  # by the name of the adapter's file: what pip installs
-    "kronfluence": "kronfluence",
-    "curvlinops": "curvlinops-for-pytorch",
-    "dattri": "dattri",
-    "pydvl": "pyDVL[influence]",
-}
 
 
 def judged(
@@ -45,13 +40,13 @@ def judged(
         chosen: The cases.
         checks: What is checked.
     """
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for adapter in adapters:
         session = InProcess(adapter())
         report = run(session, chosen, checks)
         declaration = report.declaration
         print(f"{declaration.name}: {report.counts}", flush=True)
-        found.append(
+        records.append(
             {
                 "name": declaration.name,
                 "version": declaration.version,
@@ -60,12 +55,12 @@ def judged(
                 "stages": list(report.stages),
                 "outcomes": [outcome.to_json() for outcome in report.outcomes],
                 "distances": {
-                    name: distances(Trial(session, case)) for name, case in chosen.items()
+                    name: relative_errors(Trial(session, case)) for name, case in chosen.items()
                 },
                 "provenance": dict(report.provenance),
             }
         )
-    return found
+    return records
 
 
 def reproduced(folder: Path) -> list[dict[str, Any]]:
@@ -78,37 +73,37 @@ def reproduced(folder: Path) -> list[dict[str, Any]]:
         folder: Of the library's scripts.
     """
     alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for script in sorted(folder.glob("*.py")):
         source = script.read_text(encoding="utf-8")
         started = time.perf_counter()
         # -P: the folder of the script is not searched for imports, so that kronfluence/ hides nothing
-        ended = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-P", "-W", "ignore::FutureWarning", str(script)],
             capture_output=True, text=True, timeout=300, env=alone, cwd=folder, check=False,
         )  # fmt: skip
-        broken = "Traceback" in ended.stderr or ended.returncode not in (0, 1)
-        print(f"{script.stem}: {'broken' if broken else not ended.returncode}", flush=True)
-        found.append(
+        broken = "Traceback" in finished.stderr or finished.returncode not in (0, 1)
+        print(f"{script.stem}: {'broken' if broken else not finished.returncode}", flush=True)
+        records.append(
             {
                 "slug": script.stem,
                 "statement": source.split('"""')[1].strip().splitlines()[0],
                 "argument": " ".join(source.split('"""')[1].strip().splitlines()[1:]).strip(),
                 "source": source,
-                "output": ended.stdout.strip(),
-                "deviates": None if broken else ended.returncode == 0,
-                "error": ended.stderr[-2000:] if broken else "",
+                "output": finished.stdout.strip(),
+                "deviates": None if broken else finished.returncode == 0,
+                "error": finished.stderr[-2000:] if broken else "",
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )
-    return found
+    return records
 
 
 def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
     """All that is found out about one library.
 
     Args:
-        library: A key of LIBRARIES.
+        library: The name of its file in this folder.
         module: Its adapters' module.
         quick: Whether the quick cases are enough.
     """
@@ -116,7 +111,7 @@ def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
     return {
         "format": 1,
         "library": library,
-        "requirement": LIBRARIES[library],
+        "requirement": libraries()[library],
         "documented": (module.__doc__ or "").strip(),
         "selection": "quick" if quick else "all",
         "adapters": judged(module.ADAPTERS, chosen),
@@ -126,16 +121,16 @@ def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("library", choices=sorted(LIBRARIES))
+    parser.add_argument("library", choices=sorted(libraries()))
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args(arguments)
-    module = importlib.import_module(f"validation.peers.{given.library}")
+    options = parser.parse_args(arguments)
+    module = importlib.import_module(f"validation.peers.{options.library}")
     gc.freeze()  # kronfluence collects garbage at every step: not what the imports left behind, too
-    found = whole(given.library, module, quick=given.quick)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
-    given.out.write_text(text + "\n", encoding="utf-8")
+    record = whole(options.library, module, quick=options.quick)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    options.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

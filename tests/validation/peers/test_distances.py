@@ -8,13 +8,13 @@ from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import Declaration, Unsupported
 from refimpl.oracle.subject.in_process import InProcess
-from validation.peers.distances import MEASURES, distances
+from validation.peers.distances import MEASURES, relative_errors
 
 CASE = next(iter(cases().values()))
 
 
 def of(adapter):
-    return distances(Trial(InProcess(adapter), CASE))
+    return relative_errors(Trial(InProcess(adapter), CASE))
 
 
 def test_the_reference_is_at_no_distance_from_itself():

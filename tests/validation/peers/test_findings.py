@@ -7,7 +7,7 @@ import pytest
 
 import validation.peers
 from validation.peers.findings import Finding, read, verdicts
-from validation.peers.session import LIBRARIES
+from validation.peers.requirements import libraries
 
 FOLDER = Path(validation.peers.__file__).parent / "reproductions"
 SCRIPTS = sorted(FOLDER.glob("*/*.py"))
@@ -28,7 +28,7 @@ def said(*outcomes, shown=(ROWS,), **options):
 
 def test_every_finding_has_a_reproduction_and_every_reproduction_a_finding():
     assert {(f.library, f.slug) for f in read()} == {(p.parent.name, p.stem) for p in SCRIPTS}
-    assert {f.library for f in read()} <= set(LIBRARIES)
+    assert {f.library for f in read()} <= set(libraries())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
