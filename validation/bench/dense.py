@@ -44,15 +44,14 @@ def name_of(sizes: Sequence[int]) -> str:
 
 
 def parts(config: Config) -> list[Part]:
-    """Alone at every size, beside the others where they can follow, and the memory."""
-    found: list[Part] = []
-    for sizes in config["sizes"]:
-        options = {"sizes": sizes}
-        found.append(Part(f"alone/{name_of(sizes)}", alone, options=options))
-        found.append(Part(f"memory/{name_of(sizes)}", memory, options=options))
-    for sizes in config["beside"]:
-        found.append(Part(f"beside/{name_of(sizes)}", beside, options={"sizes": sizes}))
-    return found
+    """Alone and for its memory at every size, beside the others where they can follow."""
+    works = [
+        (name, work, sizes)
+        for sizes in config["sizes"]
+        for name, work in (("alone", alone), ("memory", memory))
+    ]
+    works += [("beside", beside, sizes) for sizes in config["beside"]]
+    return [Part(f"{n}/{name_of(s)}", work, options={"sizes": s}) for n, work, s in works]
 
 
 def _bench(config: Config) -> Bench:
@@ -98,7 +97,7 @@ def error(bench: Bench, directions: int) -> float:
 
 
 def memory(config: Config, _: Earlier) -> dict[str, Any]:
-    """The most that the assembly holds."""
+    """The peak memory of the assembly, and the size of its matrix."""
     bench = _bench(config)
     peak, matrix = peak_memory(partial(assemble, bench.problem), config["device"])
     return {"parameters": len(matrix), "peak": peak, "output": 8 * matrix.numel()}

@@ -43,9 +43,12 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 def parts(config: Config) -> list[Part]:
     """Each in both precisions."""
     works = {
-        "exact": exact_fisher, "sampled": sampled_fisher, "scores": scores,
-        "low-rank": batched, "memory": memory,
-    }  # fmt: skip
+        "exact": exact_fisher,
+        "sampled": sampled_fisher,
+        "scores": scores,
+        "low-rank": batched,
+        "memory": memory,
+    }
     return [
         Part(f"{name}/{dtype}", work, options={"dtype": dtype})
         for name, work in works.items()
@@ -54,10 +57,9 @@ def parts(config: Config) -> list[Part]:
 
 
 def _bench(config: Config) -> Bench:
-    return perceptron(
-        config["sizes"], config["examples"], config["queries"],
-        dtype=DTYPES[config["dtype"]], device=config["device"],
-    )  # fmt: skip
+    sizes, examples, queries = config["sizes"], config["examples"], config["queries"]
+    dtype, device = DTYPES[config["dtype"]], config["device"]
+    return perceptron(sizes, examples, queries, dtype=dtype, device=device)
 
 
 def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
@@ -125,15 +127,17 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         }
         seconds = side_by_side({"refimpl": score, **contenders}, config)
         theirs = fitted[0].scores(damping).to(config["device"])
-    found = score()
-    # Every pair of a query and an example multiplies P numbers; both are turned before.
-    pairs = 2.0 * found.numel() * bench.problem.num_parameters
+    own_scores = score()
+    # Every pair of a query and an example multiplies P numbers; both are rotated before.
+    pairs = 2.0 * own_scores.numel() * bench.problem.num_parameters
     blocks = bench.problem.layout.blocks
-    turning = 2.0 * sum(found.shape) * sum(b.outputs**2 + b.inputs**2 for b in blocks)
+    rotation = 2.0 * sum(own_scores.shape) * sum(b.outputs**2 + b.inputs**2 for b in blocks)
     return {
         "seconds": seconds,
-        "seconds_bound": (turning + pairs) / _rate(config),
-        "difference": float((theirs + found).norm() / found.norm()),  # theirs have the other sign
+        "seconds_bound": (rotation + pairs) / _rate(config),
+        "difference": float(
+            (theirs + own_scores).norm() / own_scores.norm()
+        ),  # theirs have the other sign
         "condition": _condition(ours, damping),
     }
 
@@ -144,15 +148,15 @@ def batched(config: Config, _: Earlier) -> dict[str, Any]:
     problem = bench.problem
     queries = problem.gradients(bench.split.query_inputs, bench.split.query_targets)
     solved = fast.EKFAC(problem).solve(queries, config["damping"]).value
-    kept = {str(rank): low_rank(problem, solved, rank) for rank in config["ranks"]}
-    contenders = {rank: partial(low_rank_scores, problem, few) for rank, few in kept.items()}
+    narrow = {str(rank): low_rank(problem, solved, rank) for rank in config["ranks"]}
+    contenders = {rank: partial(low_rank_scores, problem, few) for rank, few in narrow.items()}
     truth = scores_of(problem, solved)
     return {
         "seconds": side_by_side(
             {"refimpl": partial(scores_of, problem, solved), **contenders}, config
         ),
         "compression": side_by_side(
-            {rank: partial(low_rank, problem, solved, int(rank)) for rank in kept}, config
+            {rank: partial(low_rank, problem, solved, int(rank)) for rank in narrow}, config
         ),
         "error": {r: float((c() - truth).norm() / truth.norm()) for r, c in contenders.items()},
     }
@@ -171,7 +175,7 @@ def _rate(config: Config) -> float:
 
 
 def memory(config: Config, _: Earlier) -> dict[str, Any]:
-    """The most that a fit and the scores hold."""
+    """The peak memory of a fit and the scores, and what they must hold."""
     bench, device, damping = _bench(config), config["device"], config["damping"]
     split, problem = bench.split, bench.problem
 
@@ -181,16 +185,16 @@ def memory(config: Config, _: Earlier) -> dict[str, Any]:
             problem, split.query_inputs, split.query_targets, curvature=curvature, damping=damping
         )
 
-    peak, found = peak_memory(run, device)
+    peak, scored = peak_memory(run, device)
     number = problem.parameters.element_size()
     factors = sum(2 * (b.inputs**2 + b.outputs**2) for b in problem.layout.blocks)
     # The scores, a vector [P] a query, the factors with their eigenvectors, Lambda.
-    output = found.numel() + (len(found) + 1) * problem.num_parameters + factors
+    output = scored.numel() + (len(scored) + 1) * problem.num_parameters + factors
     return {"peak": peak, "output": number * output}
 
 
 def _condition(curvature: Curvature, damping: float) -> float:
-    """Of the damped matrix: answers in some precision agree to about its unit times this."""
+    """The condition number of the damped matrix: rounding moves answers by about u times this."""
     return (curvature.spectrum()[1] + damping) / damping
 
 

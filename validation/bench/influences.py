@@ -13,7 +13,7 @@ from refimpl import exact
 from refimpl.scores.examples import influence
 from validation.bench.dense import name_of
 from validation.bench.measure import BUDGET, REPEATS, peak_memory, product_rate, timed
-from validation.bench.problems import Bench, perceptron
+from validation.bench.problems import perceptron
 from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH", "growth"]
@@ -81,7 +81,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
             problem, split.query_inputs, split.query_targets, curvature=curvature, damping=damping
         )
 
-    peak, (first, found) = peak_memory(lambda: timed(run, config), device)
+    peak, (first, scored) = peak_memory(lambda: timed(run, config), device)
     seconds = _repeated(run, first, config)
     return {
         "parameters": problem.num_parameters,
@@ -89,13 +89,13 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         "backward_error": max(errors),
         "peak": peak,
         # What the answer is made of, whatever the route: scores, and a vector [P] a query.
-        "output": 8 * (found.numel() + len(found) * problem.num_parameters),
+        "output": 8 * (scored.numel() + len(scored) * problem.num_parameters),
         "estimate": {
             c.method: {"flops": c.flops, "bytes": c.bytes}
             for c in exact.costs(problem, vectors=config["queries"])
         }[config["route"]],
         "rate": product_rate(config["product"], torch.float64, config),
-        "probe": probe(bench, found),
+        "probe": probe(scored),
     }
 
 
@@ -107,11 +107,11 @@ def _repeated(run: Callable[[], Any], first: float, config: Config) -> list[floa
     return [timed(run, config)[0] for _ in range(count)]
 
 
-def probe(bench: Bench, found: Float[Tensor, "Q N"]) -> list[float]:
+def probe(scores: Float[Tensor, "Q N"]) -> list[float]:
     """A few sums of the scores, by which routes are compared across their processes."""
     generator = torch.Generator().manual_seed(1)
-    weights = torch.randn(found.shape[1], 4, generator=generator, dtype=torch.float64)
-    return [float(v) for v in (found @ weights.to(found)).norm(dim=0)]
+    weights = torch.randn(scores.shape[1], 4, generator=generator, dtype=torch.float64)
+    return [float(v) for v in (scores @ weights.to(scores)).norm(dim=0)]
 
 
 def growth(parameters: Sequence[float], seconds: Sequence[float]) -> float:

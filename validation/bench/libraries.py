@@ -123,35 +123,45 @@ class Kronfluence:
         self.queries = TensorDataset(split.query_inputs, split.query_targets)
         self.batch_size = batch_size
         on_cpu = split.inputs.device.type == "cpu"
-        self.analyzer: Any = Analyzer(
-            "bench", model, task, cpu=on_cpu, disable_tqdm=True, output_dir=folder,
-            log_level=logging.ERROR,
-        )  # fmt: skip
+        quiet = {"disable_tqdm": True, "log_level": logging.ERROR}
+        self.analyzer: Any = Analyzer("bench", model, task, cpu=on_cpu, output_dir=folder, **quiet)
         self.factors: Any = FactorArguments(
             use_empirical_fisher=empirical,
-            activation_covariance_dtype=dtype, gradient_covariance_dtype=dtype,
-            eigendecomposition_dtype=dtype, per_sample_gradient_dtype=dtype, lambda_dtype=dtype,
-        )  # fmt: skip
+            activation_covariance_dtype=dtype,
+            gradient_covariance_dtype=dtype,
+            eigendecomposition_dtype=dtype,
+            per_sample_gradient_dtype=dtype,
+            lambda_dtype=dtype,
+        )
         self.scoring = lambda damping: ScoreArguments(
-            damping_factor=damping, per_sample_gradient_dtype=dtype,
-            precondition_dtype=dtype, score_dtype=dtype,
-        )  # fmt: skip
+            damping_factor=damping,
+            per_sample_gradient_dtype=dtype,
+            precondition_dtype=dtype,
+            score_dtype=dtype,
+        )
 
     def fit(self) -> None:
         """Fit covariances, eigenvectors and Lambda anew."""
         self.analyzer.fit_all_factors(
-            "factors", self.train, per_device_batch_size=self.batch_size, factor_args=self.factors,
+            "factors",
+            self.train,
+            per_device_batch_size=self.batch_size,
+            factor_args=self.factors,
             overwrite_output_dir=True,
-        )  # fmt: skip
+        )
 
     def scores(self, damping: float) -> Float[Tensor, "Q N"]:
         """Products grad f_q^T (EK-FAC + lambda I)^-1 grad l_m of all pairs, by the last fit."""
         self.analyzer.compute_pairwise_scores(
-            "scores", "factors", self.queries, self.train,
+            "scores",
+            "factors",
+            self.queries,
+            self.train,
             per_device_query_batch_size=len(self.queries),
             per_device_train_batch_size=self.batch_size,
-            score_args=self.scoring(damping), overwrite_output_dir=True,
-        )  # fmt: skip
+            score_args=self.scoring(damping),
+            overwrite_output_dir=True,
+        )
         return self.analyzer.load_pairwise_scores("scores")["all_modules"]
 
 

@@ -1,4 +1,4 @@
-"""Times side by side, the rate at which the machine multiplies, and peaks of memory."""
+"""Times side by side, the machine's rate of multiplication, and peaks of memory."""
 
 import gc
 import resource
@@ -34,15 +34,15 @@ def timed(function: Callable[[], Any], config: Config) -> tuple[float, Any]:
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[config["clock"]]
     _finish(config)
     start = clock()
-    found = function()
+    value = function()
     _finish(config)
-    return clock() - start, found
+    return clock() - start, value
 
 
 def side_by_side(
     contenders: Mapping[str, Callable[[], Any]], config: Config, repeats: int = REPEATS
 ) -> dict[str, list[float]]:
-    """Seconds of each contender, in turns, so that a change of the machine's mood meets them all.
+    """Seconds of each contender, called in turns, so that a slower machine slows all of them.
 
     The first call of each is not counted: it loads libraries and touches memory. One that then takes
     more than `LONG` seconds counts it, and is repeated no more often than `BUDGET` seconds allow.
@@ -53,14 +53,14 @@ def side_by_side(
         repeats: Times that count.
     """
     seconds: dict[str, list[float]] = {}
-    wanted: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for name, call in contenders.items():
         first = timed(call, config)[0]
         seconds[name] = [first] if first > LONG else []
-        wanted[name] = max(1, min(repeats, int(BUDGET / first))) if first > LONG else repeats
+        counts[name] = max(1, min(repeats, int(BUDGET / first))) if first > LONG else repeats
     for _ in range(repeats):
         for name, call in contenders.items():
-            if len(seconds[name]) < wanted[name]:
+            if len(seconds[name]) < counts[name]:
                 seconds[name].append(timed(call, config)[0])
     return seconds
 
@@ -91,7 +91,7 @@ def product_rate(size: int, dtype: torch.dtype, config: Config) -> float:
 
 
 def multiply(flops: float, rows: int, dtype: torch.dtype, device: str = "cpu") -> Callable[[], Any]:
-    """A product X^T X' of `rows` rows with as many operations as asked for, to be timed beside others.
+    """A product X^T X' of `rows` rows with a given number of operations, to be timed beside others.
 
     Args:
         flops: Multiplications and additions.
@@ -121,14 +121,14 @@ def peak_memory(function: Callable[[], Any], device: str = "cpu") -> tuple[int, 
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        found = function()
-        return torch.cuda.max_memory_allocated() - before, found
+        value = function()
+        return torch.cuda.max_memory_allocated() - before, value
     forget = Path("/proc/self/clear_refs")
     if forget.exists():
         forget.write_text("5")  # the high-water mark starts anew
     before = _resident("VmRSS")
-    found = function()
-    return _resident("VmHWM") - before, found
+    value = function()
+    return _resident("VmHWM") - before, value
 
 
 def _resident(field: str) -> int:

@@ -32,13 +32,19 @@ CONFIG: Config = {
     "steps": [1000, 3000, 10000],
 }
 QUICK: Config = {
-    "examples": 30, "sizes": [16, 4, 10], "responses": 4, "singles": 1, "damping": 1e-1,
-    "tolerance": 1e-3, "rates": [1e-3], "steps": [3000],
-}  # fmt: skip
+    "examples": 30,
+    "sizes": [16, 4, 10],
+    "responses": 4,
+    "singles": 1,
+    "damping": 1e-1,
+    "tolerance": 1e-3,
+    "rates": [1e-3],
+    "steps": [3000],
+}
 
 
 def parts(config: Config) -> list[Part]:
-    """Adam's rates and lengths on one response each, then ours beside the best of them on some more."""
+    """Adam at each rate and length on one response, then refimpl beside the best of them on more."""
     tried = [
         Part(f"adam/{rate:g}/{steps}", attempt, options={"rate": rate, "steps": steps})
         for rate in config["rates"]
@@ -48,17 +54,23 @@ def parts(config: Config) -> list[Part]:
     return [*tried, Part("beside", beside, needs=names)]
 
 
-def _problem(config: Config) -> Problem:
-    return perceptron(
-        config["sizes"], config["examples"], 0, device=config["device"],
-        iterations=config["iterations"],
-    ).problem  # fmt: skip
+def trained_problem(config: Config) -> Problem:
+    """The trained perceptron of the configuration."""
+    sizes, examples = config["sizes"], config["examples"]
+    device, iterations = config["device"], config["iterations"]
+    return perceptron(sizes, examples, 0, device=device, iterations=iterations).problem
 
 
 def adam(
-    problem: Problem, example: int, *, epsilon: float, damping: float, rate: float,
-    tolerance: float, steps: int,
-) -> tuple[Float[Tensor, " P"], float, int]:  # fmt: skip
+    problem: Problem,
+    example: int,
+    *,
+    epsilon: float,
+    damping: float,
+    rate: float,
+    tolerance: float,
+    steps: int,
+) -> tuple[Float[Tensor, " P"], float, int]:
     """The usual way: full-batch Adam on the proximal Bregman objective of one example (softmax).
 
     The step falls from `rate` to nothing along half a cosine, since at a fixed rate Adam ends
@@ -87,11 +99,11 @@ def adam(
     for taken in range(steps + 1):
         optimiser.zero_grad()
         outputs = functional_call(problem.model, theta, (inputs,))
-        own = F.cross_entropy(outputs[example], targets[example])
+        example_loss = F.cross_entropy(outputs[example], targets[example])
         distance = torch.stack([((theta[n] - p) ** 2).sum() for n, p in start.items()]).sum()
         # KL(p_s || p) but for a constant, as one writes it who needs the gradient alone.
         divergence = F.cross_entropy(outputs, reference)
-        (divergence + epsilon * own + damping / 2 * distance).backward()
+        (divergence + epsilon * example_loss + damping / 2 * distance).backward()
         norm = float(
             torch.stack([p.grad.norm() for p in theta.values() if p.grad is not None]).norm()
         )
@@ -101,30 +113,28 @@ def adam(
             break
         optimiser.step()
         schedule.step()
-    found = problem.layout.from_named({n: p.detach() for n, p in theta.items()})
-    return found, relative, taken
+    parameters = problem.layout.from_named({n: p.detach() for n, p in theta.items()})
+    return parameters, relative, taken
 
 
 def _adam(config: Config, problem: Problem, example: int) -> Any:
-    return adam(
-        problem, example, epsilon=1 / problem.num_examples, damping=config["damping"],
-        rate=config["rate"], tolerance=config["tolerance"], steps=config["steps"],
-    )  # fmt: skip
+    settings = {name: config[name] for name in ("damping", "rate", "tolerance", "steps")}
+    return adam(problem, example, epsilon=1 / problem.num_examples, **settings)
 
 
 def attempt(config: Config, _: Earlier) -> dict[str, Any]:
     """Adam at one rate and length on one response."""
-    problem = _problem(config)
+    problem = trained_problem(config)
     seconds, (_, relative, taken) = timed(lambda: _adam(config, problem, 0), config)
     settings = {"rate": config["rate"], "steps": config["steps"]}
     return {"settings": settings, "seconds": seconds, "relative": relative, "taken": taken}
 
 
 def best(tried: Sequence[dict[str, Any]], tolerance: float) -> dict[str, Any]:
-    """The quickest try that arrived, else the one that came nearest.
+    """The quickest attempt that reached the tolerance, else the one that came nearest.
 
     Args:
-        tried: What `attempt` found with each setting.
+        tried: From `attempt`, one for each setting.
         tolerance: The relative gradient norm to reach.
     """
     arrived = [t for t in tried if t["relative"] <= tolerance]
@@ -135,15 +145,14 @@ def best(tried: Sequence[dict[str, Any]], tolerance: float) -> dict[str, Any]:
 
 def beside(config: Config, earlier: Earlier) -> dict[str, Any]:
     """Both to one relative gradient norm: ours many at a time, Adam one after the other."""
-    problem, tolerance = _problem(config), config["tolerance"]
+    problem, tolerance = trained_problem(config), config["tolerance"]
     chosen = best([result.values for result in earlier.values()], tolerance)["settings"]
     examples = range(config["responses"])
 
+    settings = {"epsilon": 1 / problem.num_examples, "damping": config["damping"]}
+
     def ours() -> exact.Response:
-        return exact.bregman_response(
-            problem, examples, epsilon=1 / problem.num_examples, damping=config["damping"],
-            tolerance=tolerance,
-        )  # fmt: skip
+        return exact.bregman_response(problem, examples, tolerance=tolerance, **settings)
 
     response = ours()  # libraries loaded
     response.certificate.require()

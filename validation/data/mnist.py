@@ -56,20 +56,20 @@ def _find(folder: Path) -> list[Path]:
             f"no folder {folder}: give the folder that holds MNIST's four files, "
             + ", ".join(MNIST_FILES)
         )
-    found: list[Path] = []
+    paths: list[Path] = []
     missing: list[str] = []
     for name in MNIST_FILES:
         spellings = (name, name.replace("-idx", ".idx"))
         candidates = [folder / (s + end) for s in spellings for end in ("", ".gz")]
         present = [path for path in candidates if path.is_file()]
-        found += present[:1]
+        paths += present[:1]
         missing += [] if present else [name]
     if missing:
         raise FileNotFoundError(
             f"{folder} lacks {', '.join(missing)}: MNIST is the four files "
             f"{', '.join(MNIST_FILES)} (each may end in .gz)"
         )
-    return found
+    return paths
 
 
 def _draw(

@@ -12,11 +12,11 @@ from typing import Any
 from validation.parts.runner import environment
 from validation.parts.saved import write_atomically
 
-__all__ = ["BadBaseline", "Departure", "baseline", "departures", "read", "write"]
+__all__ = ["BadBaseline", "Departure", "departures", "figures_of", "read", "write"]
 
 FORMAT = 1
 AGREEMENT = ("seed", "reference", "damping", "curvature", "statistic")
-# What each kind of record is known by; the first has an interval, counts must not change.
+# Keys of each kind of record; the first kind has intervals, counts of the others must not change.
 KINDS = {
     "agreement": AGREEMENT,
     "claims": ("claim", "source"),
@@ -44,11 +44,11 @@ class Departure:
     """A figure that is not what the baseline has.
 
     Args:
-        study: Of which study.
+        study: Name of the study.
         figure: What it is: kind of record, then seed, reference, damping, curvature, statistic, ...
-        value: What was found now; None where it is missing or not a number.
-        low: Where the baseline's interval begins; None where it has none.
-        high: Where it ends.
+        value: The new run's figure; None where it is missing or not a number.
+        low: Lower end of the baseline's interval; None where it has none.
+        high: Its upper end.
         reason: "left its interval", "missing", "new", "no longer a number", ...
         fails: Whether it fails the gate.
     """
@@ -62,8 +62,8 @@ class Departure:
     fails: bool = True
 
 
-def baseline(results: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """What is kept of a study's results: figures with intervals, and why they were last rewritten.
+def figures_of(results: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """The figures of a study's results that a baseline keeps, with their intervals and the reason.
 
     Args:
         results: The plain data of a page; only "name", "agreement", "claims", "responses" and "solves"
@@ -71,17 +71,17 @@ def baseline(results: Mapping[str, Any], reason: str) -> dict[str, Any]:
         reason: Why the baseline changes.
 
     Raises:
-        ValueError: There is no reason, or two records of one kind cannot be told apart.
+        ValueError: There is no reason, or two records of one kind have the same key.
     """
     if not reason.strip():
         raise ValueError('a baseline changes for a reason: --update --reason "why"')
-    found = {
+    records = {
         "agreement": results["agreement"],
         "claims": results.get("claims", []),
         "responses": [_unsolved(r) for r in results.get("responses", [])],
         "solves": [r | {"value": r["missed"]} for r in results.get("solves", [])],
     }
-    kept: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "format": FORMAT,
         "study": results["name"],
         "reason": reason,
@@ -89,16 +89,16 @@ def baseline(results: Mapping[str, Any], reason: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **environment()},
     }
     for kind, names in KINDS.items():
-        kept[kind] = [
+        figures[kind] = [
             {**{n: r[n] for n in names}, **{n: _number(r.get(n)) for n in ("value", "low", "high")}}
-            for r in found[kind]
+            for r in records[kind]
         ]
-        _keyed(kept[kind], kind)
-    return kept
+        _keyed(figures[kind], kind)
+    return figures
 
 
 def departures(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Departure]:
-    """Every figure of a new run that the old baseline does not have, or has otherwise.
+    """Every figure of a new run that is new, missing, or outside the old baseline's interval.
 
     A value may lie in the baseline's interval, widened by ROUNDING; a count of unconverged solves,
     and a value without an interval, must be the same. None agrees with None alone. A missing
@@ -106,29 +106,29 @@ def departures(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Departure
 
     Args:
         old: The committed baseline.
-        new: `baseline` of the new run.
+        new: `figures_of` the new run.
     """
-    found: list[Departure] = []
+    departed: list[Departure] = []
     for kind in KINDS:
         before, after = _keyed(old[kind], kind), _keyed(new[kind], kind)
         for key, record in before.items():
             low, high = _interval(record)
             if key not in after:
-                found.append(Departure(old["study"], key, None, low, high, "missing"))
+                departed.append(Departure(old["study"], key, None, low, high, "missing"))
                 continue
             value = after[key]["value"]
             if (value is None) != (record["value"] is None):
-                said = "no longer a number" if value is None else "was no number"
+                reason = "no longer a number" if value is None else "was no number"
             elif value is None or (low is not None and low <= value <= high):
                 continue
             else:
-                said = "left its interval"
-            found.append(Departure(old["study"], key, value, low, high, said))
-        found += [
+                reason = "left its interval"
+            departed.append(Departure(old["study"], key, value, low, high, reason))
+        departed += [
             Departure(old["study"], key, after[key]["value"], None, None, "new", fails=False)
             for key in after.keys() - before.keys()
         ]
-    return found
+    return departed
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -142,27 +142,27 @@ def read(path: Path) -> dict[str, Any]:
     """
     mend = 'write it with `nox -s validate -- --update --reason "why"`'
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise BadBaseline(f"no baseline {path}: {mend}") from None
     except ValueError as error:
         raise BadBaseline(f"{path} is no strict JSON ({error}): {mend}") from None
-    if wrong := next(_mistakes(found), None):
+    if wrong := next(_mistakes(content), None):
         raise BadBaseline(f"{path} is no baseline of format {FORMAT}: {wrong}; {mend}")
-    return found
+    return content
 
 
-def write(path: Path, kept: Mapping[str, Any]) -> None:
+def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write a baseline; one record a line, so that a difference can be read.
 
     Args:
         path: The file.
-        kept: What `baseline` gave.
+        figures: From `figures_of`.
     """
     lines = [
         f"{json.dumps(k)}: "
         + ("[\n" + ",\n".join(map(_strict, v)) + "\n]" if k in KINDS and v else _strict(v))
-        for k, v in kept.items()
+        for k, v in figures.items()
     ]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     write_atomically(path, lambda file: file.write(text.encode()))
@@ -178,16 +178,16 @@ def _interval(record: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 
 def _keyed(records: Iterable[Mapping[str, Any]], kind: str) -> dict[Key, Mapping[str, Any]]:
-    found: dict[Key, Mapping[str, Any]] = {}
+    by_key: dict[Key, Mapping[str, Any]] = {}
     for record in records:
-        key = (kind, *(f"{name} {_said(record[name])}" for name in KINDS[kind]))
-        if key in found:
+        key = (kind, *(f"{name} {_written(record[name])}" for name in KINDS[kind]))
+        if key in by_key:
             raise ValueError(f"two records are both {', '.join(key)}")
-        found[key] = record
-    return found
+        by_key[key] = record
+    return by_key
 
 
-def _said(value: Any) -> str:
+def _written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -201,20 +201,20 @@ def _number(value: Any) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _mistakes(found: Any) -> Iterator[str]:
-    if not isinstance(found, dict):
+def _mistakes(content: Any) -> Iterator[str]:
+    if not isinstance(content, dict):
         yield "it is no object"
         return
-    if found.get("format") != FORMAT:
-        yield f"format is {found.get('format')!r}"
+    if content.get("format") != FORMAT:
+        yield f"format is {content.get('format')!r}"
     for name, kind in (("study", str), ("reason", str), ("date", str), ("versions", dict)):
-        if not isinstance(found.get(name), kind) or not found[name]:
+        if not isinstance(content.get(name), kind) or not content[name]:
             yield f"{name!r} is missing or empty"
     for kind, names in KINDS.items():
-        if not isinstance(found.get(kind), list):
+        if not isinstance(content.get(kind), list):
             yield f"{kind!r} is no list"
             return
-        for record in found[kind]:
+        for record in content[kind]:
             if not isinstance(record, dict) or set(record) != {*names, "value", "low", "high"}:
                 yield f"a record of {kind!r} is {record!r}"
                 return

@@ -8,21 +8,27 @@ from rich.console import Console
 from rich.table import Table
 
 from refimpl import report as pages
-from validation.gate import baseline
-from validation.gate.baseline import BadBaseline, Departure
+from validation.gate.baseline import (
+    BadBaseline,
+    Departure,
+    departures,
+    figures_of,
+    read,
+    write,
+)
 
 __all__ = ["validate"]
 
 
 def validate(
-    names: Sequence[str], out: Path, kept: Path, reason: str | None, console: Console
+    names: Sequence[str], out: Path, baselines: Path, reason: str | None, console: Console
 ) -> bool:
-    """Compare finished runs with their baselines, or rewrite these; whether all is as it was.
+    """Compare finished runs with their baselines, or rewrite these; whether no figure failed.
 
     Args:
         names: The studies.
         out: Where they were run.
-        kept: The folder of the baselines.
+        baselines: The folder of the baselines.
         reason: Why the baselines are rewritten; None: they are not.
         console: Where to say what departs.
     """
@@ -30,18 +36,18 @@ def validate(
     elsewhere: dict[str, None] = {}
     good = True
     for name in names:
-        path = kept / f"{name}.json"
-        new = baseline.baseline(dict(pages.read(out / name)), reason or "to be compared")
+        path = baselines / f"{name}.json"
+        new = figures_of(dict(pages.read(out / name)), reason or "to be compared")
         try:
-            old = baseline.read(path)
-            departed += baseline.departures(old, new)
+            old = read(path)
+            departed += departures(old, new)
             elsewhere |= dict.fromkeys(_changes(old["versions"], new["versions"]))
         except BadBaseline as error:
             if reason is None:
                 console.print(str(error), style="red", markup=False, soft_wrap=True)
                 good = False
         if reason is not None:
-            baseline.write(path, new)
+            write(path, new)
             console.print(f"baseline: {path}", markup=False, soft_wrap=True)
     if departed:
         console.print(_table(departed))
@@ -49,18 +55,18 @@ def validate(
     if reason is not None:
         return True
     if failed and elsewhere:
-        console.print(
+        advice = (
             f"The baselines were computed elsewhere: {', '.join(elsewhere)}. Roundings alone moved no "
             "figure out of its interval when that was last tried (reports/README.md); whether this code "
-            "is to blame, the code before it tells in this environment.",
-            soft_wrap=True, markup=False,
-        )  # fmt: skip
+            "is to blame, the code before it tells in this environment."
+        )
+        console.print(advice, soft_wrap=True, markup=False)
     console.print(f"{len(names)} studies, {failed} figures failed, {len(departed) - failed} new")
     return good and not failed
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What computed the baseline, and is another now."""
+    """Versions that differ between the baseline and this run."""
     return [
         f"{name} {old.get(name, 'unknown')}, now {new.get(name)}"
         for name in new

@@ -49,13 +49,13 @@ def image_claims(config: Config, earlier: Earlier) -> Any:
 
 def sequence_claims(config: Config, earlier: Earlier) -> Any:
     """That correlations between tokens matter, and that some queries have almost no influence."""
-    found = [
+    contrasts = [
         c
         for c in earlier[f"influences/{config['headline']:g}"].values["contrasts"]
         if (c["reference"], c["first"], c["second"]) == (TRUTH, APART, HEADLINE)
     ]
     claims = []
-    for contrast in found:
+    for contrast in contrasts:
         triple = [-contrast["value"], -contrast["high"], -contrast["low"]]
         claims.append(
             claim(

@@ -33,7 +33,7 @@ def write(folder: Path) -> Path | None:
     Args:
         folder: The folder of the reports; the page goes to its folder "literature".
     """
-    found: dict[str, Results] = {}
+    studies: dict[str, Results] = {}
     for path in sorted(folder.glob("*/results.json")):
         if path.parent.name == NAME:
             continue
@@ -42,10 +42,10 @@ def write(folder: Path) -> Path | None:
         except ValueError:
             continue  # of another version: the index says so
         if results["agreement"] and "headline" in results:
-            found[results["name"]] = results
-    if not found:
+            studies[results["name"]] = results
+    if not studies:
         return None
-    return pages.write(literature(found), folder / NAME)  # type: ignore[arg-type]
+    return pages.write(literature(studies), folder / NAME)  # type: ignore[arg-type]
 
 
 def literature(studies: Mapping[str, Results]) -> dict[str, Any]:
@@ -88,9 +88,9 @@ def literature(studies: Mapping[str, Results]) -> dict[str, Any]:
 
 
 def _row(
-    what: str, source: str, found: Cell, unit: str, detail: str, **side: Any
+    what: str, source: str, figure: Cell, unit: str, detail: str, **side: Any
 ) -> dict[str, Any]:
-    return claim(what, source, [found.value, found.low, found.high], unit, detail, **side)
+    return claim(what, source, [figure.value, figure.low, figure.high], unit, detail, **side)
 
 
 def _at(results: Results) -> str:
@@ -102,30 +102,30 @@ def _paired(results: Results, reference: str, first: str, second: str) -> Cell |
 
 
 def _like_lissa(results: Results) -> Iterator[dict[str, Any]]:
-    found = _paired(results, RETRAINED, HEADLINE, "LiSSA")
-    if found is None:
+    difference = _paired(results, RETRAINED, HEADLINE, "LiSSA")
+    if difference is None:
         return
     row = _row(
         "EK-FAC agrees with the PBRF about as well as LiSSA",
         f"{GROSSE}, section 5.1",
-        found,
+        difference,
         "difference in Pearson r with the PBRF, EK-FAC less LiSSA",
         f"{_at(results)}; alike within ±{LIKE:g}",
         above=0.0,
     )
-    inside = found.low >= -LIKE and found.high <= LIKE
-    outside = found.high < -LIKE or found.low > LIKE
+    inside = difference.low >= -LIKE and difference.high <= LIKE
+    outside = difference.high < -LIKE or difference.low > LIKE
     verdict = "confirmed" if inside else "not confirmed" if outside else "undecided"
     yield row | {"verdict": verdict}
 
 
 def _above_dot_product(results: Results) -> Iterator[dict[str, Any]]:
-    found = _paired(results, RETRAINED, HEADLINE, "identity")
-    if found is not None:
+    difference = _paired(results, RETRAINED, HEADLINE, "identity")
+    if difference is not None:
         yield _row(
             "EK-FAC agrees with the PBRF better than the dot product of gradients",
             f"{GROSSE}, section 5.1",
-            found,
+            difference,
             "difference in Pearson r with the PBRF",
             _at(results),
             above=0.0,
@@ -133,12 +133,12 @@ def _above_dot_product(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _pbrf_not_loo(results: Results) -> Iterator[dict[str, Any]]:
-    found = _paired(results, f"{TRUTH} against outcomes", PBRF, SCRATCH)
-    if found is not None:
+    difference = _paired(results, f"{TRUTH} against outcomes", PBRF, SCRATCH)
+    if difference is not None:
         yield _row(
             "Influence functions match the PBRF much better than leave-one-out retraining",
             BAE,
-            found,
+            difference,
             f"difference in Pearson r of the {TRUTH}'s influences: with the PBRF, less with retraining "
             "from scratch",
             f"{_at(results)}, the same examples",
@@ -154,20 +154,21 @@ def _frobenius(results: Results) -> Iterator[dict[str, Any]]:
         statistic="operator_frobenius",
         damping=results["headline"]["damping"],
     )
-    own = {
+    by_seed = {
         name: {r["seed"]: r["value"] for r in find(errors, curvature=name)}
         for name in (HEADLINE, "K-FAC")
     }
-    both = [(own[HEADLINE][at], own["K-FAC"][at]) for at in own[HEADLINE] if at in own["K-FAC"]]
+    ekfac, kfac = by_seed[HEADLINE], by_seed["K-FAC"]
+    both = [(ekfac[seed], kfac[seed]) for seed in ekfac if seed in kfac]
     if not both:
         return
     nearer = sum(e < k for e, k in both)
     ratios = [e / k for e, k in both]
-    found = Cell(float(np.mean(ratios)), min(ratios), max(ratios))
+    ratio = Cell(float(np.mean(ratios)), min(ratios), max(ratios))
     yield _row(
         "EK-FAC is nearer to the curvature than K-FAC in the Frobenius norm, always",
         f"{GEORGE}, proposition 1",
-        found,
+        ratio,
         f"nearer at {nearer} of {len(both)} seeds; ‖EK-FAC − G‖ / ‖K-FAC − G‖",
         "the interval is the range over seeds",
         below=1.0,
@@ -176,7 +177,7 @@ def _frobenius(results: Results) -> Iterator[dict[str, Any]]:
 
 def _better(results: Results) -> Iterator[dict[str, Any]]:
     """Rank correlation over rungs between the error of the products and the score on halves."""
-    found: list[float] = []
+    correlations: list[float] = []
     for seed in sorted({f["seed"] for f in results["agreement"]}):
         for damping in dampings(results):  # type: ignore[arg-type]
             here = find(results["agreement"], seed=seed, damping=damping)
@@ -191,14 +192,14 @@ def _better(results: Results) -> Iterator[dict[str, Any]]:
                 if r["value"] is not None and scores.get(r["curvature"]) is not None
             ]
             if len(pairs) > 4:
-                found.append(
+                correlations.append(
                     -float(np.asarray(scipy.stats.spearmanr(*zip(*pairs, strict=True)))[0])
                 )
-    if found:
+    if correlations:
         yield _row(
             "Better approximations of the Hessian give better attributions",
             HONG,
-            Cell(float(np.mean(found)), min(found), max(found)),
+            Cell(float(np.mean(correlations)), min(correlations), max(correlations)),
             "rank correlation over curvatures of a small error of the inverse-vector products with "
             "the linear datamodelling score",
             "every seed and λ; the interval is the range",

@@ -10,7 +10,7 @@ from torch import nn
 import refimpl as ri
 from validation.proved.problems import MicroProblem
 
-__all__ = ["Answers", "answers", "torch_problem"]
+__all__ = ["Answers", "computed_answers", "torch_problem"]
 
 Factors = list[tuple[ndarray, ndarray]]
 
@@ -33,8 +33,8 @@ class Answers:
     influences: dict[str, Float[ndarray, "Q N"]]
 
 
-def answers(problem: MicroProblem, vectors: Float[ndarray, "k P"]) -> Answers:
-    """Ask refimpl."""
+def computed_answers(problem: MicroProblem, vectors: Float[ndarray, "k P"]) -> Answers:
+    """Compute every quantity of a problem with refimpl in float64."""
     p = torch_problem(problem)
     queries = torch.from_numpy(problem.query_inputs), torch.from_numpy(problem.query_targets)
     kfac, ekfac = ri.fast.KFAC(p), ri.fast.EKFAC(p)

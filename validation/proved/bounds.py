@@ -14,7 +14,7 @@ from validation.proved.elementary import activation, softmax
 from validation.proved.problems import LossName, MicroProblem
 from validation.proved.rounding import Rounded, U, exact
 
-__all__ = ["Bounds", "Layers", "bounds", "corrected_eigenvalues"]
+__all__ = ["Bounds", "Layers", "corrected_eigenvalues", "error_bounds"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class _Forward:
     outputs: Rounded
 
 
-def bounds(problem: MicroProblem) -> Bounds:
+def error_bounds(problem: MicroProblem) -> Bounds:
     """Bound every quantity of a problem."""
     n, size = problem.num_examples, problem.num_parameters
     run = _forward(problem, problem.inputs)
@@ -190,10 +190,10 @@ def _root(loss: LossName, f: Rounded) -> Rounded:
     p = softmax(f)
     others = (p @ exact(1 - eye)).T  # 1 - p_k, [C, N]
     sign = eye[:, None] - (1 - eye[:, None])  # +1 at the own class, -1 elsewhere
-    own = eye[:, None] * others.value[:, :, None] + (1 - eye[:, None]) * p.value[None]
+    magnitudes = eye[:, None] * others.value[:, :, None] + (1 - eye[:, None]) * p.value[None]
     error = eye[:, None] * others.error[:, :, None] + (1 - eye[:, None]) * p.error[None]
     roots = p.through(np.sqrt, lambda x: 0.5 / np.sqrt(x), lambda x: U * np.sqrt(x))
-    return Rounded(sign * own, error) * roots.T.reshape(classes, n, 1)
+    return Rounded(sign * magnitudes, error) * roots.T.reshape(classes, n, 1)
 
 
 def _loss_gradients(

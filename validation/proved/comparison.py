@@ -10,11 +10,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from validation.proved import arb_solves, rotation_bounds, solve_bounds
-from validation.proved.answers import Answers, answers
+from validation.proved.answers import Answers, computed_answers
 from validation.proved.arb_mlp import Enclosure, enclose
 from validation.proved.arb_solves import Eigenpairs
 from validation.proved.balls import balls, diagonal, distance, midpoints, precision, rows, stack
-from validation.proved.bounds import Bounds, bounds, corrected_eigenvalues
+from validation.proved.bounds import Bounds, corrected_eigenvalues, error_bounds
 from validation.proved.problems import PROBLEMS, MicroProblem
 from validation.proved.records import ProvedRecord, record
 from validation.proved.rotation_bounds import LARGEST_TURN, Turned, turns
@@ -41,7 +41,7 @@ def proved_records(problems: Sequence[MicroProblem] = PROBLEMS) -> list[ProvedRe
     records: list[ProvedRecord] = []
     for problem in problems:
         known = truth(problem)
-        records.extend(compare(problem, known, answers(problem, known.vectors)))
+        records.extend(compare(problem, known, computed_answers(problem, known.vectors)))
     return records
 
 
@@ -52,43 +52,47 @@ def truth(problem: MicroProblem) -> Truth:
         pairs = [tuple(arb_solves.eigenpairs(m) for m in factors) for factors in enclosure.factors]
         # A vector in general position, and gradients: those lie in the range of G.
         vectors = np.stack([problem.probe(), *midpoints(enclosure.gradients)[:2]])
-    return Truth(enclosure, bounds(problem), [(a, s) for a, s in pairs], vectors)
+    return Truth(enclosure, error_bounds(problem), [(a, s) for a, s in pairs], vectors)
 
 
-def compare(problem: MicroProblem, known: Truth, given: Answers) -> list[ProvedRecord]:
+def compare(problem: MicroProblem, known: Truth, computed: Answers) -> list[ProvedRecord]:
     """Every quantity of one problem: its error from the proved value against its bound."""
     with precision():
-        found = [
-            *_derivatives(known, given),
-            *_factors(known, given),
-            *_own_basis(problem, known, given),
-            *_inverses(problem, known, given),
-            *_end_to_end(problem, known, given),
+        entries = [
+            *_derivatives(known, computed),
+            *_factors(known, computed),
+            *_own_basis(problem, known, computed),
+            *_inverses(problem, known, computed),
+            *_end_to_end(problem, known, computed),
         ]
-    return [record(problem.name, *entry) for entry in found]
+    return [record(problem.name, *entry) for entry in entries]
 
 
-def _derivatives(known: Truth, given: Answers) -> Iterator[Entry]:
+def _derivatives(known: Truth, computed: Answers) -> Iterator[Entry]:
     e, b = known.enclosure, known.bounds
-    yield "outputs", distance(given.outputs, e.outputs), b.outputs.error
-    yield "Jacobian", distance(given.jacobian, e.jacobian), b.jacobian.error
-    yield "gradients", distance(given.gradients, e.gradients), b.gradients.error
-    queries = distance(given.query_gradients, e.query_gradients)
+    yield "outputs", distance(computed.outputs, e.outputs), b.outputs.error
+    yield "Jacobian", distance(computed.jacobian, e.jacobian), b.jacobian.error
+    yield "gradients", distance(computed.gradients, e.gradients), b.gradients.error
+    queries = distance(computed.query_gradients, e.query_gradients)
     yield "gradients of queries", queries, b.query_gradients.error
-    yield "GNH by definition", distance(given.by_definition, e.gauss_newton), b.by_definition.error
-    yield "GNH, structured", distance(given.structured, e.gauss_newton), b.structured.error
-    yield "Hessian", distance(given.hessian, e.hessian), b.hessian.error
+    yield (
+        "GNH by definition",
+        distance(computed.by_definition, e.gauss_newton),
+        b.by_definition.error,
+    )
+    yield "GNH, structured", distance(computed.structured, e.gauss_newton), b.structured.error
+    yield "Hessian", distance(computed.hessian, e.hessian), b.hessian.error
 
 
-def _factors(known: Truth, given: Answers) -> Iterator[Entry]:
+def _factors(known: Truth, computed: Answers) -> Iterator[Entry]:
     """A and S entry by entry; eigenvectors, where proved, by the sine of their angle."""
     for layer, (true, (A, S)) in enumerate(
         zip(known.enclosure.factors, known.bounds.factors, strict=True)
     ):
-        yield "A", distance(given.factors[layer][0], true[0]), A.error
-        yield "S", distance(given.factors[layer][1], true[1]), S.error
+        yield "A", distance(computed.factors[layer][0], true[0]), A.error
+        yield "S", distance(computed.factors[layer][1], true[1]), S.error
         for Q, pairs, factor in zip(
-            given.basis[layer], known.eigenpairs[layer], (A, S), strict=True
+            computed.basis[layer], known.eigenpairs[layer], (A, S), strict=True
         ):
             if pairs is None or np.max(turns(factor, _values(pairs))) > LARGEST_TURN:
                 continue
@@ -97,35 +101,35 @@ def _factors(known: Truth, given: Answers) -> Iterator[Entry]:
             yield "eigenvectors", _sines(Q, pairs.vectors), turn
 
 
-def _own_basis(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+def _own_basis(problem: MicroProblem, known: Truth, computed: Answers) -> Iterator[Entry]:
     """Lambda, solves and influences of EK-FAC in refimpl's own eigenbasis, whatever the spectrum."""
     e, b = known.enclosure, known.bounds
-    basis = [(balls(Q_A), balls(Q_S)) for Q_A, Q_S in given.basis]
+    basis = [(balls(Q_A), balls(Q_S)) for Q_A, Q_S in computed.basis]
     true: list[arb_mat] = []
     limits: list[Rounded] = []
-    for layer, ((Q_A, Q_S), place) in enumerate(zip(given.basis, problem.slices, strict=True)):
+    for layer, ((Q_A, Q_S), place) in enumerate(zip(computed.basis, problem.slices, strict=True)):
         true.append(arb_solves.corrected_eigenvalues(e, layer, *basis[layer]))
         limits.append(corrected_eigenvalues(b.pseudo, layer, Q_A, Q_S))
-        yield "Λ, own basis", distance(given.eigenvalues[layer], true[-1]), limits[-1].error
+        yield "Λ, own basis", distance(computed.eigenvalues[layer], true[-1]), limits[-1].error
         # tr (Q^T G Q) = tr G but for a basis orthonormal to 30 n u
         trace = sum((e.gauss_newton[i, i] for i in range(place.start, place.stop)), arb(0))
-        total = sum(balls(given.eigenvalues[layer]).entries(), arb(0))
+        total = sum(balls(computed.eigenvalues[layer]).entries(), arb(0))
         error = float((total - trace).abs_upper())
         loose = EIGENSOLVER * (len(Q_A) + len(Q_S)) * U * float(trace.abs_upper())
         yield "trace of Λ", np.array(error), np.array(limits[-1].error.sum() + loose)
     solved = _solved(known, partial(arb_solves.solve_eigenbasis, problem, basis, true))
-    limit = solve_bounds.own_basis_solve(problem, given.basis, limits, solved.vectors.b)
-    yield "EK-FAC solve, own basis", distance(given.solves["EK-FAC"], solved.x), limit.error
+    limit = solve_bounds.own_basis_solve(problem, computed.basis, limits, solved.vectors.b)
+    yield "EK-FAC solve, own basis", distance(computed.solves["EK-FAC"], solved.x), limit.error
     still = [
         Turned(Q_A, Q_S, np.zeros_like(Q_A), np.zeros_like(Q_S), limit, skew=0.0)
-        for (Q_A, Q_S), limit in zip(given.basis, limits, strict=True)
+        for (Q_A, Q_S), limit in zip(computed.basis, limits, strict=True)
     ]
-    error = distance(given.influences["EK-FAC"], solved.influences)
+    error = distance(computed.influences["EK-FAC"], solved.influences)
     bound = rotation_bounds.influence_error(problem, still, solved.queries, solved.training)
     yield "EK-FAC influence, own basis", error, bound
 
 
-def _inverses(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+def _inverses(problem: MicroProblem, known: Truth, computed: Answers) -> Iterator[Entry]:
     """Solves with the GNH and K-FAC by their Euclidean error, and their influences."""
     e, b = known.enclosure, known.bounds
     routes = {
@@ -138,14 +142,14 @@ def _inverses(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[E
     }
     for name, (solve, solve_bound, influence_bound) in routes.items():
         solved = _solved(known, partial(solve, problem, e))
-        error = _row_norms(distance(given.solves[name], solved.x))
+        error = _row_norms(distance(computed.solves[name], solved.x))
         yield f"{name} solve", error, solve_bound(problem, b, solved.vectors)
-        error = distance(given.influences[name], solved.influences)
+        error = distance(computed.influences[name], solved.influences)
         bound = influence_bound(problem, b, solved.queries, solved.training)
         yield f"{name} influence", error, bound
 
 
-def _end_to_end(problem: MicroProblem, known: Truth, given: Answers) -> Iterator[Entry]:
+def _end_to_end(problem: MicroProblem, known: Truth, computed: Answers) -> Iterator[Entry]:
     """EK-FAC from the data on, in proved eigenvectors wherever the spectrum allows."""
     e, b = known.enclosure, known.bounds
     basis: list[tuple[arb_mat, arb_mat]] = []
@@ -155,11 +159,11 @@ def _end_to_end(problem: MicroProblem, known: Truth, given: Answers) -> Iterator
     for layer, (pairs, factors) in enumerate(zip(known.eigenpairs, b.factors, strict=True)):
         chosen: list[arb_mat] = []
         turned: list[ndarray] = []
-        for pair, factor, own in zip(pairs, factors, given.basis[layer], strict=True):
+        for pair, factor, Q in zip(pairs, factors, computed.basis[layer], strict=True):
             turn = None if pair is None else turns(factor, _values(pair))
             if pair is None or turn is None or np.max(turn) > LARGEST_TURN:
-                chosen.append(balls(own))
-                turned.append(np.zeros_like(own))
+                chosen.append(balls(Q))
+                turned.append(np.zeros_like(Q))
             else:
                 proved += 1
                 chosen.append(pair.vectors)
@@ -171,13 +175,13 @@ def _end_to_end(problem: MicroProblem, known: Truth, given: Answers) -> Iterator
         blocks.append(Turned(Q_A, Q_S, turned[0], turned[1], limit))
     if not proved:
         return
-    for values, lam, block in zip(given.eigenvalues, true, blocks, strict=True):
+    for values, lam, block in zip(computed.eigenvalues, true, blocks, strict=True):
         yield "Λ, end to end", distance(values, lam), rotation_bounds.eigenvalue_error(block)
     solved = _solved(known, partial(arb_solves.solve_eigenbasis, problem, basis, true))
-    error = _row_norms(distance(given.solves["EK-FAC"], solved.x))
+    error = _row_norms(distance(computed.solves["EK-FAC"], solved.x))
     bound = rotation_bounds.solve_error(problem, blocks, solved.vectors)
     yield "EK-FAC solve, end to end", error, bound
-    error = distance(given.influences["EK-FAC"], solved.influences)
+    error = distance(computed.influences["EK-FAC"], solved.influences)
     bound = rotation_bounds.influence_error(problem, blocks, solved.queries, solved.training)
     yield "EK-FAC influence, end to end", error, bound
 

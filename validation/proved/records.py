@@ -42,9 +42,9 @@ def record(problem: str, quantity: str, errors: ndarray, limits: ndarray) -> Pro
 
 def worst(records: Sequence[ProvedRecord]) -> dict[str, ProvedRecord]:
     """The record with the largest ratio of each quantity, NaN being the largest of all."""
-    found: dict[str, ProvedRecord] = {}
+    by_quantity: dict[str, ProvedRecord] = {}
     for entry in records:
-        best = found.get(entry.quantity)
+        best = by_quantity.get(entry.quantity)
         if best is None or not entry.ratio <= best.ratio:
-            found[entry.quantity] = entry
-    return found
+            by_quantity[entry.quantity] = entry
+    return by_quantity

@@ -83,17 +83,17 @@ def proved(id: str) -> Vector:
         enclosed = dict(_enclosed(problem, case, arguments, enclose(problem)))
     outputs, ratios, widest = {}, [0.0], [0.0]
     for key, ball in enclosed.items():
-        right, (own, scale) = midpoints(ball).reshape(ours[key][0].shape), ours[key]
+        right, (value, scale) = midpoints(ball).reshape(ours[key][0].shape), ours[key]
         wide = scale.astype(float)
         outputs[key] = right, scale
-        ratios.append(worst(own - right, wide, U))
+        ratios.append(worst(value - right, wide, U))
         widest.append(worst(radii(ball).reshape(right.shape), wide, 1.0))
-    made = {
+    provenance = {
         "kind": "ball arithmetic", "outputs": sorted(outputs), "worst": float(f"{max(ratios):.1e}"),
         "radius": float(f"{max(widest):.1e}"),
     }  # fmt: skip
     return packed(
-        case, arguments, outputs, [made], generator="validation.vectors",
+        case, arguments, outputs, [provenance], generator="validation.vectors",
         precision=f"ball arithmetic with {DIGITS} digits, rounded to float64",
     )  # fmt: skip
 

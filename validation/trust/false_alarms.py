@@ -76,7 +76,7 @@ def case_of(seed: int) -> Case:
         names = sorted(RECIPES)
         name = names[seed // 2 % len(names)]
         return RECIPES[name](Draw(name, 1_000_000 + seed)).but(id=f"{name}, seed {seed}")
-    found: list[Case] = []
+    cases: list[Case] = []
 
     @seeded(seed)
     @settings(
@@ -85,10 +85,10 @@ def case_of(seed: int) -> Case:
     )  # fmt: skip
     @given(drawn())
     def collect(case: Case) -> None:
-        found.append(case)
+        cases.append(case)
 
     collect()
-    return found[-1].but(id=f"drawn, seed {seed}")  # hypothesis's first example is always the least
+    return cases[-1].but(id=f"drawn, seed {seed}")  # hypothesis's first example is always the least
 
 
 def ask_seed(seed: int, chosen: Sequence[Chosen]) -> list[Record]:
@@ -148,11 +148,11 @@ def combination(seed: int) -> dict[str, str]:
         seed: The seed.
     """
     rng, (_, *rest) = random.Random(seed), variants()
-    found: dict[str, str] = {}
+    combined: dict[str, str] = {}
     for variant in rng.sample(rest, len(rest)):
-        if not found.keys() & variant.keys() and rng.random() < 0.5:
-            found |= variant
-    return found
+        if not combined.keys() & variant.keys() and rng.random() < 0.5:
+            combined |= variant
+    return combined
 
 
 def chosen_for(seed: int, others: int) -> list[Chosen]:
@@ -248,9 +248,9 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> dict[str, Any]:
         if record["seed"] in seeds:
             asked_in.get(record["variant"], asked_in[COMBINED]).append(record)
     drawn = asked_in[COMBINED]
-    for variant, own in asked_in.items():
-        counts = sum((Counter(r["verdicts"]) for r in own), Counter())
-        by_kind = [{r["seed"] for r in own if r["kind"] == kind} for kind in KINDS]
+    for variant, answers in asked_in.items():
+        counts = sum((Counter(r["verdicts"]) for r in answers), Counter())
+        by_kind = [{r["seed"] for r in answers if r["kind"] == kind} for kind in KINDS]
         rows.append(
             {
                 "variant": variant,
@@ -264,7 +264,7 @@ def summary(records: Sequence[Record], seeds: Container[int]) -> dict[str, Any]:
                 "unsupported": counts[Verdict.UNSUPPORTED.value],
                 "wrong": [
                     f"{r['case']}, {r['kind']}: {w['check']} ({w['mode']}) {w['verdict']}"
-                    for r in own
+                    for r in answers
                     for w in r["wrong"]
                 ],
             }

@@ -83,16 +83,16 @@ def table(tests: Sequence[Test]) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for identity in IDENTITIES:
-        own = [t for t in tests if identity.number in numbers(t.name)]
-        ratios = [t.ratio for t in own if t.ratio is not None]
+        shown_by = [t for t in tests if identity.number in numbers(t.name)]
+        ratios = [t.ratio for t in shown_by if t.ratio is not None]
         rows.append(
             {
                 "number": identity.number,
                 "statement": identity.statement,
                 "assumptions": identity.assumptions,
-                "tests": [t.name for t in own],
-                "green": bool(own) and all(t.outcome == "passed" for t in own),
-                "examples": sum(t.examples for t in own),
+                "tests": [t.name for t in shown_by],
+                "green": bool(shown_by) and all(t.outcome == "passed" for t in shown_by),
+                "examples": sum(t.examples for t in shown_by),
                 # NaN is worse than any number
                 "ratio": max(ratios, key=lambda r: (r != r, r)) if ratios else None,
             }

@@ -138,8 +138,8 @@ def read(path: Path) -> list[Test]:
         raise FileNotFoundError(f"no {path}: run `nox -s trust`, or pytest --evidence {path}")
     tests: list[Test] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        found = json.loads(line)
-        tests.append(Test(found.pop("test"), **found))
+        record = json.loads(line)
+        tests.append(Test(record.pop("test"), **record))
     if not tests:
         raise ValueError(f"{path} holds no test: the run was cut short before the first")
     return tests

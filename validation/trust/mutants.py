@@ -184,20 +184,20 @@ def _interval(killed: int, tested: int, generated: int) -> list[float]:
     """95 % interval of the score of all mutants (Clopper-Pearson); the score where all were tested."""
     if tested == generated:
         return [killed / tested] * 2
-    found = binomtest(killed, tested).proportion_ci(method="exact")
-    return [found.low, found.high]
+    interval = binomtest(killed, tested).proportion_ci(method="exact")
+    return [interval.low, interval.high]
 
 
-def complaints(found: Mapping[str, Any], least: float) -> list[str]:
+def complaints(score: Mapping[str, Any], least: float) -> list[str]:
     """What is wrong with a result: a score below the least, survivors without a reason, stale reasons."""
     wrong = [
         f"{s['file']} {s['function']} survives without a reason:\n{s['change']}"
-        for s in found["survivors"]
+        for s in score["survivors"]
         if s["reason"] is None
     ]
-    wrong += [f"no survivor has this reason any more: {reason}" for reason in found["stale"]]
-    if found["score"] < least:
-        wrong.append(f"score {100 * found['score']:.1f} % is below {100 * least:g} %")
+    wrong += [f"no survivor has this reason any more: {reason}" for reason in score["stale"]]
+    if score["score"] < least:
+        wrong.append(f"score {100 * score['score']:.1f} % is below {100 * least:g} %")
     return wrong
 
 
@@ -214,7 +214,7 @@ def main(
         out: Where to write it.
     """
     chosen = None if count is None else set(sample(folder, count))
-    found = summary(
+    score = summary(
         [m for m in read(folder) if chosen is None or m.name in chosen],
         reasons(Path(__file__).with_name("mutants.toml")),
         show,
@@ -222,9 +222,9 @@ def main(
         version=version("mutmut"),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{found['killed']} of {found['total']} mutants killed ({100 * found['score']:.1f} %)")
-    if wrong := complaints(found, 0.9):
+    out.write_text(json.dumps(score, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{score['killed']} of {score['total']} mutants killed ({100 * score['score']:.1f} %)")
+    if wrong := complaints(score, 0.9):
         raise SystemExit("\n".join(wrong))
 
 

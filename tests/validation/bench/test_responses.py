@@ -27,7 +27,7 @@ def test_both_reach_one_minimiser():
 
 
 def test_too_few_steps_are_told():
-    problem = responses._problem(CONFIG)
+    problem = responses.trained_problem(CONFIG)
     _, relative, taken = adam(
         problem, 0, epsilon=1 / 30, damping=0.1, rate=1e-3, tolerance=1e-9, steps=20
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from validation.gate.baseline import ROUNDING, BadBaseline, baseline, departures, read, write
+from validation.gate.baseline import ROUNDING, BadBaseline, departures, figures_of, read, write
 
 FIGURE = {
     "seed": 0,
@@ -33,14 +33,14 @@ RESULTS: dict[str, Any] = {
     "responses": [{"seed": 0, "reference": "PBRF", "damping": 1e-3, "converged": [True, False]}],
     "solves": [{"seed": 0, "damping": 1e-3, "curvature": "EK-FAC", "solves": 5, "missed": 0}],
 }
-OLD = baseline(RESULTS, "first")
+OLD = figures_of(RESULTS, "first")
 
 
 def run(kind: str = "agreement", at: int = 0, **changes: Any) -> dict[str, Any]:
     """A new run that has something else in one record."""
     results = copy.deepcopy(RESULTS)
     results[kind][at] |= changes
-    return baseline(results, "a new run")
+    return figures_of(results, "a new run")
 
 
 def test_the_same_run_departs_in_nothing() -> None:
@@ -93,12 +93,12 @@ def test_a_count_of_what_did_not_converge_must_stay(
 def test_a_missing_figure_fails_and_a_new_one_is_named(kind: str) -> None:
     fewer = copy.deepcopy(RESULTS)
     gone = fewer[kind].pop(0)
-    (found,) = departures(OLD, baseline(fewer, "x"))
+    (found,) = departures(OLD, figures_of(fewer, "x"))
     assert (found.reason, found.fails) == ("missing", True)
     assert kind in found.figure
     more = copy.deepcopy(RESULTS)
     more[kind].append(gone | {name: 7 for name in ("seed",) if "seed" in gone} | {"source": "us"})
-    (found,) = departures(OLD, baseline(more, "x"))
+    (found,) = departures(OLD, figures_of(more, "x"))
     assert (found.reason, found.fails) == ("new", False)
 
 
@@ -120,21 +120,21 @@ def test_an_interval_that_is_no_number_is_the_value_itself() -> None:
 
 
 def test_only_the_agreement_must_be_there() -> None:
-    bare = baseline({"name": "bare", "agreement": [FIGURE]}, "first")
+    bare = figures_of({"name": "bare", "agreement": [FIGURE]}, "first")
     assert departures(bare, bare) == []
     with pytest.raises(KeyError):
-        baseline({"name": "none"}, "first")
+        figures_of({"name": "none"}, "first")
 
 
 def test_two_figures_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two records are both agreement, seed 0, reference"):
-        baseline({"name": "twice", "agreement": [FIGURE, FIGURE]}, "first")
+        figures_of({"name": "twice", "agreement": [FIGURE, FIGURE]}, "first")
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_a_baseline_needs_a_reason(reason: str) -> None:
     with pytest.raises(ValueError, match="changes for a reason"):
-        baseline(RESULTS, reason)
+        figures_of(RESULTS, reason)
 
 
 def test_a_baseline_round_trips_with_reason_date_and_versions(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 import refimpl as ri
 from refimpl.fast import ekfac, kfac
 from validation.proved import PROBLEMS, worst
-from validation.proved.answers import answers, torch_problem
+from validation.proved.answers import computed_answers, torch_problem
 from validation.proved.comparison import compare, truth
 
 NAMES = (
@@ -31,7 +31,7 @@ def known(problem):
 
 @cache
 def honest(problem):
-    return answers(problem, known(problem).vectors)
+    return computed_answers(problem, known(problem).vectors)
 
 
 def red(problem, given):
@@ -173,7 +173,7 @@ def test_a_damping_added_twice_is_seen(problem, monkeypatch):
         monkeypatch.setattr(owner, "_inverse_eigenbasis", lambda s, d, f=basis: f(s, 2 * d))
     # the certificates would stop it first: they are silenced, since this is about the bounds
     monkeypatch.setattr(ri.Certificate, "require", lambda self: None)
-    seen = red(problem, answers(problem, known(problem).vectors))
+    seen = red(problem, computed_answers(problem, known(problem).vectors))
     assert {"GNH solve", "K-FAC solve", "EK-FAC solve, own basis"} <= seen
     # At 1e-10 an influence by the GNH moves by 4e-7, which is what honest roundings move it by.
     visible = {"K-FAC influence", "EK-FAC influence, own basis"}
@@ -189,7 +189,7 @@ def test_empirical_labels_under_the_true_fishers_name_are_seen(problem, monkeypa
             name,
             lambda p, honest=honest, **options: honest(p, **options | {"fisher": "empirical"}),
         )
-    seen = red(problem, answers(problem, known(problem).vectors))
+    seen = red(problem, computed_answers(problem, known(problem).vectors))
     assert {"S", "Λ, own basis", "trace of Λ", "K-FAC solve", "K-FAC influence"} <= seen
 
 
@@ -199,7 +199,7 @@ def test_a_transposed_eigenbasis_is_seen(problem, monkeypatch):
     monkeypatch.setattr(
         ekfac, "_squares", lambda sweep, name, Q_A, Q_S: honest_squares(sweep, name, Q_A.T, Q_S)
     )
-    seen = red(problem, answers(problem, known(problem).vectors))
+    seen = red(problem, computed_answers(problem, known(problem).vectors))
     assert "Λ, own basis" in seen
     assert {"EK-FAC solve, own basis", "EK-FAC influence, own basis"} <= seen
 
@@ -213,7 +213,7 @@ def test_an_output_hessian_without_its_rank_one_term_is_seen(problem, monkeypatc
         "unit_root",
         lambda self, f: torch.diag_embed(torch.softmax(f, dim=-1).sqrt())[:, None],
     )
-    seen = red(problem, answers(problem, known(problem).vectors))
+    seen = red(problem, computed_answers(problem, known(problem).vectors))
     assert {"GNH, structured", "S", "trace of Λ", "GNH solve", "GNH influence"} <= seen
     assert "GNH by definition" not in seen  # the definition shares nothing with the root
 

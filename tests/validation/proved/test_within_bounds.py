@@ -7,7 +7,7 @@ import pytest
 from evidence import within
 
 from validation.proved import PROBLEMS, proved_records, worst
-from validation.proved.answers import answers
+from validation.proved.answers import computed_answers
 from validation.proved.comparison import compare, truth
 
 # What every problem must be compared on; eigenvectors and EK-FAC end to end need a simple spectrum.
@@ -41,7 +41,7 @@ WHERE_SIMPLE = {
 @cache
 def evaluated(problem):
     known = truth(problem)
-    return known, answers(problem, known.vectors)
+    return known, computed_answers(problem, known.vectors)
 
 
 @cache
