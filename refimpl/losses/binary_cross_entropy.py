@@ -8,11 +8,12 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from refimpl.losses.cross_entropy import CrossEntropy
-from refimpl.losses.loss import Loss, check_real_targets, random_numbers, total
+from refimpl.losses.likelihood import LikelihoodLoss, random_numbers
+from refimpl.losses.tokens import check_real_targets, total
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryCrossEntropy(Loss):
+class BinaryCrossEntropy(LikelihoodLoss):
     """Cross-entropy of independent logits with targets in [0, 1], summed over outputs and tokens.
 
     Args:
@@ -34,7 +35,7 @@ class BinaryCrossEntropy(Loss):
 
     def check(self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]) -> None:
         """Refuse targets that are not numbers in [0, 1] of the outputs' shape."""
-        check_real_targets(self, outputs, targets)
+        check_real_targets(type(self).__name__, outputs, targets)
         if bool(((targets < 0) | (targets > 1)).any()):
             raise ValueError("BinaryCrossEntropy needs targets in [0, 1]")
         own = outputs.shape[1:][-1:]  # (C,), or () where an example has a single output

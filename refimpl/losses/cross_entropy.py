@@ -9,11 +9,12 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from refimpl.losses.cancellation import excess_exp
-from refimpl.losses.loss import Loss, as_tokens, random_numbers, total
+from refimpl.losses.likelihood import LikelihoodLoss, random_numbers
+from refimpl.losses.tokens import as_tokens, total
 
 
 @dataclass(frozen=True, eq=False)
-class CrossEntropy(Loss):
+class CrossEntropy(LikelihoodLoss):
     """Softmax cross-entropy with integer labels: -log softmax(f)_y, summed over tokens.
 
     Args:

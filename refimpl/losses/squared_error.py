@@ -6,16 +6,17 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
-from refimpl.losses.loss import Loss, as_tokens, check_real_targets, random_numbers, total
+from refimpl.losses.likelihood import LikelihoodLoss, random_numbers
+from refimpl.losses.tokens import as_tokens, check_real_targets, total
 
 
 @dataclass(frozen=True)
-class SquaredError(Loss):
+class SquaredError(LikelihoodLoss):
     """Half the squared distance, ½ ‖f - y‖², summed over outputs and tokens."""
 
     def check(self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]) -> None:
         """Refuse targets that are not real numbers of the outputs' shape."""
-        check_real_targets(self, outputs, targets)
+        check_real_targets(type(self).__name__, outputs, targets)
 
     def value(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]

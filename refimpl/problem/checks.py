@@ -25,7 +25,7 @@ def arguments(model: Any, loss: Any, dtype: Any) -> None:
     if not isinstance(loss, Loss):
         raise TypeError(
             "loss must be one of refimpl.losses (CrossEntropy(), SquaredError(), "
-            f"BinaryCrossEntropy()), got {loss!r}"
+            f"BinaryCrossEntropy()), or a refimpl.losses.Loss of your own, got {loss!r}"
         )
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float64 or torch.float32, got {dtype}")

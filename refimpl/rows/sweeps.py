@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
+from refimpl.losses.likelihood import label_distribution
 from refimpl.problem.data import index
 from refimpl.problem.problem import Problem
 from refimpl.rows import hooks
@@ -214,12 +215,12 @@ def label_draws(
         generator: Where they come from; None: a generator of its own with seed 0.
 
     Raises:
-        ValueError: samples < 1.
+        ValueError: samples < 1, or a loss without a label distribution.
     """
     _check_samples(samples)
     one = problem.outputs(problem.examples_up_to(1)[0])
     like = one.expand(problem.num_examples, *one.shape[1:])
-    return problem.loss.draws(like, samples, generator)
+    return label_distribution(problem.loss).draws(like, samples, generator)
 
 
 def _check_samples(samples: int) -> None:
@@ -246,7 +247,10 @@ def _gradients(
         return
     if draws is None:
         raise ValueError("fisher='sampled' needs draws: see label_draws")
-    scores = problem.loss.pseudo_gradients(run.outputs, targets, draws) / samples**0.5
+    scores = (
+        label_distribution(problem.loss).pseudo_gradients(run.outputs, targets, draws)
+        / samples**0.5
+    )
     for start in range(0, samples, step):
         yield run.backward(scores[start : start + step].reshape(-1, *shape))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.losses.likelihood import label_distribution
 from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.stages.trial import Mode, Trial
@@ -196,7 +197,7 @@ def _rows(trial: Trial, mode: Mode) -> float:
 def _weights(trial: Trial) -> float:
     """(1/N) sum of the weights omega of all tokens, in the declared reduction."""
     problem = trial.truth.problem
-    omega = problem.loss.weights(problem.outputs(), problem.targets)
+    omega = label_distribution(problem.loss).weights(problem.outputs(), problem.targets)
     return float(omega.sum()) / problem.num_examples * trial.truth.loss_scale
 
 

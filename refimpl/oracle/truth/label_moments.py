@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.losses import BinaryCrossEntropy, SquaredError
-from refimpl.losses.loss import as_tokens
+from refimpl.losses import BinaryCrossEntropy, SquaredError, as_tokens
+from refimpl.losses.likelihood import label_distribution
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.truth.concentration import bernstein, laurent_massart
 from refimpl.problem.problem import Problem
@@ -89,7 +89,7 @@ class Moments:
 def _labels(problem: Problem) -> tuple[Float[Tensor, "N T Y C"], Float[Tensor, "N T Y"]]:
     """Pseudo-gradients of a token at each of its labels, and their probabilities."""
     f = problem.outputs()
-    omega = problem.loss.weights(f, problem.targets).sqrt()
+    omega = label_distribution(problem.loss).weights(f, problem.targets).sqrt()
     tokens = as_tokens(f)
     if isinstance(problem.loss, BinaryCrossEntropy):  # each output is a label of its own
         p = tokens.sigmoid().flatten(1)
