@@ -14,6 +14,7 @@ from refimpl.oracle.subject.adapter import STAGES
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "reports" / "README.md"]
 PATH = re.compile(r"`((?:refimpl|validation|tests|docs|reports/baseline|\.github)/[\w./-]*)[^`]*`")
 DOTTED = re.compile(r"`((?:refimpl|validation)(?:\.\w+)+)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -44,6 +45,11 @@ def test_what_a_page_names_exists(path: Path):
     if path.name != "CHANGELOG.md":  # it tells of names as they were
         missing = {name for name in PATH.findall(text) if not (ROOT / name).exists()}
         missing |= {name for name in DOTTED.findall(text) if not exists(name)}
+        missing |= {
+            f"{file}::{test}"
+            for file, test in TEST.findall(text)
+            if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")
+        }
         assert missing == set()
     assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
 
