@@ -3,9 +3,9 @@
 from refimpl.oracle.question.case import Case as Case, LossSpec as LossSpec
 from refimpl.oracle.question.conventions import Conventions as Conventions
 from refimpl.oracle.results.outcome import Outcome as Outcome, Verdict as Verdict
+from refimpl.oracle.stages.setting import State as State
 from refimpl.oracle.subject.adapter import (
     Adapter as Adapter,
     Declaration as Declaration,
-    State as State,
     Unsupported as Unsupported,
 )

@@ -4,9 +4,9 @@ from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 
 def check_of(slug: str) -> Check:

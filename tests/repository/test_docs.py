@@ -9,7 +9,7 @@ from repository.sources import MODULES, ROOT
 
 from refimpl.oracle import Verdict
 from refimpl.oracle.question.conventions import records
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import STAGES
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "reports" / "README.md"]
 PATH = re.compile(r"`((?:refimpl|validation|tests|docs|reports/baseline|\.github)/[\w./-]*)[^`]*`")

@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import flatten
-from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
 from validation.peers.models import from_parameters, gradients, grouped, names, to_parameters
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Ggn", "Kfac"]

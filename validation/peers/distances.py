@@ -1,64 +1,38 @@
 """How far each stage's answers are from the reference: numbers to be read; checks judge."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Trial
+from refimpl.oracle.stages import STAGES, Stage
+from refimpl.oracle.stages.answer import BadAnswer
 from refimpl.oracle.subject.adapter import Unsupported
-from refimpl.oracle.subject.answers import BadAnswer
 from refimpl.oracle.subject.session import Failed
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["relative_errors"]
 
 
 def _relative(answer: Array, right: Array) -> float:
-    """||found - right||_F / ||right||_F; 0/0 is 0."""
+    """||answer - right||_F / ||right||_F; 0/0 is 0."""
     norm, off = float(np.linalg.norm(right)), float(np.linalg.norm(answer - right))
     return off / norm if norm else (float("inf") if off else 0.0)
 
 
-def _largest(answers: dict[str, Array], right: dict[str, Array]) -> float:
-    return max(_relative(answers[name], right[name]) for name in right)
-
-
-def _factors(trial: Trial) -> float:
-    """Of the product S (x) A, the only thing that they stand for."""
-    factors, right = trial.factors(), trial.truth.factors
-    return max(
-        _relative(np.kron(S, A), np.kron(right[n][1], right[n][0])) for n, (A, S) in factors.items()
-    )
-
-
-def _eigenbasis(trial: Trial) -> float:
-    """Of Q diag(w) Q^T."""
-    factors = trial.truth.factors
-    return max(
-        _relative((Q * w) @ Q.T, M)
-        for n, (w_A, Q_A, w_S, Q_S) in trial.eigenbasis("isolated").items()
-        for w, Q, M in ((w_A, Q_A, factors[n][0]), (w_S, Q_S, factors[n][1]))
-    )
+def _distance(trial: Trial, stage: Stage) -> float:
+    """The largest relative error among the arrays that an answer stands for."""
+    given = {"vectors": _vectors(trial)} if "vectors" in stage.signature else {}
+    arguments = stage.arguments(trial, **given)
+    right = stage.right(trial.truth, arguments)
+    pairs = stage.pairs(arguments, trial.ask(stage.name, **given), right)
+    return max(_relative(array, other) for array, other in pairs)
 
 
 def _vectors(trial: Trial) -> Array:
     P = sum(rows * columns for rows, columns in trial.truth.shapes().values())
     return np.random.default_rng(0).standard_normal((3, P))
-
-
-MEASURES: dict[str, Callable[[Trial], float]] = {
-    "gradients": lambda t: _largest(t.gradients(), t.truth.gradients),
-    "factors": _factors,
-    "eigenbasis": _eigenbasis,
-    "eigenvalues": lambda t: _largest(
-        t.eigenvalues("isolated"), t.truth.eigenvalues_in(t.truth.basis)
-    ),
-    "gauss_newton": lambda t: _relative(t.gauss_newton(_vectors(t)), _vectors(t) @ t.truth.matrix),
-    "solve": lambda t: _relative(t.solve("isolated", _vectors(t)), t.truth.solve(_vectors(t))),
-    "scores": lambda t: _relative(t.scores(), t.truth.scores),
-}
 
 
 def relative_errors(trial: Trial) -> dict[str, Any]:
@@ -72,13 +46,14 @@ def relative_errors(trial: Trial) -> dict[str, Any]:
     """
     if trial.conventions.fisher == "sampled":
         return {}
-    found: dict[str, Any] = {}
-    for stage, measure in MEASURES.items():
-        if not trial.has(stage):
+    errors: dict[str, Any] = {}
+    for name, stage in STAGES.items():
+        # A response's error is not relative to its parameters, and no peer has any.
+        if not trial.has(name) or stage.gives_parameters:
             continue
         try:
-            off = measure(trial)
-            found[stage] = off if np.isfinite(off) else str(off)
+            off = _distance(trial, stage)
+            errors[name] = off if np.isfinite(off) else str(off)
         except (Unsupported, Undecided, Failed, BadAnswer) as error:
-            found[stage] = f"{type(error).__name__}: {error}"
-    return found
+            errors[name] = f"{type(error).__name__}: {error}"
+    return errors

@@ -33,7 +33,8 @@ from torch.utils.data import DataLoader
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import flatten, unflatten
-from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
 from validation.peers.labels import enumerated, loss_at, plain
 from validation.peers.models import calls, grouped, tied
 

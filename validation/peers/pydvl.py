@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import flatten
-from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
 from validation.peers.models import (
     from_parameters,
     linear_in_parameters,

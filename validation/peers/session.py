@@ -20,8 +20,8 @@ from refimpl.oracle.cases import cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.run.runner import run
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 from validation.peers.distances import relative_errors
 from validation.peers.requirements import libraries
 

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
+from refimpl.oracle.truth.scales import THRESHOLD
 
-__all__ = ["THRESHOLD", "Check", "Family", "labels_known", "relative", "worst"]
+__all__ = ["Check", "Family", "labels_known", "relative", "worst"]
 
-THRESHOLD = 30.0
 Family = Literal["stages", "metamorphic", "statistical", "outcomes"]
 
 

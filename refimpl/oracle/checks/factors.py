@@ -8,8 +8,10 @@ import numpy as np
 from refimpl.losses.likelihood import label_distribution
 from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["CHECKS", "last_layer"]
@@ -24,14 +26,14 @@ MOVED = (
 
 
 def _gradients(trial: Trial, mode: Mode) -> float:
-    truth, scale = trial.truth.gradients, trial.truth.scale(lambda t: t.gradients)
+    truth, scale = trial.truth.gradients, scale_of(trial.truth, lambda t: t.gradients)
     found = trial.gradients()
     return max(worst(found[n] - truth[n], scale[n], trial.unit) for n in truth)
 
 
 def _bias_column(trial: Trial, mode: Mode) -> float:
     """The column by itself, since beside a large input it may be lost."""
-    truth, scale = trial.truth.gradients, trial.truth.scale(lambda t: t.gradients)
+    truth, scale = trial.truth.gradients, scale_of(trial.truth, lambda t: t.gradients)
     found = trial.gradients()
     return max(
         worst((found[n] - truth[n])[..., -1], scale[n][..., -1], trial.unit)
@@ -53,7 +55,7 @@ def _factor(which: int) -> Callable[[Trial, Mode], float]:
 
     def measure(trial: Trial, mode: Mode) -> float:
         truth, found = trial.truth, trial.factors()
-        moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
+        moved, sums = scale_of(truth, lambda t: t.factors), absolute_sums(truth)
         return max(
             worst(
                 found[n][which] - truth.factors[n][which],
@@ -72,7 +74,7 @@ def _shape(which: int) -> Callable[[Trial, Mode], float]:
     def measure(trial: Trial, mode: Mode) -> float:
         truth, found = trial.truth, trial.factors()
         right = _traceless(truth, which)
-        moved = truth.scale(lambda t: _traceless(t, which))
+        moved = scale_of(truth, lambda t: _traceless(t, which))
         ratios: list[float] = []
         for name, pair in truth.factors.items():
             trace = np.trace(pair[which])
@@ -106,7 +108,7 @@ def _product(trial: Trial, mode: Mode) -> float:
         np.trace(truth.factors[n][0]) * np.trace(s) + np.trace(a) * np.trace(truth.factors[n][1])
         for n, (a, s) in absolute_sums(truth).items()
     ]
-    scale = truth.scale(lambda t: _traces(t.factors)) + np.array(sums)
+    scale = scale_of(truth, lambda t: _traces(t.factors)) + np.array(sums)
     own = _traces({n: found[n] for n in truth.factors})
     return worst(own - right, scale, trial.unit)
 
@@ -114,7 +116,7 @@ def _product(trial: Trial, mode: Mode) -> float:
 def _constant(trial: Trial, mode: Mode) -> float:
     """Last column over its last entry: the mean input, with 1 at the end, whatever A's scale."""
     truth, found = trial.truth, trial.factors()
-    moved = truth.scale(lambda t: t.factors)
+    moved = scale_of(truth, lambda t: t.factors)
     ratios: list[float] = []
     for name in _with_bias(trial):
         right, sums = truth.factors[name][0], absolute_sums(truth)[name][0]

@@ -4,10 +4,11 @@ import math
 
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.results.outcome import Outcome, Verdict
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.adapter import Unsupported
-from refimpl.oracle.subject.answers import BadAnswer
 from refimpl.oracle.subject.session import Failed
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["judge"]

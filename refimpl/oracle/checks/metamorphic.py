@@ -1,11 +1,12 @@
 """Relations between an implementation's own answers as checks, one for every stage that has them."""
 
 from collections.abc import Callable
-from typing import Any
 
 from refimpl.oracle.checks import relations
 from refimpl.oracle.checks.check import Check, labels_known
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["CHECKS"]
 
@@ -43,21 +44,28 @@ def _checks(
     return [
         Check(
             f"{stage.replace('_', '-')}-{slug}", "metamorphic", stage,
-            statement.format(NAMES[stage]), equation, source, tolerance, measure(stage), applies,
+            statement.format(STAGES[stage].plural), equation, source, tolerance, measure(stage), applies,
         )
         for stage in stages
     ]  # fmt: skip
 
 
-NAMES: dict[str, Any] = {
-    "gradients": "gradients", "factors": "factors", "eigenbasis": "eigendecompositions",
-    "eigenvalues": "corrected eigenvalues", "gauss_newton": "products with the Gauss-Newton Hessian",
-    "solve": "solves", "scores": "scores",
-}  # fmt: skip
 OF_DATA = ("factors", "eigenvalues", "gauss_newton", "scores")
 ALL = ("gradients", *OF_DATA)
 MEAN = "Martens & Grosse 2015, section 2.1: sums over examples"
 LAW = "Grosse et al. 2023, section 2.2: expectation over the model's own labels"
+
+HOMOGENEOUS = (
+    "Four times the loss has four times the {} (with four times the damping; squares of data's "
+    "gradients sixteen times).",
+    "S(c l) = c S(l), score(c l, c lambda) = c score(l, lambda)",
+    "homogeneity in the loss",
+)
+APART = (
+    "The {} of an example asked about alone are those that it has among others.",
+    "answer(one row) = its row of answer(all)",
+    "docs/conventions.md: examples do not interact",
+)
 
 CHECKS: tuple[Check, ...] = (
     *_checks(
@@ -92,23 +100,17 @@ CHECKS: tuple[Check, ...] = (
         "The {} of the true Fisher do not see the labels of the data.",
         "answer(other labels) = answer, at the same seed", LAW, _not_empirical,
     ),
-    *_checks(
-        "loss-scaled", ALL, relations.loss_scaled,
-        "Four times the loss has four times the {} (with four times the damping; squares of data's "
-        "gradients sixteen times).",
-        "S(c l) = c S(l), score(c l, c lambda) = c score(l, lambda)", "homogeneity in the loss",
-    ),
+    *_checks("loss-scaled", ALL[:1], relations.loss_scaled, *HOMOGENEOUS),
+    *_checks("loss-scaled", ALL[1:2], relations.product_scaled, *HOMOGENEOUS),
+    *_checks("loss-scaled", ALL[2:], relations.loss_scaled, *HOMOGENEOUS),
     *_checks(
         "precision", ("gradients", "factors", "scores"), relations.precision,
         "In float32 the {} are those of float64, to float32's rounding.",
         "|answer_32 - answer_64| <= 30 u_32 scale", "Higham 2002, section 1.6: backward stability",
         lambda trial: trial.labels_known and trial.conventions.dtype == "float64",
     ),
-    *_checks(
-        "alone", ("gradients", "scores"), relations.alone,
-        "The {} of an example asked about alone are those that it has among others.",
-        "answer(one row) = its row of answer(all)", "docs/conventions.md: examples do not interact",
-    ),
+    *_checks("alone", ("gradients",), relations.example_alone, *APART),
+    *_checks("alone", ("scores",), relations.query_alone, *APART),
     *_checks(
         "tokens-add", ("gradients",), relations.tokens_add,
         "The {} of the examples are the sums of those of their tokens.",

@@ -8,8 +8,10 @@ import numpy as np
 from refimpl.oracle.checks.check import Check, relative, worst
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.layout import flatten, unflatten
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.kronecker import damped_matrix, spectra
+from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["CHECKS", "Operator", "operator"]
@@ -19,13 +21,13 @@ BOTH: tuple[Mode, ...] = ("isolated", "chained")
 
 def _product_size(trial: Trial) -> float:
     """Norm of G, and of what perturbations of the problem change in it: what a product loses u of."""
-    moved = np.linalg.norm(trial.truth.scale(lambda t: t.matrix))
+    moved = np.linalg.norm(scale_of(trial.truth, lambda t: t.matrix))
     return float(np.linalg.norm(trial.truth.matrix, 2) + moved)
 
 
 def _equal(trial: Trial, mode: Mode) -> float:
     truth, v = trial.truth, trial.vectors
-    scale = truth.scale(lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)
+    scale = scale_of(truth, lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)
     return worst(trial.gauss_newton(v) - v @ truth.matrix, scale, trial.unit)
 
 
@@ -153,7 +155,7 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         matrix = G + added * np.eye(len(w))
         damped = np.maximum(w, 0.0) + added
         # It computes the matrix itself, and so loses what perturbations of the problem change in it.
-        moved = float(np.linalg.norm(trial.truth.scale(lambda t: t.second_moment)))
+        moved = float(np.linalg.norm(scale_of(trial.truth, lambda t: t.second_moment)))
         found = Operator(trial, None, matrix, damped, float(damped.max()) + moved)
     else:
         state = trial.state_for(mode)

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 
 from refimpl.exact.objectives import ProximalBregmanObjective
-from refimpl.oracle.checks.check import THRESHOLD, Check, relative
+from refimpl.oracle.checks.check import Check, relative
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
+from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Undecided
 from refimpl.problem.problem import Problem
 
@@ -86,7 +88,7 @@ def _setting(trial: Trial) -> _Setting:
 def _size(trial: Trial) -> float:
     """What u of takes a minimiser elsewhere: that of its parameters, and of its gradient over lambda."""
     truth = trial.truth
-    moved = np.linalg.norm(truth.scale(lambda t: t.flat_gradients), axis=1).mean()
+    moved = np.linalg.norm(scale_of(truth, lambda t: t.flat_gradients), axis=1).mean()
     return float(np.linalg.norm(truth.response(EXAMPLE, 0.0)) + moved / trial.case.damping)
 
 

@@ -3,31 +3,34 @@
 How far two answers may differ is what rounding may do to either; see `refimpl.oracle.truth.rounding`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from refimpl.oracle.checks import changes
 from refimpl.oracle.checks.check import worst
-from refimpl.oracle.checks.scores import score_scale
 from refimpl.oracle.checks.spectra import residual
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.stages.trial import Trial
-from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.stages import STAGES, Stage
+from refimpl.oracle.stages.scores import SCORES
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.shared import truth_of
 from refimpl.oracle.truth.truth import Undecided
 
 __all__ = [
-    "alone",
     "batch_size",
     "blind",
     "duplicated",
+    "example_alone",
     "large_damping",
     "loss_scaled",
     "order",
     "own_influence",
     "padding",
     "precision",
+    "product_scaled",
+    "query_alone",
     "repeat",
     "symmetric",
     "tokens_add",
@@ -38,52 +41,26 @@ TIMES = 4.0  # a power of two: multiplying the loss by it rounds nothing
 Answers = Mapping[str, Array]
 
 
+def _given(base: Trial, stage: Stage) -> dict[str, Any]:
+    """What a question about another case has in common with the base: factors, basis and vectors."""
+    isolated = stage.arguments(base)
+    return {name: isolated[name] for name in ("factors", "basis", "vectors") if name in isolated}
+
+
 def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
     """The answer of a stage as arrays by name; basis and vectors are those of the base."""
-    if stage == "gradients":
-        return trial.gradients()
-    if stage == "factors":
-        found = trial.factors()
-        return {f"{n} {k}": F for n, pair in found.items() for k, F in zip("AS", pair, strict=True)}
-    if stage == "eigenbasis":
-        found = trial.eigenbasis("isolated", dict(base.truth.factors))
-        return {
-            f"{n} {k}": np.asarray(b) for n, parts in found.items() for k, b in enumerate(parts)
-        }
-    if stage == "eigenvalues":
-        return trial.eigenvalues("isolated", basis=base.truth.basis)
-    if stage == "gauss_newton":
-        return {"": trial.gauss_newton(base.vectors)}
-    if stage == "solve":
-        return {"": trial.solve("isolated", base.vectors)}
-    return {"": trial.scores()}
+    known = STAGES[stage]
+    return known.arrays(trial.ask(stage, **_given(base, known)))
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer; see refimpl.oracle.truth.rounding."""
-    truth = trial.truth
-    if stage == "gradients":
-        return truth.scale(lambda t: t.gradients)
-    if stage == "factors":
-        moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
-        found = {f"{n} {k}": moved[n][i] + sums[n][i] for n in moved for i, k in enumerate("AS")}
-        if trial.conventions.factor_scale == "each":
-            return found
-        own = trial.factors()  # of whatever scale its factors have
-        sizes = {f"{n} {k}": (np.trace(own[n][i]), np.trace(truth.factors[n][i]))
-                 for n in moved for i, k in enumerate("AS")}  # fmt: skip
-        return {
-            k: s * (sizes[k][0] / sizes[k][1] if sizes[k][1] > 0 else 1) for k, s in found.items()
-        }
-    if stage == "eigenvalues":
-        return truth.scale(lambda t: t.eigenvalues_in(truth.basis))
-    if stage == "gauss_newton":
-        v = trial.vectors
-        return {"": truth.scale(lambda t: v @ t.matrix) + np.abs(v) @ np.abs(truth.matrix)}
-    return {"": score_scale(trial)}
+    """Of every entry of an answer, of whatever size the implementation gives it."""
+    known = STAGES[stage]
+    scale = known.scale(trial.truth, known.arguments(trial))
+    return known.own_scale(trial.truth, lambda: trial.ask(stage), scale)
 
 
-def _differ(trial: Trial, stage: str, found: Answers, expected: Answers, scale: Answers) -> float:
+def _differ(trial: Trial, found: Answers, expected: Answers, scale: Answers) -> float:
     """Of two answers, each of which may be off by its scale."""
     return max(worst(found[n] - expected[n], 2 * scale[n], trial.unit) for n in expected)
 
@@ -92,7 +69,7 @@ def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
     """Whether the answer on another case is the same, or so many times as large."""
     other, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
     scale = {n: times * s for n, s in _scales(trial, stage).items()}
-    return _differ(trial, stage, other, {n: times * a for n, a in own.items()}, scale)
+    return _differ(trial, other, {n: times * a for n, a in own.items()}, scale)
 
 
 def batch_size(trial: Trial, stage: str) -> float:
@@ -113,47 +90,49 @@ def order(trial: Trial, stage: str) -> float:
     if (places == np.arange(n)).all():
         places = places[::-1]
     case = changes.selected(trial.case, places)
-    if stage not in ("gradients", "scores"):
+    by_example = STAGES[stage].example_axis
+    if by_example is None:
         return _same(trial, stage, case)
 
     def reordered(answers: Answers) -> Answers:
-        by_example = 0 if stage == "gradients" else 1
         return {name: np.take(a, places, axis=by_example) for name, a in answers.items()}
 
     found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, stage, found, reordered(own), reordered(_scales(trial, stage)))
+    return _differ(trial, found, reordered(own), reordered(_scales(trial, stage)))
 
 
 def repeat(trial: Trial, stage: str) -> float:
     """The same question again, with one about another case in between."""
     first = _ask(trial, stage, trial)
     between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
+    told = STAGES[stage].takes_case  # the others know the other case by its factors alone
     for other in ("factors", stage):
-        if trial.has(other):  # eigenbasis and solve know the other case by its factors alone
-            _ask(between, other, between if other in ("eigenbasis", "solve") else trial)
+        if trial.has(other):
+            _ask(between, other, trial if STAGES[other].takes_case else between)
     # No other check changes an eigenbasis's case: one kept from the first is seen here, or nowhere.
-    stale = residual(between, "isolated") if stage == "eigenbasis" else 0.0
+    stale = residual(between, "isolated") if STAGES[stage].of_factors else 0.0
     again = _ask(trial.on(trial.case), stage, trial)
     # Parallel sums may differ in order, and so by roundings, from one call to the next.
-    if stage in ("eigenbasis", "solve"):
-        scale = {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
-    else:
-        scale = _scales(trial, stage)
-    return max(stale, _differ(trial, stage, again, first, scale))
+    scale = (
+        _scales(trial, stage)
+        if told
+        else {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
+    )
+    return max(stale, _differ(trial, again, first, scale))
 
 
 def duplicated(trial: Trial, stage: str) -> float:
     """The answer on the data and the data once more."""
-    case = changes.repeated(trial.case)
-    if stage != "scores":
+    case, by_example = changes.repeated(trial.case), STAGES[stage].example_axis
+    if by_example is None:
         return _same(trial, stage, case)
-    times = 0.5 if trial.conventions.score_scale == "1/N" else 1.0
+    times = 0.5 if STAGES[stage].divided_by_n(trial.conventions) else 1.0
 
     def twice(answers: Answers) -> Answers:
-        return {n: times * np.concatenate([a, a], axis=1) for n, a in answers.items()}
+        return {n: times * np.concatenate([a, a], axis=by_example) for n, a in answers.items()}
 
     found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, stage, found, twice(own), twice(_scales(trial, stage)))
+    return _differ(trial, found, twice(own), twice(_scales(trial, stage)))
 
 
 def padding(trial: Trial, stage: str) -> float:
@@ -172,28 +151,37 @@ def blind(trial: Trial, stage: str) -> float:
     return _same(trial, stage, changes.relabelled(trial.case))
 
 
-def loss_scaled(trial: Trial, stage: str) -> float:
-    """A loss c l has c G and c A x S; with c lambda the scores are c times as large."""
+def _with_scaled_loss(trial: Trial) -> tuple[Case, float]:
+    """The case with TIMES its loss, and by what its second moments grow."""
     conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
     second = TIMES**2 if empirical else TIMES
-    layered = trial.declaration.curvature != "gauss_newton"  # the whole matrix's is absolute
+    layered = trial.curvature != "gauss_newton"  # the whole matrix's is absolute
     damping = 1.0 if layered and conventions.damping == "relative" else second
-    case = changes.reweighted(trial.case, TIMES, damping)
-    if stage != "factors":
-        times = {"eigenvalues": second, "scores": TIMES**2 / second}.get(stage, TIMES)
-        return _same(trial, stage, case, times)
+    return changes.reweighted(trial.case, TIMES, damping), second
+
+
+def loss_scaled(trial: Trial, stage: str) -> float:
+    """A loss c l has c G; with c lambda the scores are c times as large."""
+    case, second = _with_scaled_loss(trial)
+    of_loss, of_moments = STAGES[stage].degree
+    return _same(trial, stage, case, TIMES**of_loss * second**of_moments)
+
+
+def product_scaled(trial: Trial, stage: str) -> float:
+    """A loss c l has c A x S, whichever of the two takes the factor."""
+    case, second = _with_scaled_loss(trial)
     found, own = trial.on(case).factors(), trial.factors()
     scale = _scales(trial, stage)
     ratios: list[float] = []
-    for name, (A, S) in own.items():  # whichever of the two takes the factor
+    for name, (A, S) in own.items():
         trace = float(np.trace(A))
         share = float(np.trace(found[name][0])) / trace if trace != 0 else 1.0
         ratios.append(
-            worst(found[name][0] - share * A, abs(share) * scale[f"{name} A"], trial.unit)
+            worst(found[name][0] - share * A, abs(share) * scale[f"{name}/A"], trial.unit)
         )
         rest = second / share if share != 0 else np.inf
-        ratios.append(worst(found[name][1] - rest * S, abs(rest) * scale[f"{name} S"], trial.unit))
-        if conventions.factor_scale == "each":
+        ratios.append(worst(found[name][1] - rest * S, abs(rest) * scale[f"{name}/S"], trial.unit))
+        if trial.conventions.factor_scale == "each":
             ratios.append(
                 worst(np.array([share - 1.0]), np.array([trial.case.inputs.size]), trial.unit)
             )
@@ -204,27 +192,34 @@ def precision(trial: Trial, stage: str) -> float:
     """In float32 the answer is that of float64 to float32's rounding."""
     low = trial.on(trial.case, "float32")
     scale, own = _scales(trial, stage), _ask(trial, stage, trial)
-    if stage == "scores":
-        score_scale(low)  # undecided where float32 decides nothing
-    return _differ(low, stage, _ask(low, stage, trial), own, scale)
+    STAGES[stage].decide(low.truth)  # undecided where float32 decides nothing
+    return _differ(low, _ask(low, stage, trial), own, scale)
 
 
-def alone(trial: Trial, stage: str) -> float:
-    """Each of the first examples, or queries, by itself."""
-    own, scale = _ask(trial, stage, trial), _scales(trial, stage)
-    case, ratios = trial.case, list[float]()
-    count = case.num_examples if stage == "gradients" else len(case.query_inputs)
-    for k in range(min(3, count)):
-        if stage == "gradients":
-            other = changes.selected(case, np.array([k]))
-            mean = trial.conventions.loss_reduction == "example_mean"
-            times = 1 / case.num_examples if mean else 1.0
-        else:
-            rows = {n: getattr(case, n)[k : k + 1] for n in ("query_inputs", "query_labels")}
-            other, times = case.but(**rows), 1.0
+def example_alone(trial: Trial, stage: str) -> float:
+    """Each of the first training examples by itself."""
+    case = trial.case
+    times = 1 / case.num_examples if STAGES[stage].divided_by_n(trial.conventions) else 1.0
+    others = [changes.selected(case, np.array([k])) for k in range(min(3, case.num_examples))]
+    return _alone(trial, stage, others, times)
+
+
+def query_alone(trial: Trial, stage: str) -> float:
+    """Each of the first queries by itself."""
+    case, others = trial.case, list[Case]()
+    for k in range(min(3, len(case.query_inputs))):
+        rows = {n: getattr(case, n)[k : k + 1] for n in ("query_inputs", "query_labels")}
+        others.append(case.but(**rows))
+    return _alone(trial, stage, others, 1.0)
+
+
+def _alone(trial: Trial, stage: str, others: Sequence[Case], times: float) -> float:
+    """The k-th row of an answer against so many times the one row of the answer to the k-th case."""
+    own, scale, ratios = _ask(trial, stage, trial), _scales(trial, stage), list[float]()
+    for k, other in enumerate(others):
         found = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
         expected, each = {n: a[k] for n, a in own.items()}, {n: s[k] for n, s in scale.items()}
-        ratios.append(_differ(trial, stage, found, expected, each))
+        ratios.append(_differ(trial, found, expected, each))
     return max(ratios)
 
 
@@ -234,14 +229,14 @@ def tokens_add(trial: Trial, stage: str) -> float:
     parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
     total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
     each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
-    return _differ(trial, stage, total, own, each)
+    return _differ(trial, total, own, each)
 
 
 def _on_themselves(trial: Trial) -> tuple[Trial, Array, Array]:
     """Scores of the training data on themselves [N, N], and their scale."""
     case = trial.case
     other = trial.on(case.but(query_inputs=case.inputs, query_labels=case.labels))
-    return other, other.scores(), _scales(other, "scores")[""]
+    return other, other.scores(), SCORES.scale(other.truth, SCORES.arguments(other))["answer"]
 
 
 def symmetric(trial: Trial, stage: str) -> float:

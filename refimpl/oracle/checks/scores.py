@@ -2,57 +2,33 @@
 
 import numpy as np
 
-from refimpl.oracle.checks.check import THRESHOLD, Check, labels_known, worst
+from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.checks.operators import operator
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.layout import flatten, unflatten
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.scores import DECIDED, SCORES
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.kronecker import damped_inverse, gap
+from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Undecided
 
-__all__ = ["CHECKS", "score_scale"]
-
-DECIDED = 1e-2  # a tolerance beyond this part of the answer decides nothing
+__all__ = ["CHECKS"]
 
 
-def score_scale(trial: Trial) -> Array:
-    """The scale of every score [Q, N], where it decides anything.
-
-    Args:
-        trial: The trial.
-
-    Raises:
-        Undecided: Eigenvalues repeat, or rounding may change more than DECIDED of the answer.
-    """
-    truth = trial.truth
-    if trial.declaration.curvature == "ekfac":
-        gaps = truth.gaps()
-        name = min(gaps, key=lambda n: gaps[n])
-        # Rotations by u ||F|| / gap are the only way that a gap does harm.
-        if THRESHOLD * trial.unit > DECIDED * gaps[name]:
-            raise Undecided(
-                f"two eigenvalues of a factor of {name!r} lie {gaps[name]:.1e} of its norm apart: "
-                "EK-FAC is not a function of the factors"
-            )
-    scale = truth.scale(lambda t: t.scores)
-    # A dot product of length P, and a solve of condition kappa, lose u of these besides.
-    size = float(np.sqrt(np.mean(truth.scores**2)))
-    if not THRESHOLD * trial.unit * float(np.median(scale)) <= DECIDED * size:
-        raise Undecided(
-            f"rounding may change these scores by {THRESHOLD * trial.unit * np.median(scale):.1e}, "
-            f"and they are about {size:.1e}"
-        )
-    return scale
+def _scale(trial: Trial) -> Array:
+    """The scale of every score [Q, N], where it decides anything."""
+    return SCORES.scale(trial.truth, SCORES.arguments(trial))["answer"]
 
 
 def _equal(trial: Trial, mode: Mode) -> float:
-    scale = score_scale(trial)
+    scale = _scale(trial)
     return worst(trial.scores() - trial.truth.scores, scale, trial.unit)
 
 
 def _ranking(trial: Trial, mode: Mode) -> float:
     """0 where every certified pair stands right, else how far the worst stands wrong."""
-    right, scale, found = trial.truth.scores, score_scale(trial), trial.scores()
+    right, scale, found = trial.truth.scores, _scale(trial), trial.scores()
     reach = THRESHOLD * trial.unit * scale
     apart = right[:, :, None] - right[:, None, :]
     own = found[:, :, None] - found[:, None, :]
@@ -84,9 +60,9 @@ def _own_parts(trial: Trial, mode: Mode) -> float:
     right = -right if conventions.sign == "product" else right
     over = trial.case.num_examples if conventions.score_scale == "1/N" else 1
     moved_q = np.linalg.norm(
-        flatten(truth.scale(lambda t: t.query_gradients), conventions), axis=1
+        flatten(scale_of(truth, lambda t: t.query_gradients), conventions), axis=1
     ) + np.linalg.norm(q, axis=1)
-    moved_g = np.linalg.norm(truth.scale(lambda t: t.flat_gradients), axis=1)
+    moved_g = np.linalg.norm(scale_of(truth, lambda t: t.flat_gradients), axis=1)
     moved_g += np.linalg.norm(g, axis=1)
     scale = np.outer(moved_q, moved_g) / H.low * loss / over
     ratio = worst(trial.scores() - right / over, scale, trial.unit)

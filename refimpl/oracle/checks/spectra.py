@@ -6,7 +6,9 @@ import numpy as np
 
 from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
+from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["CHECKS", "clusters", "residual"]
@@ -92,7 +94,7 @@ def _subspaces(trial: Trial, mode: Mode) -> float:
 def _equal(trial: Trial, mode: Mode) -> float:
     truth, basis = trial.truth, trial.basis_for(mode)
     right, found = truth.eigenvalues_in(basis), trial.eigenvalues(mode)
-    scale = truth.scale(lambda t: t.eigenvalues_in(basis))
+    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
     return max(worst(found[n] - right[n], scale[n], trial.unit) for n in right)
 
 
@@ -120,7 +122,7 @@ def _trace(trial: Trial, mode: Mode) -> float:
     own = np.array([found[n].sum() for n in truth.shapes()])
     # The basis's own lack of orthogonality enters as n u; the sum of Lambda >= 0 adds u sqrt(n).
     sizes = np.array([o + i for o, i in truth.shapes().values()])
-    return worst(own - right, truth.scale(traces) + right * sizes, trial.unit)
+    return worst(own - right, scale_of(truth, traces) + right * sizes, trial.unit)
 
 
 def _diagonal(trial: Trial, mode: Mode) -> float:
@@ -132,7 +134,7 @@ def _diagonal(trial: Trial, mode: Mode) -> float:
         return np.einsum("oijk,oj,ik->jk", half, Q_S, Q_A, optimize=True)
 
     blocks = _blocks(truth)
-    scale = truth.scale(lambda t: t.eigenvalues_in(basis))
+    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
     return max(
         worst(
             found[n] - diagonal(blocks[n], n),
@@ -148,7 +150,7 @@ def _nearest(trial: Trial, mode: Mode) -> float:
     """How far the distance of EK-FAC exceeds that of K-FAC from the block, over its rounding."""
     truth, basis = trial.truth, trial.basis_for(mode)
     found, factors, blocks = trial.eigenvalues(mode), trial.factors_for(mode), _blocks(truth)
-    scale = truth.scale(lambda t: t.eigenvalues_in(basis))
+    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
     ratios: list[float] = []
     for name, Lambda in found.items():
         _, Q_A, _, Q_S = basis[name]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from refimpl.oracle.checks.check import THRESHOLD, Check
+from refimpl.oracle.checks.check import Check
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.concentration import of_variance_band
 from refimpl.oracle.truth.label_moments import (
     Features,
@@ -23,6 +24,7 @@ from refimpl.oracle.truth.label_moments import (
     moments,
     moments_each,
 )
+from refimpl.oracle.truth.scales import THRESHOLD
 from refimpl.oracle.truth.truth import Truth, Undecided
 
 __all__ = ["ALPHA", "CHECKS", "COMPARISONS"]

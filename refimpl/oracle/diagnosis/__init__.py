@@ -4,12 +4,14 @@ from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.behaviour import behaving, drawing
 from refimpl.oracle.diagnosis.history import remembered
 from refimpl.oracle.diagnosis.question import Question
-from refimpl.oracle.diagnosis.search import INHERITS, Finding, compared, search
+from refimpl.oracle.diagnosis.search import Finding, compared, search
 from refimpl.oracle.diagnosis.structure import structure
-from refimpl.oracle.stages.trial import Mode, Trial
-from refimpl.oracle.subject.adapter import STAGES, Unsupported
-from refimpl.oracle.subject.answers import BadAnswer
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.truth import Undecided
 
 __all__ = ["SHOWN", "Finding", "diagnose", "findings"]
@@ -45,9 +47,9 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
             return of_state
         stage, suspects = _upstream(trial, check.stage)
         question = Question(trial, stage, mode)
-        if trial.labels_known or stage not in ("factors", "eigenvalues", "scores"):
+        if trial.labels_known or not STAGES[stage].draws_labels:
             found = search(question, suspects, seconds)
-            others = tuple(s for s in INHERITS[stage] if s not in suspects)
+            others = tuple(s for s in STAGES[stage].inherits if s not in suspects)
             if not found and others:  # not every author's scores call what the other stages do
                 found = search(question, others, seconds)
             if not found:
@@ -61,19 +63,20 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
 
 def _drawn(question: Question, seconds: float) -> list[Finding]:
     """Sampled labels: A is known; S may be that of labels that are not drawn at all."""
-    if question.stage == "factors":
-        found = [f for f in search(question, ("factors", "gradients"), seconds) if f.hypothesis]
+    if question.known.known_in_part:
+        found = [f for f in search(question, question.known.inherits, seconds) if f.hypothesis]
         return found or list(drawing(question.trial))
     return []
 
 
 def _upstream(trial: Trial, stage: str) -> tuple[str, tuple[str, ...]]:
     """The first of the stages that one inherits from that is wrong, and whose faults to try."""
-    inherited = [s for s in STAGES if s in INHERITS[stage] and s != stage and trial.has(s)]
+    inherits = STAGES[stage].inherits
+    inherited = [s for s in STAGES if s in inherits and s != stage and trial.has(s)]
     right: list[str] = []
     for earlier in inherited:
         question = Question(trial, earlier, "isolated")
-        if not trial.labels_known and earlier in ("factors", "eigenvalues"):
+        if not trial.labels_known and STAGES[earlier].draws_labels:
             continue
         try:
             match = compared(question, question.right)
@@ -84,6 +87,6 @@ def _upstream(trial: Trial, stage: str) -> tuple[str, tuple[str, ...]]:
             or len(match.factors) < len(question.answer)
             or {*match.factors.values()} != {1.0}
         ):
-            return earlier, tuple(s for s in INHERITS[earlier] if s not in right)
+            return earlier, tuple(s for s in STAGES[earlier].inherits if s not in right)
         right.append(earlier)
-    return stage, tuple(s for s in INHERITS[stage] if s not in right)
+    return stage, tuple(s for s in inherits if s not in right)

@@ -11,8 +11,9 @@ from refimpl.oracle.diagnosis.search import Finding, Hypothesis
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["behaving", "drawing"]
 

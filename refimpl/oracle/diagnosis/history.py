@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from refimpl.oracle.diagnosis.question import Question
-from refimpl.oracle.diagnosis.search import INHERITS, Finding, Hypothesis
+from refimpl.oracle.diagnosis.search import Finding, Hypothesis
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.question.case import Array
-from refimpl.oracle.stages.trial import Asked, Trial
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.near import near
 from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.trial import Asked, Trial
 
 __all__ = ["remembered"]
 
@@ -27,13 +26,13 @@ def remembered(trial: Trial, stage: str) -> list[Finding]:
         trial: The implementation, with all that it was asked.
         stage: The stage of the check that fails.
     """
-    asked = [a for a in trial.history if a.stage in INHERITS[stage]]
+    asked = [a for a in trial.history if a.stage in STAGES[stage].inherits]
     reference = InProcess(Pipeline(trial.declaration))
     known = trial.labels_known
     wrong = (
         i
         for i, a in enumerate(asked)
-        if (known or a.stage not in ("factors", "eigenvalues", "scores"))
+        if (known or not STAGES[a.stage].draws_labels)
         and not _near(trial, a, a.answer, _answer(reference, a))
     )
     first = next(wrong, None)
@@ -41,7 +40,7 @@ def remembered(trial: Trial, stage: str) -> list[Finding]:
         return []
     suspect = asked[first]
     right = _answer(reference, suspect)
-    if suspect.stage == "eigenbasis":  # it is not told the case's name
+    if STAGES[suspect.stage].of_factors:  # it is not told the case's name
         found = _replayed(trial, asked[: first + 1], "state", "it is that of other factors")
         return [f for f in found if f.hypothesis]
     if _near(trial, suspect, _answer(trial.session, suspect.renamed), right):
@@ -58,7 +57,7 @@ def _replayed(trial: Trial, asked: Sequence[Asked], bug_type: str, seen: str) ->
     last = asked[-1]
     found: list[Finding] = []
     for fault in FAULTS:
-        if fault.bug_type != bug_type or fault.stage not in INHERITS[last.stage]:
+        if fault.bug_type != bug_type or fault.stage not in STAGES[last.stage].inherits:
             continue
         answers = _replay(edited(Pipeline, fault)(trial.declaration), asked)
         if not answers:
@@ -91,16 +90,12 @@ def _answer(session: Session, asked: Asked) -> object:
 
 
 def _near(trial: Trial, asked: Asked, one: object, other: object) -> bool:
-    """Whether two answers differ by roundings only, which solves and eigenvectors multiply."""
-    share = (
-        trial.unit**0.5 if asked.stage in ("solve", "eigenbasis", "scores") else 1e4 * trial.unit
-    )
+    """Whether two answers to a question differ by roundings only, which some stages multiply.
+
+    On what scale errors of the question are judged is not asked: that would be ten truths more for each
+    case that was ever asked about, and what a state spoils is spoilt by more than this.
+    """
+    share = trial.unit**0.5 if STAGES[asked.stage].amplifies else 1e4 * trial.unit
     named = Question(trial, asked.stage, "isolated").named
     a, b = named(one), named(other)
-    return a.keys() == b.keys() and all(_close(a[n], b[n], share) for n in a)
-
-
-def _close(a: Array, b: Array, share: float) -> bool:
-    return a.shape == b.shape and bool(
-        np.abs(a - b).max(initial=0) <= share * np.abs(b).max(initial=0)
-    )
+    return a.keys() == b.keys() and all(near(a[n], b[n], share) for n in a)

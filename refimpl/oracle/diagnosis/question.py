@@ -1,6 +1,5 @@
 """Question: what a stage was asked, what was answered, and what is right; as arrays by name."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,12 +8,14 @@ import numpy as np
 
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.stages.trial import Mode, Trial
-from refimpl.oracle.subject.adapter import Adapter, State
+from refimpl.oracle.stages import STAGES, Stage
+from refimpl.oracle.stages.answer import Arrays
+from refimpl.oracle.stages.setting import Mode, State
+from refimpl.oracle.subject.adapter import Adapter
+from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Arrays", "Question", "distance"]
+__all__ = ["Question", "distance"]
 
-Arrays = dict[str, Array]
 EXAMPLE = 1
 EPSILON = 1e-3
 MOST = 300  # parameters up to which an operator is asked for its whole matrix
@@ -55,21 +56,26 @@ class Question:
         P = sum(o * i for o, i in self.trial.truth.shapes().values())
         return np.eye(P) if P <= MOST else np.random.default_rng(0).standard_normal((8, P))
 
+    @property
+    def known(self) -> Stage:
+        """The stage."""
+        return STAGES[self.stage]
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """The arguments of the stage that the mode does not say."""
+        given = {"vectors": self.vectors, "example": self.example, "epsilon": EPSILON}
+        return {name: value for name, value in given.items() if name in self.known.signature}
+
     @cached_property
     def answer(self) -> Arrays:
         """What the implementation answered."""
-        trial, mode = self.trial, self.mode
-        raw = {
-            "gradients": lambda: trial.gradients(),
-            "factors": lambda: trial.factors(),
-            "eigenbasis": lambda: trial.eigenbasis(mode),
-            "eigenvalues": lambda: trial.eigenvalues(mode),
-            "gauss_newton": lambda: trial.gauss_newton(self.vectors),
-            "solve": lambda: trial.solve(mode, self.vectors),
-            "scores": lambda: trial.scores(),
-            "response": lambda: trial.response(self.example, EPSILON),
-        }[self.stage]()
-        return self.named(raw)
+        return self.named(self.trial.ask(self.stage, self.mode, **self.given))
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """What the implementation was given besides the case."""
+        return self.known.arguments(self.trial, self.mode, **self.given)
 
     @property
     def example(self) -> int:
@@ -86,26 +92,11 @@ class Question:
         case = self.case
         if conventions:
             case = case.but(conventions=case.conventions.but(**conventions))
-        return self.named(self._asked(pipeline, case))
-
-    def _asked(self, pipeline: Adapter, case: Case) -> Any:
-        trial, mode = self.trial, self.mode
-        if self.stage == "gradients":
-            return pipeline.gradients(case)
-        if self.stage == "factors":
-            return pipeline.factors(case, 0)
-        if self.stage == "eigenbasis":
-            return pipeline.eigenbasis(dict(trial.factors_for(mode)))
-        if self.stage == "eigenvalues":
-            return pipeline.eigenvalues(case, dict(trial.basis_for(mode)), 0)
-        if self.stage == "gauss_newton":
-            return pipeline.gauss_newton(case, self.vectors)
-        if self.stage == "solve":
-            state: State = replace(trial.state_for(mode), case=case)
-            return pipeline.solve(state, self.vectors, case.damping)
-        if self.stage == "scores":
-            return pipeline.scores(case, 0)
-        return pipeline.response(case, self.example, EPSILON)
+        arguments = {
+            n: replace(a, case=case) if isinstance(a, State) else a
+            for n, a in self.arguments.items()
+        }
+        return self.named(self.known.call(pipeline, case, arguments))
 
     def named(self, raw: Any) -> Arrays:
         """Arrays by name, free of what is not unique: signs of eigenvectors, the start of a response.
@@ -113,23 +104,10 @@ class Question:
         Args:
             raw: The stage's answer.
         """
-        if self.stage == "factors":
-            return {
-                f"{k} of {n}": m for n, pair in raw.items() for k, m in zip("AS", pair, strict=True)
-            }
-        if self.stage == "eigenbasis":
-            found: Arrays = {}
-            for n, (w_A, Q_A, w_S, Q_S) in raw.items():
-                for k, w, Q in (("A", w_A, Q_A), ("S", w_S, Q_S)):
-                    found[f"eigenvalues of {k} of {n}"] = w
-                    found[f"Q diag(w) Q^T of {k} of {n}"] = np.abs((Q * w) @ Q.T)
-                    found[f"Q^T Q of {k} of {n}"] = np.abs(Q.T @ Q)
-            return found
-        if isinstance(raw, Mapping):
-            return {str(n): m for n, m in raw.items()}
-        if self.stage == "response":
-            return {"response": raw - self.start}
-        return {self.stage: raw}
+        arrays = self.known.named(raw)
+        if self.known.gives_parameters:
+            return {name: array - self.start for name, array in arrays.items()}
+        return arrays
 
     @cached_property
     def start(self) -> Array:
@@ -147,31 +125,6 @@ class Question:
     def tolerances(self) -> dict[str, float]:
         """How far, relative to its largest entry, an array may be from another one of its name.
 
-        30 u times the relative condition of the right answer, as the checks have it. A response is
-        certified to 1e-10 of its first gradient instead, and its error is that times the condition.
+        See `Stage.tolerances`.
         """
-        truth = self.trial.truth
-        if self.stage == "response":
-            kappa = 1 + np.linalg.norm(truth.matrix, 2) / self.case.damping
-            return {"response": 4e-10 * float(kappa)}
-        ask = {
-            "gradients": lambda t: t.gradients,
-            "factors": lambda t: t.factors,
-            "eigenvalues": lambda t: t.eigenvalues_in(dict(self.trial.basis_for(self.mode))),
-            "scores": lambda t: t.scores,
-        }.get(self.stage)
-        sizes = {n: max(float(np.abs(m).max()), 1e-300) for n, m in self.right.items()}
-        if ask is None:  # what is computed from given matrices alone: n u, or kappa u
-            n = float(len(self.vectors)) if self.stage != "eigenbasis" else 100.0
-            kappa = self._kappa() if self.stage == "solve" else 1.0
-            return dict.fromkeys(sizes, 30 * self.trial.unit * n * kappa)
-        scales = self.named(truth.scale(ask))
-        summed = float(self.case.num_examples) ** 0.5
-        return {
-            name: 30 * self.trial.unit * (float(np.abs(scales[name]).max()) / size + summed)
-            for name, size in sizes.items()
-        }
-
-    def _kappa(self) -> float:
-        largest = 1 / max(min(float(np.abs(m).max()) for m in self.right.values()), 1e-300)
-        return 1 + abs(largest) / self.case.damping if self.case.damping else 1e6
+        return self.known.tolerances(self.trial.truth, self.arguments, self.right)

@@ -7,35 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refimpl.oracle.diagnosis.question import Arrays, Question, distance
+from refimpl.oracle.diagnosis.question import Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import Conventions, explanations
+from refimpl.oracle.stages.answer import Arrays
 from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["Finding", "Hypothesis", "conventions_tried", "search"]
 
-# The stages whose mistakes show in a stage's answer, where it is fed what is right.
-INHERITS = {
-    "gradients": ("gradients",),
-    "factors": ("factors", "gradients"),
-    "eigenbasis": ("eigenbasis",),
-    "eigenvalues": ("eigenvalues", "factors", "gradients"),
-    "gauss_newton": ("gauss_newton", "factors", "gradients"),
-    "solve": ("solve",),
-    "scores": (
-        "scores",
-        "solve",
-        "eigenvalues",
-        "eigenbasis",
-        "factors",
-        "gauss_newton",
-        "gradients",
-    ),
-    "response": ("response", "gradients", "factors"),
-}
 LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
 
 
@@ -177,7 +159,7 @@ def conventions_tried(question: Question) -> Iterator[Hypothesis]:
     for name, choice in explanations():
         if getattr(now, name) != choice:
             yield Hypothesis(conventions=((name, choice),))
-    if question.stage in ("solve", "scores"):
+    if question.known.inverts:
         for curvature in ("kfac", "ekfac", "gauss_newton"):
             if curvature != question.trial.declaration.curvature:
                 yield Hypothesis(curvature=curvature)

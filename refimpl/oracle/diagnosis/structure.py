@@ -8,6 +8,7 @@ from refimpl.oracle.diagnosis.question import Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import ROUNDOFF
+from refimpl.oracle.stages.near import near
 
 __all__ = ["structure"]
 
@@ -21,7 +22,7 @@ def structure(question: Question) -> list[str]:
         question: The question.
     """
     answer, right = question.answer, question.right
-    wrong = [n for n in answer if not _near(answer[n], right[n], question.tolerances[n])]
+    wrong = [n for n in answer if not near(answer[n], right[n], question.tolerances[n])]
     if not wrong:
         return []
     said: list[str] = []
@@ -44,14 +45,14 @@ def _seen(question: Question, name: str) -> Iterator[str]:
     a, r, tolerance = question.answer[name], question.right[name], question.tolerances[name]
     if not np.any(a):
         yield "all zeros"
-    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and _near(np.swapaxes(a, -1, -2), r, tolerance):
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and near(np.swapaxes(a, -1, -2), r, tolerance):
         yield "the transpose of what is right"
     yield from _rounded(a, r, question.trial.unit)
     yield from _places(question, a, r, tolerance)
     yield from _powers(question, a, r, tolerance)
-    if _near(np.abs(a), np.abs(r), tolerance):
+    if near(np.abs(a), np.abs(r), tolerance):
         yield "right but for signs"
-    if _near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
+    if near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
         yield "the right numbers in another order"
     if a.ndim == 2:
         yield from _differences(question, a, r, tolerance)
@@ -59,12 +60,9 @@ def _seen(question: Question, name: str) -> Iterator[str]:
 
 def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
     """Slices along each axis: which are wrong, where not all are, and whether each has its own scale."""
-    axes = {
-        "gradients": ("example", "row", "column"), "factors": ("row", "column"),
-        "eigenvalues": ("row", "column"), "scores": ("query", "example"),
-    }.get(question.stage, ("entry",) * a.ndim if a.ndim == 1 else ("vector", "entry"))  # fmt: skip
+    axes = question.known.axes[-a.ndim :]
     size = tolerance * np.abs(r).max()
-    for axis, word in enumerate(axes[: a.ndim]):
+    for axis, word in enumerate(axes):
         bad = np.abs(a - r).max(axis=tuple(i for i in range(a.ndim) if i != axis)) > size
         if bad.any() and not bad.all():
             where = np.flatnonzero(bad).tolist()
@@ -76,7 +74,7 @@ def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
                 text += ": the bias"
             zero = np.abs(np.take(a, where, axis=axis)).max() == 0
             yield text + ("; they are zero" if zero else "")
-    for axis, word in enumerate(axes[: a.ndim]):
+    for axis, word in enumerate(axes):
         rows, wanted = (np.moveaxis(m, axis, 0).reshape(a.shape[axis], -1) for m in (a, r))
         if rows.shape[1] < 2:
             continue
@@ -128,10 +126,6 @@ def _differences(question: Question, a: Array, r: Array, tolerance: float) -> It
             "symmetric: a mean subtracted or added" if np.allclose(abs(u[:, 0]), abs(v[0])) else ""
         )
         yield f"a difference of rank one {kind}".rstrip()
-
-
-def _near(a: Array, r: Array, tolerance: float) -> bool:
-    return bool(np.abs(a - r).max() <= tolerance * max(float(np.abs(r).max()), 1e-300))
 
 
 def _few(names: list[str]) -> str:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.subject.adapter import STAGES, Declaration
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["BugType", "Fault", "edited", "faulty"]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from refimpl.oracle.pipeline.retraining import Retraining
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.network import layer_named
-from refimpl.oracle.subject.adapter import Declaration, State, Unsupported
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Declaration, Unsupported
 
 __all__ = ["Pipeline"]
 

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.results.report import Report, Status
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import STAGES
 
 __all__ = ["badge", "write_badge"]
 

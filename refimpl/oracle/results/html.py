@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from refimpl.oracle.results.outcome import MEANING, Verdict
 from refimpl.oracle.results.report import STATUS_MEANING, Report, Status
 from refimpl.oracle.results.terminal import cell, figure, grouped
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import STAGES
 
 __all__ = ["page", "write_html"]
 

@@ -16,6 +16,7 @@ import jsonschema
 
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import Footer, Report
+from refimpl.oracle.stages import STAGES
 from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["FORMAT", "InvalidReport", "read", "schema", "write_lines"]
@@ -28,12 +29,15 @@ class InvalidReport(ValueError):
 
 
 @cache
+def _without_stages() -> Mapping[str, Any]:
+    file = resources.files("refimpl.oracle.results").joinpath("report.schema.json")
+    return json.loads(file.read_text("utf-8"))
+
+
 def schema() -> Mapping[str, Any]:
-    """The JSON Schema of a line."""
-    text = (
-        resources.files("refimpl.oracle.results").joinpath("report.schema.json").read_text("utf-8")
-    )
-    return json.loads(text)
+    """The JSON Schema of a line, which names the stages that there are."""
+    plain = _without_stages()
+    return {**plain, "$defs": {**plain["$defs"], "stage": {"enum": list(STAGES)}}}
 
 
 def write_lines(report: Report, path: Path) -> None:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from refimpl.oracle.results.outcome import Outcome, Verdict
-from refimpl.oracle.subject.adapter import STAGES, Declaration
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = ["DRAWN", "DRAWS", "QUICK_DRAWS", "Footer", "Report", "Selection", "Status"]
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from refimpl.oracle.results.outcome import MEANING, Outcome, Verdict
 from refimpl.oracle.results.report import Report, Status
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import STAGES
 
 __all__ = ["COLOURS", "cell", "figure", "grouped", "show"]
 

@@ -6,9 +6,10 @@ from refimpl.oracle.checks import Check
 from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
-from refimpl.oracle.stages.trial import Mode, Trial
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import place
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Questions", "ask", "asked", "explanation", "in_order"]
 
@@ -21,7 +22,7 @@ def in_order(questions: Questions) -> list[tuple[Check, Mode]]:
     Args:
         questions: Checks and modes.
     """
-    return sorted(questions, key=lambda q: STAGES.index(q[0].stage))
+    return sorted(questions, key=lambda q: place(q[0].stage))
 
 
 def asked(session: Session, case: Case, questions: Questions) -> tuple[Outcome, ...]:

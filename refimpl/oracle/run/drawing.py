@@ -14,8 +14,9 @@ from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN
 from refimpl.oracle.run.asking import Questions, ask, asked, in_order
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["differential", "drawn_cases", "smallest"]
 

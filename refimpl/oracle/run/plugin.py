@@ -14,11 +14,12 @@ from refimpl.oracle.results.deviations import BadDeviations, find, read
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN, DRAWS, QUICK_DRAWS
 from refimpl.oracle.run.asking import Questions, ask, explanation
-from refimpl.oracle.stages.trial import Mode, Trial
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.external import NotStarted, Program
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.opening import opened
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Items"]
 

@@ -20,9 +20,10 @@ from refimpl.oracle.results.deviations import Deviation, declared
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN, Report, Selection
 from refimpl.oracle.run.asking import Questions, asked, explanation
-from refimpl.oracle.stages.trial import Mode, Trial
-from refimpl.oracle.subject.adapter import STAGES
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Progress", "run"]
 

@@ -1,21 +1,20 @@
 """Is the adapter itself written right? One small case, every stage, and a sentence on each."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.question.conventions import choices
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.stages.trial import Trial
-from refimpl.oracle.subject.adapter import STAGES, Unsupported
-from refimpl.oracle.subject.answers import BadAnswer
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.answer import Arrays, BadAnswer
+from refimpl.oracle.stages.near import REPEATED, near
+from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Said", "hint", "smoke"]
 
@@ -48,14 +47,14 @@ def smoke(session: Session, case: Case) -> Iterator[Said]:
             yield Said(stage, None, "not claimed: the adapter does not override it")
             continue
         try:
-            first, second = _call(trial, stage), _call(Trial(session, case), stage)
+            first, second = trial.ask(stage), Trial(session, case).ask(stage)
         except Unsupported as error:
             yield Said(stage, None, f"refused for this case: {error}")
         except (Failed, BadAnswer) as error:
             advice = hint(str(error))
             yield Said(stage, False, f"{error}" + (f"\n{advice}" if advice else ""))
         else:
-            if _same(first, second, trial.unit):
+            if _same(STAGES[stage].arrays(second), STAGES[stage].arrays(first), trial.unit):
                 yield _numbers(trial, stage)
             else:
                 yield Said(
@@ -63,16 +62,6 @@ def smoke(session: Session, case: Case) -> Iterator[Said]:
                     "two calls gave different answers: draw labels from the seed that is given, and "
                     "keep no state between calls",
                 )  # fmt: skip
-
-
-def _call(trial: Trial, stage: str) -> Any:
-    if stage in ("gauss_newton", "solve"):
-        size = sum(rows * columns for rows, columns in trial.truth.shapes().values())
-        vectors = np.random.default_rng(0).standard_normal((2, size))
-        return trial.gauss_newton(vectors) if stage != "solve" else trial.solve("isolated", vectors)
-    if stage in ("eigenbasis", "eigenvalues"):
-        return getattr(trial, stage)("isolated")
-    return trial.response(0, 1e-3) if stage == "response" else getattr(trial, stage)()
 
 
 def _numbers(trial: Trial, stage: str) -> Said:
@@ -89,13 +78,8 @@ def _numbers(trial: Trial, stage: str) -> Said:
     )  # fmt: skip
 
 
-def _same(first: Any, second: Any, unit: float) -> bool:
-    """Up to the order in which a machine adds: 1000 roundings of the largest entry."""
-    if isinstance(first, Mapping):
-        return all(_same(first[name], second[name], unit) for name in first)
-    if isinstance(first, tuple):
-        return all(_same(a, b, unit) for a, b in zip(first, second, strict=True))
-    return bool(np.abs(first - second).max(initial=0) <= 1e3 * unit * np.abs(first).max(initial=0))
+def _same(again: Arrays, first: Arrays, unit: float) -> bool:
+    return all(near(again[name], array, REPEATED * unit) for name, array in first.items())
 
 
 def _declare(name: str) -> str:

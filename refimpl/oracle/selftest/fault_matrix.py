@@ -18,9 +18,11 @@ from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.selftest.reference import Reference
-from refimpl.oracle.stages.trial import Mode, Trial
-from refimpl.oracle.subject.adapter import STAGES, Adapter
+from refimpl.oracle.stages import place
+from refimpl.oracle.stages.setting import Mode
+from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Row", "catch", "matrix", "written"]
 
@@ -66,7 +68,7 @@ def _row(slug: str) -> Row:
     row = Row(slug, fault.bug_type)
     for case in {**quick(), **cases()}.values():
         trial = Trial(InProcess(faulty(fault)), case)
-        for check in sorted(CHECKS, key=lambda c: STAGES.index(c.stage)):
+        for check in sorted(CHECKS, key=lambda c: place(c.stage)):
             for mode in check.modes if check.applies(trial) else ():
                 row = _joined(row, judge(trial, check, mode))
                 if row.caught and not row.case:

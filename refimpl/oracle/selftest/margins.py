@@ -14,8 +14,8 @@ from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.selftest.fault_matrix import Row
 from refimpl.oracle.selftest.honest import KINDS, implementation, questions, variants
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["MARGINS", "honest", "written"]
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import flatten, unflatten
-from refimpl.oracle.subject.adapter import Adapter, Declaration, State, Unsupported
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
 from refimpl.oracle.truth.kronecker import damped_inverse, eigen, spectra
 from refimpl.oracle.truth.shared import truth_of
 from refimpl.oracle.truth.truth import Truth, Undecided

@@ -6,20 +6,10 @@ from typing import Any, Literal
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.setting import State
 
-__all__ = ["STAGES", "Adapter", "Declaration", "State", "Unsupported"]
-
-# In the order in which each uses what the ones before gave.
-STAGES = (
-    "gradients",
-    "factors",
-    "eigenbasis",
-    "eigenvalues",
-    "gauss_newton",
-    "solve",
-    "scores",
-    "response",
-)
+__all__ = ["Adapter", "Declaration", "Unsupported", "stages_of"]
 
 
 class Unsupported(Exception):
@@ -56,23 +46,6 @@ class Declaration:
     def chosen(self) -> Conventions:
         """All conventions, the defaults where it says nothing."""
         return Conventions.of(self.conventions)
-
-
-@dataclass(frozen=True)
-class State:
-    """What the stages before `solve` gave; None for those that the implementation does not have.
-
-    Args:
-        case: The case.
-        factors: (A [I, I], S [O, O]) by layer.
-        basis: (w_A, Q_A, w_S, Q_S) by layer, eigenvectors as columns.
-        eigenvalues: Lambda [O, I] by layer.
-    """
-
-    case: Case
-    factors: dict[str, tuple[Array, Array]] | None = None
-    basis: dict[str, tuple[Array, Array, Array, Array]] | None = None
-    eigenvalues: dict[str, Array] | None = None
 
 
 class Adapter:
@@ -129,4 +102,5 @@ def stages_of(adapter: type[Adapter]) -> tuple[str, ...]:
     Args:
         adapter: Its class.
     """
-    return tuple(s for s in STAGES if getattr(adapter, s) is not getattr(Adapter, s))
+    # A stage that the base does not have is there where the class has a method of its name.
+    return tuple(s for s in STAGES if getattr(adapter, s, None) is not getattr(Adapter, s, None))

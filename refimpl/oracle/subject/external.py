@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from refimpl.oracle.question.case import Case
-from refimpl.oracle.subject.adapter import STAGES, Unsupported
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Described, Failed
 from refimpl.oracle.subject.wire import (
     PROTOCOL,

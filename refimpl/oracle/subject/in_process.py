@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.question.case import Case
-from refimpl.oracle.subject.adapter import Adapter, State, Unsupported, stages_of
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Adapter, Unsupported, stages_of
 from refimpl.oracle.subject.session import Described, Failed
 
 __all__ = ["InProcess"]
@@ -29,12 +31,9 @@ class InProcess:
 
     def call(self, stage: str, case: Case, arguments: Mapping[str, Any]) -> Any:
         """The raw answer of a stage; see `Session`."""
-        method = getattr(self.adapter, stage)
-        given = {name: _own(value) for name, value in arguments.items()}
+        copies = {name: _copied(value) for name, value in arguments.items()}
         try:
-            if stage in ("eigenbasis", "solve"):  # what they need stands in their arguments
-                return method(**given)
-            return method(case, **given)
+            return STAGES[stage].call(self.adapter, case, copies)
         except (Unsupported, Failed):
             raise
         except (Exception, SystemExit) as error:
@@ -44,17 +43,19 @@ class InProcess:
         """Nothing to do."""
 
 
-def _own(value: Any) -> Any:
+def _copied(value: Any) -> Any:
     """A copy of the arrays, so that an adapter that writes into them spoils no reference."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, Mapping):
-        return {name: _own(v) for name, v in value.items()}
+        return {name: _copied(v) for name, v in value.items()}
     if isinstance(value, tuple):
-        return tuple(_own(v) for v in value)
+        return tuple(_copied(v) for v in value)
     if isinstance(value, State):
         return replace(
-            value, factors=_own(value.factors), basis=_own(value.basis),
-            eigenvalues=_own(value.eigenvalues),
-        )  # fmt: skip
+            value,
+            factors=_copied(value.factors),
+            basis=_copied(value.basis),
+            eigenvalues=_copied(value.eigenvalues),
+        )
     return value

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from refimpl.oracle.question.case import Case
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.answer import BadAnswer
 from refimpl.oracle.subject.adapter import Adapter, Unsupported
-from refimpl.oracle.subject.answers import BadAnswer, checked
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.subject.wire import (
@@ -101,8 +102,7 @@ def _run(session: InProcess, message: Mapping[str, Any]) -> dict[str, Any]:
     arguments = unpack_arguments(stage, case, message["arguments"], arrays)
     try:
         raw = session.call(stage, case, arguments)
-        rows = len(arguments.get("vectors", ()))
-        answer = checked(stage, raw, case, case.conventions, rows)
+        answer = STAGES[stage].read(raw, case, len(arguments.get("vectors", ())))
         write_arrays(Path(message["answer"]), pack_answer(stage, answer))
     except Unsupported as error:
         return {"unsupported": str(error)}

@@ -16,19 +16,16 @@ from safetensors.torch import load
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import shapes
-from refimpl.oracle.subject.adapter import Declaration, State
+from refimpl.oracle.stages import STAGES, Stage
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = [
-    "PARTS", "PROTOCOL", "pack_answer", "pack_arguments", "pack_case", "read_arrays",
+    "PROTOCOL", "pack_answer", "pack_arguments", "pack_case", "read_arrays",
     "read_declaration", "unpack_answer", "unpack_arguments", "unpack_case", "write_arrays",
 ]  # fmt: skip
 
 PROTOCOL = 1
-# What a stage gives for each layer, where that is more than one array.
-PARTS = {"factors": ("A", "S"), "eigenbasis": ("w_A", "Q_A", "w_S", "Q_S")}
-# What arguments look like: as the answer of this stage.
-_ARGUMENTS = {"factors": "factors", "basis": "eigenbasis", "eigenvalues": "eigenvalues"}
-_BY_LAYER = ("gradients", "factors", "eigenbasis", "eigenvalues")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -80,35 +77,28 @@ def unpack_case(plain: Mapping[str, Any], arrays: Mapping[str, Array]) -> Case:
 
 
 def pack_answer(stage: str, answer: Any) -> dict[str, Array]:
-    """Arrays by name of a stage's answer, or of an argument that looks like it.
+    """Arrays by name of a stage's answer.
 
     Args:
-        stage: The stage.
-        answer: Arrays by layer, tuples of arrays by layer, or one array.
+        stage: Name of the stage.
+        answer: As its `read` gives it.
     """
-    if stage in PARTS:
-        return {
-            f"{layer}/{part}": array
-            for layer, arrays in answer.items()
-            for part, array in zip(PARTS[stage], arrays, strict=True)
-        }
-    return dict(answer) if stage in _BY_LAYER else {"answer": answer}
+    return STAGES[stage].arrays(answer)
 
 
 def unpack_answer(stage: str, arrays: Mapping[str, Array]) -> Any:
     """The answer that `pack_answer` packed; what is missing is missing in it.
 
     Args:
-        stage: The stage.
+        stage: Name of the stage.
         arrays: By name.
     """
-    if stage in PARTS:
-        layers = dict.fromkeys(name.rpartition("/")[0] or name for name in arrays)
-        return {
-            layer: tuple(arrays[f"{layer}/{p}"] for p in PARTS[stage] if f"{layer}/{p}" in arrays)
-            for layer in layers
-        }
-    return dict(arrays) if stage in _BY_LAYER else arrays.get("answer")
+    return STAGES[stage].form.answer(arrays)
+
+
+def _fed() -> dict[str, Stage]:
+    """The stages whose answers later stages are given, by the name of the argument."""
+    return {stage.fed_as: stage for stage in STAGES.values() if stage.fed_as}
 
 
 def pack_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -117,17 +107,17 @@ def pack_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     Args:
         arguments: By name; `State` counts as its fields.
     """
-    given = dict(arguments)
-    state = given.pop("state", None)
+    fed = _fed()
+    plain = dict(arguments)
+    state = plain.pop("state", None)
     if isinstance(state, State):
-        named = {"factors": state.factors, "basis": state.basis, "eigenvalues": state.eigenvalues}
-        given |= {name: value for name, value in named.items() if value is not None}
+        parts = {name: getattr(state, name) for name in fed}
+        plain |= {name: value for name, value in parts.items() if value is not None}
     numbers: dict[str, Any] = {}
     arrays: dict[str, Array] = {}
-    for name, value in given.items():
-        if name in _ARGUMENTS:
-            packed = pack_answer(_ARGUMENTS[name], value)
-            arrays |= {f"{name}/{key}": array for key, array in packed.items()}
+    for name, value in plain.items():
+        if name in fed:
+            arrays |= {f"{name}/{key}": a for key, a in fed[name].arrays(value).items()}
         elif isinstance(value, np.ndarray):
             arrays[name] = value
         else:
@@ -141,23 +131,23 @@ def unpack_arguments(
     """The arguments that `pack_arguments` packed.
 
     Args:
-        stage: The stage that they are for.
+        stage: Name of the stage that they are for.
         case: The case, which `State` names.
         numbers: What is no array.
         arrays: By name.
     """
     order = shapes(case, case.conventions)
-    found: dict[str, Any] = {n: a for n, a in arrays.items() if "/" not in n}
-    for name, like in _ARGUMENTS.items():
-        own = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith(f"{name}/")}
-        if own:
-            by_layer = unpack_answer(like, own)
+    arguments: dict[str, Any] = {n: a for n, a in arrays.items() if "/" not in n}
+    for name, source in _fed().items():
+        prefix = f"{name}/"
+        part = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        if part:
+            by_layer = source.form.answer(part)
             # A safetensors file has an order of its own; here it is that of the flat vector.
-            found[name] = {layer: by_layer[layer] for layer in order if layer in by_layer}
-    if stage == "solve":
-        parts = {name: found.pop(name, None) for name in _ARGUMENTS}
-        found["state"] = State(case, **parts)
-    return {**found, **numbers}
+            arguments[name] = {layer: by_layer[layer] for layer in order if layer in by_layer}
+    if "state" in STAGES[stage].signature:
+        arguments["state"] = State(case, **{name: arguments.pop(name, None) for name in _fed()})
+    return {**arguments, **numbers}
 
 
 def pack_declaration(declaration: Declaration) -> dict[str, Any]:

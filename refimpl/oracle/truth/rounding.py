@@ -1,29 +1,14 @@
-"""On what scale an answer's error is judged: how far small perturbations of its problem move it.
-
-An implementation that is backward stable computes the exact answer to a problem whose
-weights, inputs and intermediate results differ from the given ones by a modest multiple of u,
-relatively. The scale of an answer is therefore the size of what relative perturbations of size one
-would change in it, to first order: the root mean square over DRAWS random perturbations of size DELTA,
-divided by DELTA (Kenney & Laub 1994, small-sample condition estimation). `Noise` says what is
-perturbed how. What cancels inside a stage (p - y of a confident softmax, 1 - tanh^2 of a saturated unit)
-no perturbation of the problem shows; so what refimpl itself loses in float32, over float32's u, is added
-to it as one more draw. Who forms an inverse is not backward stable, but no less right: see `residual`.
-An error is then `ratio` times u times the scale, and a ratio below 30 passes.
-"""
+"""What rounding does to the steps of an implementation, acted out by perturbations of size DELTA."""
 
 import zlib
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.conventions import ROUNDOFF
 
-__all__ = ["DELTA", "DRAWS", "Noise", "spread"]
+__all__ = ["DELTA", "Noise"]
 
 DELTA = 1e-7  # truncation errors are of this size, roundings of size u / DELTA = 1e-9
-DRAWS = 8
 
 
 class Noise:
@@ -92,19 +77,3 @@ class Noise:
             parameters={k: self.jitter(k, v) for k, v in case.parameters.items()},
             **{name: self.jitter(name, getattr(case, name)) for name in names},
         )
-
-
-def spread(moved: Sequence[Any], rounded: Any, plain: Any) -> Any:
-    """How much relative perturbations of size one move every entry of an answer.
-
-    Args:
-        moved: The answer to every perturbed problem: an array, or a tuple of arrays.
-        rounded: That computed in float32.
-        plain: The answer itself.
-    """
-    if isinstance(plain, tuple):
-        return tuple(spread([m[i] for m in moved], rounded[i], p) for i, p in enumerate(plain))
-    squares = np.mean([(np.asarray(m) - plain) ** 2 for m in moved], axis=0) / DELTA**2
-    lost = (np.asarray(rounded, dtype=np.float64) - plain) / ROUNDOFF["float32"]
-    squares = squares + np.where(np.isfinite(lost), lost, 0.0) ** 2
-    return np.sqrt(squares) + 0.1 * np.sqrt(squares.mean())

@@ -1,15 +1,14 @@
-"""What is right for a case, in the conventions that an implementation declares, and on what scale.
+"""What is right for a case, in the conventions that an implementation declares.
 
 Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
 distance, the mean of a binary cross-entropy's outputs) by a number c, gradients, S, Lambda and the
 Gauss-Newton Hessian are c times refimpl's and A is the same (S and Lambda of the empirical Fisher are
 c^2 times); where it asks for another matrix, refimpl computes that one. On what scale an answer's error
-is judged is refimpl.oracle.truth.rounding's matter.
+is judged is refimpl.oracle.truth.scales' matter.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +25,8 @@ from refimpl.oracle.truth.kronecker import (
     damped_inverse,
     eigen,
     gap,
-    inverse_columns,
     spectra,
 )
-from refimpl.oracle.truth.rounding import DRAWS, Noise, spread
 from refimpl.problem.problem import Problem
 from refimpl.rows.sweeps import Sweep, label_draws, sweeps_kept
 
@@ -46,7 +43,6 @@ class Truth:
     Args:
         case: The case, with the conventions that answers are wanted in.
         curvature: What `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
-        noise: Perturbs the problem and every stage's answer, to find scales; None: exact.
         dtype: What refimpl computes in.
         seed: Draws the labels of a sampled Fisher; None: their expectation, which is what is right.
 
@@ -58,17 +54,14 @@ class Truth:
         self,
         case: Case,
         curvature: str = "ekfac",
-        noise: Noise | None = None,
+        *,
         dtype: torch.dtype = torch.float64,
         seed: int | None = None,
     ) -> None:
         self.curvature = curvature
         self.conventions: Conventions = case.conventions
-        self.noise = noise
         self.seed = seed
-        self._known: dict[bytes, dict[str, Array]] = {}
-        if noise is not None:
-            case = noise.moved(case)
+        self._eigenvalues: dict[bytes, dict[str, Array]] = {}
         self.case = case
         self.problem = case.problem if dtype == torch.float64 else case.problem_in(dtype)
 
@@ -116,10 +109,25 @@ class Truth:
     def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}
         found = split_bias(whole, self.case.blocks, self.conventions)
-        return {n: self._jitter(what + n, m) for n, m in found.items()}
+        return {n: self.stored(what + n, m) for n, m in found.items()}
 
-    def _jitter(self, what: str, array: Array) -> Array:
-        return array if self.noise is None else self.noise.jitter(what, array)
+    def stored(self, what: str, array: Array) -> Array:
+        """An array that an implementation would store: as it is, but where rounding is acted out.
+
+        Args:
+            what: Its name.
+            array: Any shape.
+        """
+        return array
+
+    def decomposed(self, what: str, matrix: Array) -> Array:
+        """A symmetric matrix that an implementation would decompose or solve with; likewise.
+
+        Args:
+            what: Its name.
+            matrix: [n, n].
+        """
+        return matrix
 
     @cached_property
     def factors(self) -> dict[str, tuple[Array, Array]]:
@@ -152,9 +160,7 @@ class Truth:
     @cached_property
     def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
         """(w_A, Q_A, w_S, Q_S)."""
-        if self.noise is None:
-            return eigen(self.factors)
-        move = self.noise.symmetric
+        move = self.decomposed
         return eigen(
             {n: (move(f"A {n}", A), move(f"S {n}", S)) for n, (A, S) in self.factors.items()}
         )
@@ -166,9 +172,9 @@ class Truth:
             basis: (w_A, Q_A, w_S, Q_S) by layer.
         """
         key = b"".join(np.asarray(b).tobytes() for part in basis.values() for b in part)
-        if key not in self._known:
-            self._known[key] = self._eigenvalues_in(basis)
-        return self._known[key]
+        if key not in self._eigenvalues:
+            self._eigenvalues[key] = self._eigenvalues_in(basis)
+        return self._eigenvalues[key]
 
     def _eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
         whole: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -179,15 +185,15 @@ class Truth:
                 Q_A = np.pad(Q_A, (0, 1))
                 Q_A[-1, -1] = 1.0
             Q_A, Q_S = (
-                self._jitter(f"Q_A {block.name}", Q_A),
-                self._jitter(f"Q_S {block.name}", Q_S),
+                self.stored(f"Q_A {block.name}", Q_A),
+                self.stored(f"Q_S {block.name}", Q_S),
             )
             dtype = self.problem.dtype
             whole[block.name] = torch.from_numpy(Q_A).to(dtype), torch.from_numpy(Q_S).to(dtype)
         found = corrected_eigenvalues(self.problem, whole, passes=self.passes)
         matrices = {n: self.second_moment_scale * m.numpy() for n, m in found.items()}
         return {
-            n: self._jitter("eigenvalues" + n, m)
+            n: self.stored("eigenvalues" + n, m)
             for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
         }
 
@@ -249,72 +255,26 @@ class Truth:
         if self.curvature == "gauss_newton":
             G = self.second_moment
             damped = G + self.case.damping * np.eye(len(G))
-            if self.noise is not None:  # what rounding does to a matrix respects no structure
-                damped = self.noise.symmetric("damped", damped)
-            return self._jitter("solve", np.linalg.solve(damped, vectors.T).T)
+            damped = self.decomposed("damped", damped)
+            return self.stored("solve", np.linalg.solve(damped, vectors.T).T)
         self.require_damped()
         matrices = unflatten(vectors, self.case, self.conventions)
-        return self._jitter(
-            "solve", flatten(damped_inverse(self.parts, matrices), self.conventions)
-        )
-
-    def _residual(self, what: str, vectors: Array) -> Array:
-        """What forming the inverse leaves of every row [k, P]; see `Noise.residual`."""
-        assert self.noise is not None
-        if self.curvature == "gauss_newton":
-            return self.noise.residual(what, vectors, *self._dense_inverse_columns)
-        found: dict[str, Array] = {}
-        columns = inverse_columns(self.parts)
-        for name, V in unflatten(vectors, self.case, self.conventions).items():
-            flat, norm = V.reshape(len(V), -1), float(self.parts[name][2].max())
-            left = self.noise.residual(what + name, flat, columns[name].ravel(), norm)
-            found[name] = left.reshape(V.shape)
-        return flatten(found, self.conventions)
-
-    @cached_property
-    def _dense_inverse_columns(self) -> tuple[Array, float]:
-        """Norms [P] of the columns of the damped inverse, and of the damped matrix."""
-        damped = self.second_moment + self.case.damping * np.eye(len(self.second_moment))
-        columns = np.linalg.norm(np.linalg.inv(damped), axis=0)
-        return columns, float(np.linalg.norm(damped, 2))
+        return self.stored("solve", flatten(damped_inverse(self.parts, matrices), self.conventions))
 
     @cached_property
     def scores(self) -> Array:
         """Influences [Q, N]."""
         q, g = flatten(self.query_gradients, self.conventions), self.flat_gradients
-        solved = self.solve(q)
-        scores = -solved @ g.T
-        if self.noise is not None:  # where the inverse is formed, a row or a column at a time
-            scores = (
-                scores
-                + self._residual("q", q) @ self.solve(g).T
-                + solved @ self._residual("g", g).T
-            )
-        return self.conventions.transformed("scores", scores, self.case)
+        return self.conventions.transformed("scores", self.products(q, g), self.case)
 
-    def scale(self, answer: Callable[["Truth"], Any]) -> Any:
-        """How much relative perturbations of size one change an answer; see refimpl.oracle.truth.rounding.
+    def products(self, q: Array, g: Array) -> Array:
+        """-q_i^T (H + lambda)^-1 g_j for all pairs [Q, N].
 
         Args:
-            answer: Takes a Truth and returns an array, or arrays by layer.
-
-        Returns:
-            The same structure. Each entry is its own root mean square over the draws plus a tenth of
-            that of its whole array, since an entry may by chance hardly move in DRAWS draws.
+            q: Rows [Q, P].
+            g: Rows [N, P].
         """
-        plain = answer(self)
-        moved, rounded = [answer(truth) for truth in self._moved], answer(self._rounded)
-        if isinstance(plain, Mapping):
-            return {k: spread([m[k] for m in moved], rounded[k], plain[k]) for k in plain}
-        return spread(moved, rounded, plain)
-
-    @cached_property
-    def _moved(self) -> list["Truth"]:
-        return [Truth(self.case, self.curvature, Noise(seed)) for seed in range(DRAWS)]
-
-    @cached_property
-    def _rounded(self) -> "Truth":
-        return Truth(self.case, self.curvature, dtype=torch.float32)
+        return -self.solve(q) @ g.T
 
     def response(self, example: int, epsilon: float) -> Array:
         """Parameters [P] at the minimiser of the proximal Bregman objective, certified.

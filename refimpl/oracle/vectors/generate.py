@@ -7,13 +7,18 @@ import numpy as np
 import torch
 
 import refimpl
-from refimpl.oracle.checks.check import THRESHOLD, worst as worst_ratio
+from refimpl.oracle.checks.check import worst as worst_ratio
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.question.layout import flatten, unflatten
-from refimpl.oracle.truth.accumulation import absolute_sums
+from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.eigenvalues import EIGENVALUES
+from refimpl.oracle.stages.factors import FACTORS
+from refimpl.oracle.stages.gauss_newton import GAUSS_NEWTON
+from refimpl.oracle.stages.gradients import GRADIENTS
 from refimpl.oracle.truth.kronecker import Basis, damped_inverse, spectra
+from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
 from refimpl.oracle.vectors.killed import answers, killed
@@ -32,16 +37,10 @@ __all__ = [
 # Output name -> (what is right, scale): error < threshold x u x scale, entry by entry.
 Outputs = dict[str, tuple[Array, Array]]
 U = ROUNDOFF["float64"]
-CHECKS = {
-    "gradients": "gradients-equal",
-    "A": "factor-a-equal",
-    "S": "factor-s-equal",
-    "spectrum": "eigenbasis-spectrum",
-    "eigenvalues": "eigenvalues-equal",
-    "gauss_newton": "gauss-newton-equal",
-    "solve": "solve-forward-error",
-    "scores": "scores-equal",
-}
+# What judges each kind of output: its stage and its check.
+JUDGES = {kind: (stage.name, slug) for stage in STAGES.values() for kind, slug in stage.checks}
+# The stages in which the second implementation answers: those that do not only transform given arrays.
+SECOND = tuple(stage.name for stage in STAGES.values() if stage.checks and stage.takes_case)
 
 
 def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = "") -> Vector:
@@ -116,7 +115,7 @@ def packed(
             "arrays": described(arrays),
             "outputs": {
                 name: {
-                    "stage": _stage(name), "check": CHECKS[_kind(name)], "scale": f"scales/{name}",
+                    "stage": _judges(name)[0], "check": _judges(name)[1], "scale": f"scales/{name}",
                     "threshold": THRESHOLD,
                 }
                 for name in sorted(outputs)
@@ -127,14 +126,10 @@ def packed(
     )  # fmt: skip
 
 
-def _kind(name: str) -> str:
+def _judges(name: str) -> tuple[str, str]:
+    """Stage and check of an output; A and S of the factors are judged by checks of their own."""
     head, tail = name.split("/")[0], name.split("/")[-1]
-    return tail if head == "factors" else head
-
-
-def _stage(name: str) -> str:
-    head = name.split("/")[0]
-    return {"spectrum": "eigenbasis"}.get(head, head)
+    return JUDGES[head if head in JUDGES else tail]
 
 
 def probes(case: Case) -> Array:
@@ -182,27 +177,28 @@ def outputs_of(case: Case, arguments: Mapping[str, Array]) -> Outputs:
     """
     truth, basis, v = Truth(case), basis_of(arguments), arguments["vectors"]
     found: Outputs = {}
-    scales = truth.scale(lambda t: t.gradients)
+    # The scale is that of the stage and so of the check, but for what version 1 has otherwise, and
+    # keeps: gradients (a part of the layer's norm more), products (|v| |G| less), solves.
+    scales = GRADIENTS.scale(truth, {})
     for name, g in truth.gradients.items():
         # 1 - a^2 of a saturated unit is off by u, not by u (1 - a^2): measured by the layer's norm.
         found[f"gradients/{name}"] = g, scales[name] + np.sqrt((scales[name] ** 2).mean())
-    moved, sums = truth.scale(lambda t: t.factors), absolute_sums(truth)
-    for name, factors in truth.factors.items():
-        for part, F, m, b in zip("AS", factors, moved[name], sums[name], strict=True):
-            found[f"factors/{name}/{part}"] = F, m + b
-            # Weyl: eigenvalues move by the norm of the error of the matrix
-            w = np.linalg.eigvalsh(F)
-            found[f"spectrum/{name}/{part}"] = w, np.full(len(w), np.linalg.norm(m + b))
-    scales = truth.scale(lambda t: t.eigenvalues_in(basis))
+    scales = FACTORS.scale(truth, {})
+    for name, factor in FACTORS.arrays(truth.factors).items():
+        found[f"factors/{name}"] = factor, scales[name]
+        # Weyl: eigenvalues move by the norm of the error of the matrix
+        w = np.linalg.eigvalsh(factor)
+        found[f"spectrum/{name}"] = w, np.full(len(w), np.linalg.norm(scales[name]))
+    scales = EIGENVALUES.scale(truth, {"basis": basis})
     for name, lam in truth.eigenvalues_in(basis).items():
         found[f"eigenvalues/{name}"] = lam, scales[name]
-    found["gauss_newton"] = v @ truth.matrix, truth.scale(lambda t: v @ t.matrix)
+    found[GAUSS_NEWTON.name] = v @ truth.matrix, scale_of(truth, lambda t: v @ t.matrix)
     for curvature in ("ekfac", "kfac", "gauss_newton"):
         found[f"solve/{curvature}"] = _solve(case, curvature, basis, arguments)
         if curvature == "ekfac" and "DegenerateSpectrum" in case.flags:
             continue  # not a function of the case: it depends on the eigensolver
-        whole = Truth(case, curvature)
-        found[f"scores/{curvature}"] = whole.scores, whole.scale(lambda t: t.scores)
+        whole = Truth(case, curvature)  # with a scale also where a run would leave scores undecided
+        found[f"scores/{curvature}"] = whole.scores, scale_of(whole, lambda t: t.scores)
     return {k: (np.asarray(a), rounded_up(s)) for k, (a, s) in found.items()}
 
 
@@ -261,7 +257,7 @@ def _second_implementation(
     v, basis = arguments["vectors"], basis_of(arguments)
     found = {
         name: answer
-        for stage in ("gradients", "factors", "eigenvalues", "gauss_newton", "scores")
+        for stage in SECOND
         for name, answer in answers(stage, Pipeline(), "ekfac", case, v, basis, outputs)
         if name in outputs
     }

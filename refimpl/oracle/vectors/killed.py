@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.checks.check import THRESHOLD, worst
+from refimpl.oracle.checks.check import worst
 from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import ROUNDOFF
-from refimpl.oracle.subject.adapter import STAGES, State
+from refimpl.oracle.stages import STAGES, place
+from refimpl.oracle.stages.setting import Setting, State
 from refimpl.oracle.truth.kronecker import Basis
+from refimpl.oracle.truth.scales import THRESHOLD
 
 __all__ = ["answers", "killed"]
 
@@ -40,7 +42,7 @@ def killed(case: Case, vectors: Array, basis: Basis, outputs: Outputs) -> dict[s
 
 def _shows(fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outputs) -> bool:
     # From the stage in which it shows first; scores, the last, depend on all of them.
-    for stage in STAGES[STAGES.index(fault.stage) :]:
+    for stage in list(STAGES)[place(fault.stage) :]:
         try:
             with np.errstate(all="ignore"):
                 found = dict(
@@ -72,7 +74,7 @@ def answers(
     """What an implementation answers to a vector in one stage, by the names of its outputs.
 
     Args:
-        stage: The stage.
+        stage: Name of the stage.
         own: The implementation.
         curvature: What it inverts.
         case: The case.
@@ -80,23 +82,16 @@ def answers(
         basis: Likewise.
         outputs: Likewise.
     """
+    asked = STAGES[stage]
+    if not asked.checks:  # a vector has no answer of this stage
+        return
     factors = {n: (outputs[f"factors/{n}/A"][0], outputs[f"factors/{n}/S"][0]) for n in basis}
-    if stage == "gradients":
-        yield from ((f"gradients/{n}", g) for n, g in own.gradients(case).items())
-    elif stage == "factors":
-        for name, pair in own.factors(case, 0).items():
-            yield from ((f"factors/{name}/{p}", F) for p, F in zip("AS", pair, strict=True))
-    elif stage == "eigenbasis":
-        for name, (w_A, _, w_S, _) in own.eigenbasis(factors).items():
-            yield from ((f"spectrum/{name}/A", w_A), (f"spectrum/{name}/S", w_S))
-    elif stage == "eigenvalues":
-        found = own.eigenvalues(case, dict(basis), 0)
-        yield from ((f"eigenvalues/{n}", lam) for n, lam in found.items())
-    elif stage == "gauss_newton":
-        yield "gauss_newton", own.gauss_newton(case, vectors)
-    elif stage == "solve":
-        lam = {n: outputs[f"eigenvalues/{n}"][0] for n in basis}
-        state = State(case, factors, dict(basis), lam)
-        yield f"solve/{curvature}", own.solve(state, vectors, case.damping)
-    elif stage == "scores":
-        yield f"scores/{curvature}", own.scores(case, 0)
+    lam = {n: outputs[f"eigenvalues/{n}"][0] for n in basis}
+    given: dict[str, Any] = {
+        "factors": factors,
+        "basis": dict(basis),
+        "state": State(case, factors, dict(basis), lam),
+        "vectors": vectors,
+    }
+    arguments = asked.arguments(Setting(case, curvature), **given)
+    yield from asked.recorded(asked.call(own, case, arguments), curvature).items()

@@ -10,6 +10,7 @@ from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.cases.spectrum import certified, required_gap, search
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case
+from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.truth import Truth
 
 
@@ -53,7 +54,7 @@ def test_an_accidental_degenerate_spectrum_is_refused(monkeypatch: pytest.Monkey
 def test_a_second_implementation_gives_the_same_gradients(id: str) -> None:
     case = cases()[id]
     truth, found = Truth(case), Pipeline().gradients(case)
-    scale = truth.scale(lambda t: t.gradients)
+    scale = scale_of(truth, lambda t: t.gradients)
     for name, g in truth.gradients.items():
         # by the layer's norm: see vectors/generate.py on saturated units
         limit = 30 * case.conventions.unit * (scale[name] + np.sqrt((scale[name] ** 2).mean()))

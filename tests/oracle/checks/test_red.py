@@ -12,9 +12,9 @@ from refimpl.oracle.checks.judge import judge
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case, LossSpec
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 SMALL = 1e-4
 BY_SLUG = {check.slug: check for check in CHECKS}

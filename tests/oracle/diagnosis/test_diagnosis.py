@@ -12,9 +12,9 @@ from refimpl.oracle.diagnosis.structure import _off
 from refimpl.oracle.faults import FAULTS, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 KNOWN = {f.slug: f for f in FAULTS}
 

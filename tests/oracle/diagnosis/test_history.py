@@ -8,8 +8,8 @@ from refimpl.oracle.checks import changes
 from refimpl.oracle.diagnosis.history import remembered
 from refimpl.oracle.faults import FAULTS, faulty
 from refimpl.oracle.selftest.reference import Reference
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 
 CASE = quick()["mlp/tanh-square"]
 HALF = changes.selected(CASE, np.arange(CASE.num_examples // 2))

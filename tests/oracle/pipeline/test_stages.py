@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.cases import cases
-from refimpl.oracle.checks.check import THRESHOLD, worst
+from refimpl.oracle.checks.check import worst
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import Conventions, records
-from refimpl.oracle.subject.adapter import Declaration, State
+from refimpl.oracle.stages.setting import State
+from refimpl.oracle.subject.adapter import Declaration
+from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Truth, Undecided
 
 CHANGED = [
@@ -23,7 +25,7 @@ FACTORED = {"damping": "factored"}
 
 
 def _ratio(found: dict[str, Array], truth: Truth, answer) -> float:
-    right, scale = answer(truth), truth.scale(answer)
+    right, scale = answer(truth), scale_of(truth, answer)
     assert list(found) == list(right)
     return max(worst(found[n] - right[n], scale[n] + np.abs(right[n]), 2.0**-53) for n in right)
 
@@ -64,14 +66,14 @@ def test_products_and_solves_agree_with_the_truth(curvature: str, changed: dict[
     pipeline = Pipeline(Declaration("pipeline", conventions=changed, curvature=curvature))  # type: ignore[arg-type]
     P = len(truth.matrix)
     error = pipeline.gauss_newton(case, np.eye(P)) - truth.matrix
-    scale = truth.scale(lambda t: t.matrix) + np.abs(truth.matrix)
+    scale = scale_of(truth, lambda t: t.matrix) + np.abs(truth.matrix)
     assert worst(error, scale, 2.0**-53) < THRESHOLD
     V = np.random.default_rng(0).standard_normal((3, P))
     state = State(case, truth.factors, truth.basis, truth.eigenvalues)
     error = pipeline.solve(state, V, case.damping) - truth.solve(V)
-    assert worst(error, truth.scale(lambda t: t.solve(V)), 2.0**-53) < THRESHOLD
+    assert worst(error, scale_of(truth, lambda t: t.solve(V)), 2.0**-53) < THRESHOLD
     error = pipeline.scores(case, 0) - truth.scores
-    assert worst(error, truth.scale(lambda t: t.scores), 2.0**-53) < THRESHOLD
+    assert worst(error, scale_of(truth, lambda t: t.scores), 2.0**-53) < THRESHOLD
 
 
 def test_sampled_factors_tend_to_the_exact_ones() -> None:

@@ -16,9 +16,9 @@ from refimpl.oracle.question.conventions import Conventions, records
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.selftest.honest import implementation, variants
 from refimpl.oracle.selftest.pages import conventions_page
-from refimpl.oracle.stages.trial import Trial
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.vectors import files
 
 CASE = "mlp/tanh-square"

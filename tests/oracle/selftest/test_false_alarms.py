@@ -14,6 +14,7 @@ from refimpl.oracle.selftest.honest import implementation, questions
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.shared import truth_of
 
 
@@ -88,7 +89,7 @@ def test_no_slope_is_judged_where_the_trained_parameters_lie_in_a_kink() -> None
 @pytest.mark.parametrize(("off", "said"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
 def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
     case = cases()["mlp/tanh-square"]
-    by = off * 2.0**-53 * truth_of(case, "ekfac").scale(lambda t: t.scores)
+    by = off * 2.0**-53 * scale_of(truth_of(case, "ekfac"), lambda t: t.scores)
 
     class Off(Reference):
         """Its scores are off one way, and those of another number of examples the other way."""

@@ -7,7 +7,7 @@ import pytest
 
 from refimpl.oracle import Conventions
 from refimpl.oracle.cases import quick
-from refimpl.oracle.subject.adapter import State
+from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.wire import (
     pack_arguments,
     pack_case,
