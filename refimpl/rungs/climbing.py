@@ -1,7 +1,8 @@
 """The ladder of approximations, climbed for any problem: what each rung costs, and what it foretells."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,16 +12,17 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from refimpl import exact
-from refimpl.curvature.dense import Dense
+from refimpl.curvature.curvature import Curvature
 from refimpl.problem.data import Data
 from refimpl.problem.measurements import Measurement
 from refimpl.problem.problem import Problem
-from refimpl.rungs import records
-from refimpl.rungs.comparisons import Setting, Solved, agreements, climb
-from refimpl.rungs.curvatures import FITS, TOP, TRUTH, Fit, Known
-from refimpl.rungs.operators import Record
-from refimpl.rungs.outcomes import SIGNS, predicted, retrained, scatter
+from refimpl.rungs.curvatures import RUNGS
+from refimpl.rungs.fits import FITS
+from refimpl.rungs.outcomes import SIGNS
+from refimpl.rungs.page import gather, page_data
+from refimpl.rungs.parts import ladder_parts
+from refimpl.rungs.plan import Part, Plan, Result
+from refimpl.rungs.setting import Setting
 
 __all__ = ["DAMPINGS", "ladder"]
 
@@ -40,6 +42,7 @@ def ladder(
     trials: int = 400,
     seed: int = 0,
     title: str = "Where does the error of an influence estimate come from?",
+    curvatures: Mapping[str, Curvature] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Every approximation against the exact answer, the one before it, and retraining.
@@ -62,107 +65,79 @@ def ladder(
         trials: Quasi-Newton steps of a retraining at most.
         seed: Of the sampled labels and of the examples that are retrained.
         title: Of the page.
+        curvatures: More curvatures of the problem, by the name that the page gives each.
         progress: Called with a sentence as each step begins.
 
     Returns:
         Plain data, as `refimpl.report.write` draws it and JSON holds it.
 
     Raises:
-        ValueError: No damping, a headline that is none of them, or fewer than two queries or examples.
+        ValueError: No damping, a headline that is none of them, a curvature named as a rung is, or
+            fewer than two queries or examples.
     """
-    at = Setting(problem, query_inputs, query_targets, measurement)
+    setting = Setting(problem, query_inputs, query_targets, measurement)
     dampings = [float(damping) for damping in dampings]
-    headline = _checked(at, dampings, headline)
-    tell = progress or (lambda _: None)
-    top_k, retrain = min(top_k, problem.num_examples), min(retrain, problem.num_examples)
-
-    tell(f"exact GNH of {problem.num_parameters:,} parameters")
-    curvature = exact.GaussNewton(problem)
-    dense = curvature.method == "primal"
-    matrix = curvature.dense() if dense else None
-    fits = [Fit(TRUTH, curvature, problem)]
-    if dense:
-        fits.append(Fit(TOP, Dense(problem, [exact.hessian(problem)], positive=False), problem))
-    solved, measured = climb(fits, at, dampings, known={}, top_k=top_k, operators=dense)
-    truths = dict(solved)
-    groups = [g for g in FITS if dense or g not in ("wider", "empirical")]
-    known = Known(seed, matrix)
-    for group in groups:
-        tell(f"rungs: {group}")
-        fits = FITS[group](problem, known)
-        found, more = climb(fits, at, dampings, known=truths, top_k=top_k, operators=dense)
-        solved |= found
-        _add(measured, more)
-    order = np.random.RandomState(seed + 1).permutation(problem.num_examples)
-    examples = torch.from_numpy(np.sort(order[:retrain]))
-    for damping in dampings:
-        scores = _scores(solved, dampings.index(damping))
-        for reference in (TRUTH, TOP):
-            if reference in scores:
-                common = {"reference": reference, "damping": damping}
-                _add(measured, agreements(scores, scores[reference], top_k, common))
-        for reference, sign in SIGNS.items() if retrain else ():
-            tell(f"retraining {retrain} examples, {reference}, λ = {damping:g}")
-            response, change = retrained(
-                at, examples, reference=reference, damping=damping, trials=trials, matrix=matrix
-            )
-            _add(measured, {"responses": [response]})
-            kept = np.array(response["converged"])
-            columns = examples.numpy()[kept]
-            foretold = {n: sign / problem.num_examples * s[:, columns] for n, s in scores.items()}
-            common = {"reference": reference, "damping": damping}
-            happened = change.cpu().numpy()[:, kept]
-            _add(measured, predicted(foretold, happened, top_k, common))
-            if damping == headline and kept.sum() > 1:
-                _add(measured, {"scatter": [common | scatter(foretold, happened, seed)]})
-    tell("done")
-    return records.page(
-        {kind: [{"seed": seed, **record} for record in found] for kind, found in measured.items()},
-        groups=groups,
+    headline, given = _checked(setting, dampings, headline), dict(curvatures or {})
+    if taken := sorted(given.keys() & {rung.name for rung in RUNGS}):
+        raise ValueError(f"rungs of the ladder have these names already: {', '.join(taken)}")
+    plan = Plan(
+        num_examples=problem.num_examples,
+        dampings=dampings,
         headline=headline,
-        top_k=top_k,
-        examples=problem.num_examples,
-        retrained=retrain,
-    ) | {
+        groups=list(FITS),
+        given=list(given),
+        retrained=dict.fromkeys(SIGNS, dampings) if retrain else {},
+        examples=min(retrain, problem.num_examples),
+        top_k=min(top_k, problem.num_examples),
+        trials=trials,
+        seed=seed,
+    )
+    tell = progress or (lambda _: None)
+    tell(f"exact GNH of {problem.num_parameters:,} parameters")
+    results: dict[str, Result] = {}
+
+    def run(part: Part) -> None:
+        if part.title:
+            tell(part.title)
+        earlier = {need: results[need] for need in part.needs}
+        results[part.name] = Result(*part.run(plan, earlier, lambda: setting))
+
+    run(ladder_parts(plan, given)[0])
+    if results["exact"].values["method"] != "primal":  # too large for matrices P x P
+        plan = replace(plan, groups=[g for g in FITS if g not in ("wider", "empirical")])
+    for part in ladder_parts(plan, given)[1:]:
+        run(part)
+    tell("done")
+    return page_data(gather(result.values for result in results.values()), plan) | {
         "name": "ladder",
         "title": title,
-        "setting": _setting(at, dampings),
+        "setting": _sentence(setting, dampings),
         "provenance": _provenance(problem, seed),
     }
 
 
-def _checked(at: Setting, dampings: Sequence[float], headline: float | None) -> float:
+def _checked(setting: Setting, dampings: Sequence[float], headline: float | None) -> float:
     if not dampings or min(dampings) <= 0 or len(set(dampings)) < len(dampings):
         raise ValueError(f"expected different dampings > 0, got {list(dampings)}")
     if headline is not None and headline not in dampings:
         raise ValueError(f"the headline {headline:g} is none of the dampings {list(dampings)}")
-    queries = len(at.query_targets)
-    if queries < 2 or at.problem.num_examples < 2:
+    queries = len(setting.query_targets)
+    if queries < 2 or setting.problem.num_examples < 2:
         raise ValueError(
             f"agreement is a correlation over examples, averaged over queries: expected two of each "
-            f"or more, got {at.problem.num_examples} examples and {queries} queries"
+            f"or more, got {setting.problem.num_examples} examples and {queries} queries"
         )
     return sorted(dampings)[min(1, len(dampings) - 1)] if headline is None else headline
 
 
-def _scores(solved: dict[str, Solved], at: int) -> dict[str, np.ndarray]:
-    found = {name: one.scores[at].cpu().numpy() for name, one in solved.items()}
-    return {name: value for name, value in found.items() if np.isfinite(value).all()}
-
-
-def _add(measured: dict[str, list[Record]], more: dict[str, list[Record]]) -> None:
-    for kind, found in more.items():
-        measured.setdefault(kind, []).extend(found)
-
-
-def _setting(at: Setting, dampings: Sequence[float]) -> str:
-    problem, what = at.problem, at.measurement
+def _sentence(setting: Setting, dampings: Sequence[float]) -> str:
+    problem, what = setting.problem, setting.measurement
     frozen = f", {len(problem.frozen)} tensors of parameters frozen" if problem.frozen else ""
     measured = what if isinstance(what, str) else getattr(what, "__name__", "function given")
     return (
         f"{type(problem.model).__name__} with {problem.num_parameters:,} tracked parameters in "
         f"{len(problem.layout.layers)} layers{frozen}; {type(problem.loss).__name__}, "
-        f"{problem.num_examples:,} training examples, {len(at.query_targets):,} queries, whose "
+        f"{problem.num_examples:,} training examples, {len(setting.query_targets):,} queries, whose "
         f"measurement is the {measured.replace('_', '-')}. Dampings λ = "
         f"{', '.join(f'{damping:g}' for damping in dampings)}."
     )

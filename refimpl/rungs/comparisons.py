@@ -1,180 +1,53 @@
 """Every rung against the truth, the top and the rung before: records as a page has them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor
+from jaxtyping import Float
 
 from refimpl import agreement
-from refimpl.fast import LiSSA
-from refimpl.problem.data import Data
-from refimpl.problem.measurements import Measurement
-from refimpl.problem.problem import Problem
-from refimpl.rungs.curvatures import PAIRS, STEPS, TOP, TRUTH, Fit
-from refimpl.rungs.operators import Operator, Record, operator, operator_errors
-from refimpl.scores.examples import scores_of
+from refimpl.rungs.curvatures import PAIRS, STEPS, TOP, TRUTH
+from refimpl.rungs.fits import Fit
+from refimpl.rungs.operators import Record, operator_errors
+from refimpl.rungs.setting import Setting
+from refimpl.rungs.solving import Answers, solve_rung
 
-__all__ = ["Setting", "Solved", "agreements", "climb", "interval", "solved"]
+__all__ = ["Scores", "agreements", "compare_rungs", "interval"]
 
 Scores = Float[np.ndarray, "Q M"]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A trained problem, its queries, and what is measured of them.
-
-    Args:
-        problem: The problem.
-        query_inputs: Inputs of the queries, [Q, ...].
-        query_targets: Targets of the queries, [Q, ...].
-        measurement: f, as in `Problem.measure`.
-    """
-
-    problem: Problem
-    query_inputs: Data
-    query_targets: Shaped[Tensor, "Q ..."]
-    measurement: Measurement = "loss"
-
-    def values(self, parameters: Float[Tensor, "*K P"] | None = None) -> Float[Tensor, "*K Q"]:
-        """The measurement of every query.
-
-        Args:
-            parameters: Flat theta [..., P]; default: the trained parameters.
-        """
-        return self.problem.measure(
-            self.query_inputs, self.query_targets, self.measurement, parameters=parameters
-        )
-
-    def gradients(self) -> Float[Tensor, "Q P"]:
-        """The gradients of the measurements."""
-        return self.problem.measurement_gradients(
-            self.query_inputs, self.query_targets, self.measurement
-        )
-
-
-@dataclass(frozen=True)
-class Solved:
-    """What a curvature gives at each of L dampings.
-
-    Args:
-        scores: Influences; NaN at a damping where a solve missed its tolerance.
-        products: Inverse-Hessian-vector products of the measurements' gradients; NaN likewise.
-        solves: How well the systems were solved, a record per damping.
-        traces: How an iterative solve converged, a record per damping.
-        operator: The damped matrix, where it may be formed.
-    """
-
-    scores: Float[Tensor, "L Q N"]
-    products: Float[Tensor, "L Q P"]
-    solves: list[Record]
-    traces: list[Record] = field(default_factory=list[Record])
-    operator: Operator | None = None
-
-
-def solved(fit: Fit, at: Setting, dampings: Sequence[float], *, operators: bool) -> Solved:
-    """Scores and products of one rung at every damping.
-
-    Args:
-        fit: The rung.
-        at: The setting; where the rung tracks more layers, products keep this one's coordinates.
-        dampings: Every lambda.
-        operators: Whether its matrix may be formed.
-    """
-    own = replace(at, problem=fit.problem)
-    gradients = own.gradients()
-    tracked = _coordinates(fit.problem, at.problem)
-    solves: list[Record] = []
-    traces: list[Record] = []
-    scores: list[Tensor] = []
-    products: list[Tensor] = []
-    for damping in dampings:
-        solution = fit.curvature.solve(gradients, damping)
-        certificate = solution.certificate
-        missed = int((~certificate.converged).sum())
-        solves.append(
-            {
-                "damping": damping,
-                "curvature": fit.name,
-                "solves": len(gradients),
-                "missed": missed,
-                "backward_error": float(certificate.backward_error.max()),
-                "tolerance": certificate.tolerance,
-            }
-        )
-        if missed:  # it has no answer to compare, and the page says so
-            scores.append(gradients.new_full((len(gradients), at.problem.num_examples), torch.nan))
-            products.append(
-                gradients.new_full((len(gradients), at.problem.num_parameters), torch.nan)
-            )
-            continue
-        products.append(solution.value[:, tracked])
-        scores.append(scores_of(fit.problem, solution.value))
-        if isinstance(fit.curvature, LiSSA) and fit.curvature.trace is not None:
-            trace = fit.curvature.trace
-            traces.append(
-                {
-                    "damping": damping,
-                    "curvature": fit.name,
-                    "steps": trace.steps.tolist(),
-                    "residuals": trace.residuals.mean(dim=(0, 2)).tolist(),
-                }
-            )
-    return Solved(
-        torch.stack(scores),
-        torch.stack(products),
-        solves,
-        traces,
-        operator(fit.curvature) if operators and _comparable(fit, at) else None,
-    )
-
-
-def _comparable(fit: Fit, at: Setting) -> bool:
-    """Whether it has a matrix of its own, of the size of the others: LiSSA's is the truth's."""
-    return fit.problem is at.problem and not isinstance(fit.curvature, LiSSA)
-
-
-def _coordinates(whole: Problem, problem: Problem) -> Shaped[Tensor, " P"] | slice:
-    """Where the tracked parameters stand among those of a problem that tracks more."""
-    if whole is problem:
-        return slice(None)
-    at = {block.name: block.slice for block in whole.layout.blocks}
-    numbers = torch.arange(whole.num_parameters)
-    return torch.cat([numbers[at[block.name]] for block in problem.layout.blocks])
-
-
-def climb(
+def compare_rungs(
     fits: Iterable[Fit],
-    at: Setting,
+    setting: Setting,
     dampings: Sequence[float],
     *,
-    known: Mapping[str, Solved],
+    known: Mapping[str, Answers],
     top_k: int,
     operators: bool,
-) -> tuple[dict[str, Solved], dict[str, list[Record]]]:
+) -> tuple[dict[str, Answers], dict[str, list[Record]]]:
     """Solve every rung, and compare it with the truth, the top, and the rungs it is a step from.
 
     Args:
         fits: Rungs, an upper one before its lower ones.
-        at: The setting.
-        dampings: Every lambda.
-        known: What the truth and the top gave, if they are not among the fits.
+        setting: The problem and its queries.
+        dampings: The L dampings lambda, each > 0.
+        known: Answers of the truth and the top, if they are not among the fits.
         top_k: Size of the top sets.
         operators: Whether matrices P x P may be formed.
 
     Returns:
-        What each rung gave, and records "solves", "traces", "figures" (errors against the truth and
-        the top) and "steps".
+        The answers of each rung, and records "solves", "traces", "figures" (errors against the truth
+        and the top) and "steps".
     """
-    known, found = dict(known), dict[str, Solved]()
+    known, answers = dict(known), dict[str, Answers]()
     records: dict[str, list[Record]] = {"solves": [], "traces": [], "figures": [], "steps": []}
     for fit in fits:
-        new = known[fit.name] = solved(fit, at, dampings, operators=operators)
+        new = known[fit.name] = solve_rung(fit, setting, dampings, operators=operators)
         if not fit.shown:
             continue
-        found[fit.name] = new
+        answers[fit.name] = new
         records["solves"] += new.solves
         records["traces"] += new.traces
         pairs = [(fit.name, reference) for reference in (TRUTH, TOP)]
@@ -186,24 +59,24 @@ def climb(
         for upper, lower in STEPS:
             if fit.name in (upper, lower) and upper in known and lower in known:
                 records["steps"] += _step(upper, lower, known, dampings, top_k)
-    return found, records
+    return answers, records
 
 
 def _against(
-    name: str, reference: str, known: Mapping[str, Solved], dampings: Sequence[float]
+    name: str, reference: str, known: Mapping[str, Answers], dampings: Sequence[float]
 ) -> list[Record]:
     """Errors of one rung against a reference, at every damping."""
-    found = _errors(known[name], known[reference], dampings)
+    errors_by_damping = _errors(known[name], known[reference], dampings)
     return [
         {"reference": reference, "damping": damping, "curvature": name, "statistic": statistic}
         | error
-        for damping, errors in zip(dampings, found, strict=True)
+        for damping, errors in zip(dampings, errors_by_damping, strict=True)
         for statistic, error in errors.items()
     ]
 
 
 def _step(
-    upper: str, lower: str, known: Mapping[str, Solved], dampings: Sequence[float], top_k: int
+    upper: str, lower: str, known: Mapping[str, Answers], dampings: Sequence[float], top_k: int
 ) -> list[Record]:
     """What is lost from one rung to the next, at every damping."""
     a, b = known[lower], known[upper]
@@ -217,7 +90,7 @@ def _step(
     return records
 
 
-def _errors(ours: Solved, theirs: Solved, dampings: Sequence[float]) -> list[dict[str, Record]]:
+def _errors(ours: Answers, theirs: Answers, dampings: Sequence[float]) -> list[dict[str, Record]]:
     """Relative errors of the operator and of the inverse-vector products, at every damping."""
     errors = operator_errors(ours.operator, theirs.operator, dampings)
     for at, (x, y) in enumerate(zip(ours.products, theirs.products, strict=True)):
@@ -232,8 +105,8 @@ def agreements(
     """Agreement of all scores with a reference's, and paired differences.
 
     Args:
-        scores: By name of the rung; the reference's own are left out.
-        reference: What they are compared with.
+        scores: Influences [Q, M] by name of the rung; the reference's own are left out.
+        reference: What they are compared with [Q, M].
         top_k: Size of the top sets.
         common: What every record begins with, "reference" among it.
 
@@ -245,9 +118,9 @@ def agreements(
     for name, value in scores.items():
         if name == common["reference"]:
             continue
-        found = _agreement(value, reference, top_k)
-        pearson[name] = found["pearson"]
-        for statistic, estimate in found.items():
+        estimates = _agreement(value, reference, top_k)
+        pearson[name] = estimates["pearson"]
+        for statistic, estimate in estimates.items():
             figures.append(
                 common | {"curvature": name, "statistic": statistic} | interval(estimate)
             )

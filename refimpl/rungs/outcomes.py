@@ -10,16 +10,19 @@ from torch import Tensor
 from refimpl import agreement
 from refimpl.curvature.dense import Dense
 from refimpl.exact import bregman_response
-from refimpl.rungs.comparisons import Record, Scores, Setting, agreements, interval
+from refimpl.rungs.comparisons import Scores, agreements, interval
 from refimpl.rungs.curvatures import LADDER
+from refimpl.rungs.operators import Record
+from refimpl.rungs.setting import Setting
 
-__all__ = ["SIGNS", "predicted", "retrained", "scatter"]
+__all__ = ["SIGNS", "compare_predictions", "retrain_examples", "scatter"]
 
+# The retrainings by name, and the sign of the weight 1/N that an example gains.
 SIGNS = {"PBRF +1/N": 1, "PBRF −1/N": -1}
 
 
-def retrained(
-    at: Setting,
+def retrain_examples(
+    setting: Setting,
     examples: Int[Tensor, " K"],
     *,
     reference: str,
@@ -30,33 +33,33 @@ def retrained(
     """The measured change of every query when each example gains the weight +-1/N.
 
     Args:
-        at: The setting.
-        examples: The examples that are retrained, one at a time.
+        setting: The problem and its queries.
+        examples: The examples that are retrained, one at a time [K].
         reference: Key of `SIGNS`.
-        damping: lambda.
+        damping: lambda > 0.
         trials: Quasi-Newton steps of a retraining at most.
-        matrix: The exact GNH, where it was formed, as a preconditioner.
+        matrix: The exact GNH [P, P], where it was formed, as a preconditioner.
 
     Returns:
-        A record with the certificates, and the changes.
+        A record with the certificates, and the changes [Q, K].
     """
     response = bregman_response(
-        at.problem,
+        setting.problem,
         examples,
-        epsilon=SIGNS[reference] / at.problem.num_examples,
+        epsilon=SIGNS[reference] / setting.problem.num_examples,
         damping=damping,
         quasi_newton_trials=trials,
         newton_steps=0,
-        preconditioner=None if matrix is None else Dense(at.problem, [matrix]),
+        preconditioner=None if matrix is None else Dense(setting.problem, [matrix]),
     )
-    change = (at.values(response.parameters) - at.values()).T
+    change = (setting.values(response.parameters) - setting.values()).T
     certificate = response.certificate
     # |f(theta) - f(theta*)| <= ||grad f|| ||theta - theta*||, to first order, and the latter is at
     # most the gradient left over lambda where the objective is lambda-strongly convex.
-    slopes = at.gradients().norm(dim=1)
+    slopes = setting.gradients().norm(dim=1)
     bars = torch.outer(slopes, certificate.gradient_norm) / damping
-    kept = certificate.converged
-    share = (bars / change.abs())[:, kept]
+    converged = certificate.converged
+    share = (bars / change.abs())[:, converged]
     record = {
         "reference": reference,
         "damping": damping,
@@ -64,20 +67,20 @@ def retrained(
         "examples": examples.tolist(),
         "relative_gradient_norm": certificate.relative_gradient_norm.tolist(),
         "iterations": certificate.iterations.tolist(),
-        "converged": kept.tolist(),
-        "error_bar": float(share.median()) if kept.any() else None,
+        "converged": converged.tolist(),
+        "error_bar": float(share.median()) if converged.any() else None,
     }
     return record, change
 
 
-def predicted(
-    scores: Mapping[str, Scores], change: Scores, top_k: int, common: Record
+def compare_predictions(
+    predictions: Mapping[str, Scores], change: Scores, top_k: int, common: Record
 ) -> dict[str, list[Record]]:
     """Predicted changes against measured ones.
 
     Args:
-        scores: Influences times the weight, by name of the rung.
-        change: Measured changes of the same pairs.
+        predictions: Influences times the weight [Q, K], by name of the rung.
+        change: Measured changes of the same pairs [Q, K].
         top_k: Size of the top sets.
         common: What every record begins with, "reference" among it.
 
@@ -86,21 +89,21 @@ def predicted(
     """
     if change.shape[1] < 2:  # nothing to correlate; the page says how many missed
         return {"figures": [], "contrasts": []}
-    found = agreements(scores, change, min(top_k, change.shape[1]), common)
-    for name, value in scores.items():
+    records = agreements(predictions, change, min(top_k, change.shape[1]), common)
+    for name, value in predictions.items():
         error = agreement.relative_error(value, change)
-        found["figures"].append(
+        records["figures"].append(
             common | {"curvature": name, "statistic": "change_error"} | interval(error)
         )
-    return found
+    return records
 
 
-def scatter(scores: Mapping[str, Scores], change: Scores, seed: int) -> Record:
+def scatter(predictions: Mapping[str, Scores], change: Scores, seed: int) -> Record:
     """A random part of the pairs, for a drawing: four digits are enough.
 
     Args:
-        scores: Predicted changes by name of the rung.
-        change: Measured ones.
+        predictions: Predicted changes [Q, K] by name of the rung.
+        change: Measured ones [Q, K].
         seed: Of the draw.
     """
     pairs = np.random.RandomState(seed).permutation(change.size)[:3000]
@@ -108,6 +111,9 @@ def scatter(scores: Mapping[str, Scores], change: Scores, seed: int) -> Record:
     def some(values: Scores) -> list[float]:
         return [float(f"{v:.4g}") for v in values.ravel()[pairs]]
 
-    shown = (*LADDER[:3], "identity")
-    predicted = {name: some(scores[name]) for name in shown if name in scores}
-    return {"pairs": change.size, "measured": some(change), "predicted": predicted}
+    shown = [name for name in (*LADDER[:3], "identity") if name in predictions]
+    return {
+        "pairs": change.size,
+        "measured": some(change),
+        "predicted": {name: some(predictions[name]) for name in shown},
+    }

@@ -8,9 +8,12 @@ import torch
 from scipy import stats
 
 import refimpl as ri
-from refimpl.rungs.comparisons import Setting, Solved, climb
-from refimpl.rungs.curvatures import BLOCKS, FITS, TOP, TRUTH, WIDER, Fit, Known
+from refimpl.rungs.comparisons import compare_rungs
+from refimpl.rungs.curvatures import BLOCKS, TOP, TRUTH, WIDER
+from refimpl.rungs.fits import FITS, Fit, Precomputed
 from refimpl.rungs.operators import operator
+from refimpl.rungs.setting import Setting
+from refimpl.rungs.solving import Answers
 
 DAMPINGS = [1.0, 0.1]
 
@@ -37,7 +40,7 @@ def at() -> Setting:
     return made(None)
 
 
-Climbed = tuple[dict[str, Solved], dict[str, list[dict[str, Any]]]]
+Climbed = tuple[dict[str, Answers], dict[str, list[dict[str, Any]]]]
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +50,9 @@ def climbed(at: Setting) -> Climbed:
     fits = [
         Fit(TRUTH, ri.exact.GaussNewton(problem), problem),
         Fit(TOP, ri.Dense(problem, [ri.exact.hessian(problem)], positive=False), problem),
-        *(fit for group in FITS for fit in FITS[group](problem, Known())),
+        *(fit for group in FITS for fit in FITS[group](problem, Precomputed())),
     ]
-    return climb(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
+    return compare_rungs(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
 
 
 def one(records: list[dict[str, Any]], **where: Any) -> dict[str, Any]:
@@ -143,8 +146,8 @@ def test_errors_against_the_truth_and_against_the_top_are_both_told(
 def test_other_layers_count_in_the_scores_and_products_keep_the_tracked_coordinates() -> None:
     at, whole = made(["2"]), made(None)
     fits = [Fit(TRUTH, ri.exact.GaussNewton(at.problem), at.problem)]
-    fits += FITS["wider"](at.problem, Known())
-    found, records = climb(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
+    fits += FITS["wider"](at.problem, Precomputed())
+    found, records = compare_rungs(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
     G = (
         ri.exact.gauss_newton_matrix(whole.problem)
         + torch.eye(whole.problem.num_parameters, dtype=torch.float64) / 10
@@ -167,8 +170,8 @@ def test_other_layers_count_in_the_scores_and_products_keep_the_tracked_coordina
 
 def test_no_matrix_is_formed_where_none_may_be(at: Setting) -> None:
     fits = [Fit(TRUTH, ri.exact.GaussNewton(at.problem), at.problem)]
-    fits += FITS["Kronecker"](at.problem, Known())
-    found, records = climb(fits, at, DAMPINGS, known={}, top_k=3, operators=False)
+    fits += FITS["Kronecker"](at.problem, Precomputed())
+    found, records = compare_rungs(fits, at, DAMPINGS, known={}, top_k=3, operators=False)
     assert all(solved.operator is None for solved in found.values())
     told = {r["statistic"] for kind in ("figures", "steps") for r in records[kind]}
     assert told == {"ihvp_error", "pearson", "spearman", "kendall", "top_k"}

@@ -18,7 +18,7 @@ def invoke(*arguments: str) -> Any:
 def test_an_unknown_study_is_refused_with_the_known_ones() -> None:
     found = invoke("nothing")
     assert found.exit_code == 2
-    assert "no study nothing: there is digits, digits_cnn, diabetes" in " ".join(
+    assert "no study nothing: there is breast_cancer, characters, diabetes" in " ".join(
         found.output.replace("│", " ").split()
     )
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from validation.experiments import experiment
-from validation.experiments.images import pictures
+from validation.experiments import trained_model
+from validation.experiments.pictures import pictures
 from validation.literature.claims import image_claims
 from validation.parts.study import Config, Earlier, Part
 from validation.training import recipes
@@ -23,7 +23,7 @@ def parts(recipe: Recipe, config: Config) -> list[Part]:
         config: The study's configuration.
     """
     return [
-        *experiment.parts(recipe, config),
+        *trained_model.parts(recipe, config),
         Part("pictures", partial(_pictures, recipe), ("train", "exact", "fits/Kronecker")),
         Part("claims", image_claims, ("pictures",)),
     ]

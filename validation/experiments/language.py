@@ -11,11 +11,11 @@ from torch import Tensor
 
 import refimpl as ri
 from refimpl.report.text import power
-from refimpl.rungs.comparisons import Setting
-from refimpl.rungs.curvatures import TRUTH
+from refimpl.rungs.saved import matrix_of
+from refimpl.rungs.setting import Setting
 from validation.data import Split, Vocabulary, complete
-from validation.experiments import comparisons
-from validation.experiments.text import passages
+from validation.experiments import ladder
+from validation.experiments.passages import passages
 from validation.literature.claims import sequence_claims
 from validation.models import networks
 from validation.parts.study import Config, Earlier, Part
@@ -53,13 +53,13 @@ def parts(load: Load, config: Config) -> list[Part]:
 
     Args:
         load: Makes the corpus from the configuration.
-        config: With "model", "training" and what comparisons and passages need; without passages where
+        config: With "model", "training" and what the ladder and passages need; without passages where
             "passages" is false.
     """
     make = partial(setting, load)
     read = ("train", "exact", "fits/Kronecker")
     headline = f"influences/{config['headline']:g}"
-    listed = [Part("train", partial(train, load)), *comparisons.parts(make, config)]
+    listed = [Part("train", partial(train, load)), *ladder.parts(make, config)]
     if not config.get("passages", True):
         return [*listed, Part("claims", sequence_claims, (headline,))]
     listed.append(Part("passages", partial(_passages, load), read))
@@ -142,7 +142,9 @@ def _prompts(corpus: Corpus, longest: int) -> list[int]:
 
 def _passages(load: Load, config: Config, earlier: Earlier) -> Any:
     corpus, at = load(config), setting(load, config, earlier)
-    exact = ri.Dense(at.problem, [torch.from_numpy(earlier["exact"].arrays[f"matrix/{TRUTH}"])])
+    matrix = matrix_of(at.problem, earlier)
+    assert matrix is not None, "passages take the exact matrix, which no route but the primal forms"
+    exact = ri.Dense(at.problem, [matrix])
     sources = corpus.sources, corpus.query_sources
     return passages(at, exact, corpus.vocabulary.decode, sources, config, earlier)
 

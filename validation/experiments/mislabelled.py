@@ -16,7 +16,8 @@ from numpy import ndarray
 
 import refimpl as ri
 from refimpl.agreement.intervals import Interval
-from refimpl.rungs.curvatures import FITS, PAIRS, TRUTH, Fit, Known
+from refimpl.rungs.curvatures import PAIRS, TRUTH
+from refimpl.rungs.fits import FITS, Fit, Precomputed
 from validation.data import Split
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import Recipe, fitted
@@ -27,8 +28,8 @@ __all__ = [
     "Detection",
     "Measured",
     "detect",
+    "find_flipped",
     "flip",
-    "found",
     "parts",
     "suspicion",
     "weighted",
@@ -89,20 +90,20 @@ def parts(recipe: Recipe, config: Config) -> list[Part]:
     """
     if "mislabelled" not in config:
         return []
-    return [Part("mislabelled", partial(found, recipe))]
+    return [Part("mislabelled", partial(find_flipped, recipe))]
 
 
-def found(recipe: Recipe, config: Config, earlier: Earlier) -> Any:
+def find_flipped(recipe: Recipe, config: Config, earlier: Earlier) -> Any:
     """How well each rung's self-influence finds the flipped labels, at every damping."""
     del earlier
     share, classes = config["mislabelled"]["share"], config["mislabelled"]["classes"]
     split, flipped = flip(recipe.load(config), classes, share, config["seed"] + 3)
     problem, end = fitted(recipe, config, split)
     exact = ri.exact.GaussNewton(problem)
-    known = Known(config["seed"], exact.dense() if exact.method == "primal" else None)
+    precomputed = Precomputed(config["seed"], exact.dense() if exact.method == "primal" else None)
     groups = [g for g in GROUPS if g in config["groups"]]
     fits = [Fit(TRUTH, exact, problem)]
-    fits += [fit for group in groups for fit in FITS[group](problem, known) if fit.shown]
+    fits += [fit for group in groups for fit in FITS[group](problem, precomputed) if fit.shown]
     values: dict[str, list[Any]] = {"figures": [], "contrasts": []}
     for damping in config["dampings"]:
         scores = {fit.name: suspicion(problem, fit.curvature, damping) for fit in fits}
@@ -191,18 +192,20 @@ def detect(
             raise ValueError(f"scores '{name}' must be {len(flipped)} finite numbers")
     every, without = np.ones((1, len(flipped))), 1.0 - np.eye(len(flipped))
     weights = np.vstack([every, _resamples(kinds, len(flipped)), without])
-    found = {name: np.stack(weighted(flipped, v, weights)) for name, v in scores.items()}
+    resampled = {name: np.stack(weighted(flipped, v, weights)) for name, v in scores.items()}
     for name, v in scores.items():  # the point values are scikit-learn's own
-        found[name][:, 0] = (
-            metrics.roc_auc_score(flipped, v), metrics.average_precision_score(flipped, v)
-        )  # fmt: skip
+        resampled[name][0, 0] = metrics.roc_auc_score(flipped, v)
+        resampled[name][1, 0] = metrics.average_precision_score(flipped, v)
 
     def detection(values: Float[ndarray, "2 W"]) -> Detection:
         return Detection(*(_measured(row, kinds, level) for row in values))
 
     return (
-        {name: detection(values) for name, values in found.items()},
-        {(first, second): detection(found[first] - found[second]) for first, second in pairs},
+        {name: detection(values) for name, values in resampled.items()},
+        {
+            (first, second): detection(resampled[first] - resampled[second])
+            for first, second in pairs
+        },
     )
 
 

@@ -17,14 +17,15 @@ from torch.func import vmap
 
 import refimpl as ri
 from refimpl import agreement
-from refimpl.rungs.comparisons import Setting, interval
+from refimpl.rungs.comparisons import interval
 from refimpl.rungs.curvatures import TRUTH
-from validation.experiments import comparisons
-from validation.experiments.comparisons import Make
+from refimpl.rungs.saved import matrix_of, scores_of
+from refimpl.rungs.setting import Setting
+from validation.experiments.ladder import Make, plan_of
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import predictions
 
-__all__ = ["RANDOM", "REMOVAL", "parts", "removal"]
+__all__ = ["RANDOM", "REMOVAL", "parts", "remove_most_helpful"]
 
 REMOVAL = "removing the most helpful"
 RANDOM = "random examples"
@@ -42,19 +43,18 @@ def parts(make: Make, config: Config) -> list[Part]:
         return []
     fits = [f"fits/{group}" for group in config["groups"]]
     options = {"damping": config["headline"]}
-    return [Part("removal", partial(removal, make), ("train", "exact", *fits), options)]
+    return [Part("removal", partial(remove_most_helpful, make), ("train", "exact", *fits), options)]
 
 
-def removal(make: Make, config: Config, earlier: Earlier) -> Any:
+def remove_most_helpful(make: Make, config: Config, earlier: Earlier) -> Any:
     """For each size, the share of predictions that flip, and the mean rise of the queries' loss."""
     at, damping = make(config, earlier), config["damping"]
     chosen = _right(at, config)
-    known = {n: e for n, e in earlier.items() if n != "train"}
-    scores = comparisons.scores_of(known, config, damping)
+    scores = scores_of(plan_of(config), earlier, damping)
     scores = {name: scores[name][chosen] for name in RUNGS if name in scores}
     scores[RANDOM] = np.random.RandomState(config["seed"] + 5).randn(*scores[TRUTH].shape)
-    matrix = comparisons.matrix_of(earlier)
-    found: dict[str, list[Any]] = {"figures": [], "responses": []}
+    matrix = matrix_of(at.problem, earlier)
+    records: dict[str, list[Any]] = {"figures": [], "responses": []}
     for size in config["removal"]["sizes"]:
         # The lowest scores: more weight lowers the loss.
         sets = {name: np.argsort(s, axis=1)[:, :size] for name, s in scores.items()}
@@ -72,7 +72,7 @@ def removal(make: Make, config: Config, earlier: Earlier) -> Any:
         certificate = response.certificate
         kept = certificate.converged.reshape(len(sets), -1).numpy()
         common = {"seed": config["seed"], "reference": REMOVAL, "damping": damping}
-        found["responses"].append(
+        records["responses"].append(
             common
             | {
                 "reference": f"{REMOVAL}, k = {size}",
@@ -99,10 +99,10 @@ def removal(make: Make, config: Config, earlier: Earlier) -> Any:
             value["value"] = float(flips[row][ok].mean())
             rise = interval(agreement.mean_over_queries(np.where(ok, rises[row], np.nan)))
             for statistic, figure in ((f"flips_{size}", value), (f"rise_{size}", rise)):
-                found["figures"].append(
+                records["figures"].append(
                     common | {"curvature": name, "statistic": statistic} | figure
                 )
-    return found
+    return records
 
 
 def _right(at: Setting, config: Config) -> Int[np.ndarray, " q"]:

@@ -18,8 +18,9 @@ import refimpl as ri
 from refimpl import agreement
 from refimpl.rungs.comparisons import interval
 from refimpl.rungs.curvatures import HEADLINE, TRUTH
-from validation.experiments import comparisons
-from validation.experiments.comparisons import Make
+from refimpl.rungs.parts import fit_parts, outcome_part
+from refimpl.rungs.saved import NOT_SCORES, matrix_of, scores_of
+from validation.experiments.ladder import Make, plan_of, study_part
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import Recipe
 
@@ -52,7 +53,7 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
         config: With "scratch": {"examples", "seeds", "trials"} to leave examples out, and "halves":
             {"models", "seeds", "trials"} to train on halves; without them, nothing.
     """
-    fits = [f"fits/{group}" for group in config["groups"]]
+    plan = plan_of(config)
     listed: list[Part] = []
     names: dict[str, str] = {}
     if "halves" in config:
@@ -71,20 +72,25 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
             if name != here[WARM]:
                 options = {"reference": NEAR, "damping": damping}
                 listed.append(Part(name, partial(warm, make), ("train", "exact"), options))
-            needs = (*dict.fromkeys(here.values()), f"responses/{damping:g}/-", "exact", *fits)
+            needs = (
+                *dict.fromkeys(here.values()),
+                f"responses/{damping:g}/-",
+                "exact",
+                *fit_parts(plan),
+            )
             listed.append(
                 Part(
                     f"gaps/{damping:g}", gaps, needs, {"damping": damping},
-                    without=comparisons.NOT_SCORES,
+                    without=NOT_SCORES,
                 )
             )  # fmt: skip
         for reference, name in here.items():
-            options = {"damping": damping, "reference": reference, "from": name}
-            if reference == HALVES:
-                options["statistics"] = ["pearson", "spearman", "kendall"]
-            slug = "near" if reference == NEAR else name.split("/")[1]
-            known = f"outcomes/{damping:g}/{slug}"
-            listed.append(comparisons.agreement_with(known, fits, name, options))
+            outcome = f"outcomes/{damping:g}/{'near' if reference == NEAR else name.split('/')[1]}"
+            statistics = ("pearson", "spearman", "kendall") if reference == HALVES else None
+            step = outcome_part(
+                outcome, plan, name, reference=reference, damping=damping, statistics=statistics
+            )
+            listed.append(study_part(step, make))
     return listed
 
 
@@ -100,7 +106,7 @@ def _near(config: Config, damping: float) -> str:
 
 def left_out(config: Config) -> Int[Tensor, " K"]:
     """The examples that are left out: some of those whose removal the PBRF has, evenly spread."""
-    every = comparisons.chosen(config)
+    every = plan_of(config).retrained_examples()
     places = np.linspace(0, len(every) - 1, config["scratch"]["examples"]).round()
     return every[torch.from_numpy(places).long()]
 
@@ -136,7 +142,7 @@ def warm(make: Make, config: Config, earlier: Earlier) -> Any:
     at = make(config, earlier)
     near = config["damping"] - config["weight_decay"] if "damping" in config else 0.0  # see _near
     without = _without(at.problem, left_out(config))
-    matrix = comparisons.matrix_of(earlier)
+    matrix = matrix_of(at.problem, earlier)
     response = ri.exact.retrain(
         at.problem,
         without,
@@ -192,7 +198,7 @@ def halves(recipe: Recipe, make: Make, config: Config, earlier: Earlier) -> Any:
 def gaps(config: Config, earlier: Earlier) -> Any:
     """The five terms at one damping, each between two ways to the same changes of every query."""
     chosen, damping = left_out(config), config["damping"]
-    every = comparisons.chosen(config)
+    every = plan_of(config).retrained_examples()
     removed = earlier[f"responses/{damping:g}/-"]
     places = torch.searchsorted(every, chosen)
     ways = {
@@ -204,8 +210,7 @@ def gaps(config: Config, earlier: Earlier) -> Any:
     kept = np.array(removed.values["responses"][0]["converged"])[places.numpy()]
     for name in ("retrained/scratch", "retrained/warm", _near(config, damping)):
         kept &= np.array(earlier[name].values["responses"][0]["converged"])
-    known = {n: e for n, e in earlier.items() if n == "exact" or n.startswith("fits/")}
-    for name, scores in comparisons.scores_of(known, config, damping).items():
+    for name, scores in scores_of(plan_of(config), earlier, damping).items():
         ways[name] = -scores[:, chosen.numpy()] / config["train"]
     if kept.sum() < 2:
         return {"gaps": [], "contrasts": []}

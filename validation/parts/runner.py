@@ -34,12 +34,7 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 # The shared code of all studies that numbers depend on: files, and folders with all files in them.
 # What only draws, lists or runs does not count.
-SHARED = (
-    *("data", "models.py", "training.py"),
-    *("comparisons.py", "trained.py", "experiment.py", "classifier.py", "language.py"),
-    *("retraining.py", "mislabelled.py", "removal.py"),
-    *("pictures.py", "passages.py", "selection.py", "claims.py"),
-)
+SHARED = ("data", "models", "training", "experiments", "literature/claims.py")
 DRAWING = ("report", "oracle")
 
 
@@ -176,7 +171,6 @@ def code_version(study: Study) -> str:
         for name in SHARED
         for path in [ROOT / "validation" / name]
         for file in (path.rglob("*.py") if path.is_dir() else [path])
-        if file.exists()
     ]
     own = Path(str(study.module.__file__))
     base = ROOT if own.is_relative_to(ROOT) else own.parent

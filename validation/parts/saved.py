@@ -11,15 +11,15 @@ from typing import IO, Any
 
 import numpy as np
 
+from refimpl.rungs.plan import Result as Computed
+
 __all__ = ["Result", "fingerprint", "load", "plain", "save", "source_hash", "write_atomically"]
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a part found: plain values and arrays; how long it took; when and with what it was made."""
+class Result(Computed):
+    """What a part gave, plain values and arrays; how long it took; when and with what it was made."""
 
-    values: dict[str, Any]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     made: dict[str, Any] = field(default_factory=dict)
 

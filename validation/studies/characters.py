@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from validation import data
-from validation.experiments import comparisons, language
+from validation.experiments import ladder, language
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
 
@@ -55,7 +55,7 @@ def load(config: Config) -> language.Corpus:
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     first = next(iter(found.values()))
-    return comparisons.results(config, found) | {
+    return ladder.results(config, found) | {
         "name": "characters",
         "title": "The walk-through's character task: a 2-layer Transformer on a0b1c2d3…",
         "setting": (

@@ -7,7 +7,7 @@ from typing import Any
 
 import refimpl as ri
 from validation import data
-from validation.experiments import experiment
+from validation.experiments import trained_model
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
 from validation.training.recipes import Recipe
@@ -58,7 +58,7 @@ RECIPE = Recipe(load, ri.losses.SquaredError(), recipes.mlp)
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     hidden = "-".join(map(str, config["sizes"]))
-    return experiment.results(config, found) | {
+    return trained_model.results(config, found) | {
         "name": "diabetes",
         "title": f"A regression with much noise: diabetes, MLP {hidden}",
         "setting": (
@@ -75,7 +75,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(experiment.parts, RECIPE),
+    partial(trained_model.parts, RECIPE),
     results,
     seeds=(0, 1, 2),
 )

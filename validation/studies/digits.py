@@ -7,7 +7,7 @@ from typing import Any
 
 import refimpl as ri
 from validation import data
-from validation.experiments import classifier, experiment
+from validation.experiments import classifier, trained_model
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
 from validation.training.recipes import Recipe
@@ -64,7 +64,7 @@ RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     hidden = "-".join(map(str, config["sizes"]))
-    return experiment.results(config, found) | {
+    return trained_model.results(config, found) | {
         "name": "digits",
         "title": f"How far can an influence estimate be trusted? Handwritten digits, MLP {hidden}",
         "setting": (

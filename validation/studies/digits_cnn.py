@@ -10,7 +10,7 @@ from torch import nn
 
 import refimpl as ri
 from validation import data
-from validation.experiments import classifier, experiment
+from validation.experiments import classifier, trained_model
 from validation.models import networks
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
@@ -71,7 +71,7 @@ RECIPE = Recipe(load, ri.losses.CrossEntropy(), cnn)
 def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     channels = " and ".join(map(str, config["channels"]))
-    return experiment.results(config, found) | {
+    return trained_model.results(config, found) | {
         "name": "digits_cnn",
         "title": "Where weights are shared over positions: handwritten digits, convolutions",
         "setting": (

@@ -8,7 +8,7 @@ from typing import Any
 
 import refimpl as ri
 from validation import data
-from validation.experiments import classifier, experiment
+from validation.experiments import classifier, trained_model
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
 from validation.training.recipes import Recipe
@@ -65,7 +65,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         else "No MNIST was given (--mnist FOLDER), so these are scikit-learn's 8 × 8 digits, drawn at "
         "MNIST's 28 × 28 by bilinear interpolation: coarser and easier than MNIST"
     )
-    return experiment.results(config, found) | {
+    return trained_model.results(config, found) | {
         "name": "mnist",
         "title": f"The walk-through's MNIST experiment, MLP {hidden}"
         + ("" if real else ", on digits drawn larger"),

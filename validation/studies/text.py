@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from validation import data
-from validation.experiments import comparisons, language
+from validation.experiments import ladder, language
 from validation.parts.study import Config, Earlier, Study
 from validation.training import recipes
 
@@ -74,7 +74,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     first = next(iter(found.values()))
     left_out = "The full Hessian and the matrix of all layers are left out: minutes for each seed."
     source = "the user's texts" if config["folder"] else "the documentation that ships with Python"
-    return comparisons.results(config, found) | {
+    return ladder.results(config, found) | {
         "name": "text",
         "title": "Which passages does a completion rest on? A 2-layer Transformer on English prose",
         "setting": (

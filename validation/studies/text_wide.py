@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from validation.experiments import comparisons, language
+from validation.experiments import ladder, language
 from validation.parts.study import Config, Earlier, Study
 from validation.studies import text
 from validation.training import recipes
@@ -17,7 +17,7 @@ CONFIG: Config = {
     "train": 24,
     "queries": 12,
     "model": {"width": 32, "heads": 4, "layers": 2, "mlp_width": 64},
-    "route": {"method": "iterative"},
+    "route": "iterative",
     "dampings": [1.0, 1e-1],
     "groups": ["Kronecker", "diagonal", "identity"],
     "retrained": {},
@@ -37,7 +37,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     first = next(iter(found.values()))
     values = first["train"].values
-    return comparisons.results(config, found) | {
+    return ladder.results(config, found) | {
         "name": "text_wide",
         "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
         "setting": (

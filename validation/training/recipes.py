@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import refimpl as ri
 from refimpl.losses import Loss
 from refimpl.report.text import power
-from refimpl.rungs.comparisons import Setting
+from refimpl.rungs.setting import Setting
 from validation.data import Split
 from validation.models import networks
 from validation.parts.study import Config, Earlier

@@ -113,7 +113,7 @@ def test_perfect_detection_has_no_interval_and_one_kind_is_refused() -> None:
 
 
 def test_every_rung_and_the_plain_loss_are_measured_on_the_model_of_the_wrong_labels() -> None:
-    values = mislabelled.found(RECIPE, CONFIG, {})
+    values = mislabelled.find_flipped(RECIPE, CONFIG, {})
     assert values["flipped"] == 5
     names = {f["curvature"] for f in values["figures"]}
     assert {TRUTH, "EK-FAC", "K-FAC", "identity", LOSS} <= names

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import refimpl as ri
-from refimpl.rungs.comparisons import Setting
 from refimpl.rungs.curvatures import TRUTH
-from validation.experiments import comparisons, removals
+from refimpl.rungs.setting import Setting
+from validation.experiments import ladder, removals
 from validation.experiments.removals import RANDOM
 from validation.parts.saved import Result, plain
 
@@ -40,14 +40,11 @@ def test_flips_and_rises_are_those_of_retraining_one_by_one(binary: bool) -> Non
     at = _setting(binary)
     problem = at.problem
     earlier = {"train": Result({}, {})}
-    for name, part in (
-        ("exact", comparisons.exact(lambda c, e: at, CONFIG, {})),
-        ("fits/identity", None),
-    ):
-        if part is None:
-            part = comparisons.fit(lambda c, e: at, CONFIG | {"group": "identity"}, earlier)
-        earlier[name] = Result(plain(part[0]), part[1])
-    found = removals.removal(lambda c, e: at, CONFIG, earlier)
+    for part in ladder.parts(lambda c, e: at, CONFIG):
+        if part.name in ("exact", "fits/identity"):
+            values, arrays = part.work(CONFIG, {need: earlier[need] for need in part.needs})
+            earlier[part.name] = Result(plain(values), arrays)
+    found = removals.remove_most_helpful(lambda c, e: at, CONFIG, earlier)
     before = removals.predictions(problem.loss, problem.outputs(at.query_inputs))
     right = (before == at.query_targets).reshape(12, -1).all(dim=1)
     queries = removals._right(at, CONFIG)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 import refimpl as ri
 from refimpl.rungs.curvatures import TRUTH
+from refimpl.rungs.saved import scores_of
 from validation.data import Split
-from validation.experiments import comparisons, retraining
+from validation.experiments import ladder, retraining
 from validation.experiments.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.parts.saved import Result, plain
 from validation.training import recipes
@@ -75,7 +76,7 @@ def done(found: Any) -> Result:
 def earlier() -> dict[str, Result]:
     """Everything that a study of it would save, by part, in the study's own order."""
     found: dict[str, Result] = {"train": done(recipes.train(RECIPE, CONFIG, {}))}
-    for part in [*comparisons.parts(MAKE, CONFIG), *retraining.parts(RECIPE, MAKE, CONFIG)]:
+    for part in [*ladder.parts(MAKE, CONFIG), *retraining.parts(RECIPE, MAKE, CONFIG)]:
         needed = {name: found[name] for name in part.needs}
         found[part.name] = done(part.work({**CONFIG, **part.options}, needed))
     return found
@@ -84,7 +85,7 @@ def earlier() -> dict[str, Result]:
 def test_the_examples_left_out_are_among_those_whose_response_is_known() -> None:
     chosen = retraining.left_out(CONFIG).tolist()
     assert len(set(chosen)) == 4
-    assert set(chosen) <= set(comparisons.chosen(CONFIG).tolist())
+    assert set(chosen) <= set(ladder.plan_of(CONFIG).retrained_examples().tolist())
 
 
 @pytest.mark.parametrize("name", ["scratch", "warm", "near/0.5"])
@@ -136,9 +137,7 @@ def test_halves_are_halves_and_their_models_those_of_the_closed_form(
 
 
 def test_predictions_are_scores_times_the_changes_of_weight(earlier: dict[str, Result]) -> None:
-    scores = comparisons.scores_of(
-        {n: earlier[n] for n in ("exact", "fits/Kronecker")}, CONFIG, 0.5
-    )[TRUTH]
+    scores = scores_of(ladder.plan_of(CONFIG), earlier, 0.5)[TRUTH]
     half = earlier["retrained/halves"]
     figures = earlier["outcomes/0.5/halves"].values["figures"]
     assert {f["statistic"] for f in figures} == {"pearson", "spearman", "kendall"}
@@ -181,7 +180,7 @@ def test_the_five_terms_of_a_convex_quadratic_problem(earlier: dict[str, Result]
 def test_what_does_not_converge_is_left_out() -> None:
     config = CONFIG | {"scratch": CONFIG["scratch"] | {"trials": 1}}
     found: dict[str, Result] = {"train": done(recipes.train(RECIPE, CONFIG, {}))}
-    for part in [*comparisons.parts(MAKE, config), *retraining.parts(RECIPE, MAKE, config)]:
+    for part in [*ladder.parts(MAKE, config), *retraining.parts(RECIPE, MAKE, config)]:
         needed = {name: found[name] for name in part.needs}
         found[part.name] = done(part.work({**config, **part.options}, needed))
     assert not any(found["retrained/scratch"].values["responses"][0]["converged"])

@@ -126,7 +126,7 @@ def test_whatever_the_numbers_depend_on_changes_the_key(
         changed = {**runner.environment(), "threads": -1}
         monkeypatch.setattr(runner, "environment", lambda: changed)
     if change == "shared sources":
-        monkeypatch.setattr(runner, "SHARED", ("models.py",))
+        monkeypatch.setattr(runner, "SHARED", ("models",))
     assert run(toy, tmp_path / "out", config=config).computed == expected
 
 
@@ -150,6 +150,7 @@ def test_every_file_of_a_shared_folder_counts(
     (folder.parent / "models.py").write_text("")
     files = [folder / "one.py", folder / "deeper" / "two.py", folder.parent / "models.py"]
     monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(runner, "SHARED", ("data", "models.py"))
     versions = [runner.code_version(toy)]
     for file in files:
         file.write_text("# another line\n")

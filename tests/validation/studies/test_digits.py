@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refimpl import report
-from refimpl.rungs.curvatures import APART, TOP, TRUTH, WIDER, rungs
+from refimpl.rungs.curvatures import APART, TOP, TRUTH, WIDER, rungs_of
 from refimpl.rungs.outcomes import SIGNS
 from validation.__main__ import app
 from validation.parts.runner import InProcess
@@ -44,7 +44,7 @@ def test_every_curvature_damping_and_reference_is_measured(folder: Path) -> None
         (reference, damping, entry.name, "pearson")
         for reference in (TRUTH, TOP, *SIGNS)
         for damping in digits.QUICK["dampings"]
-        for entry in rungs(digits.CONFIG["groups"])
+        for entry in rungs_of(digits.CONFIG["groups"])
         if entry.name not in (reference, APART, WIDER)
     }
     keys = ("reference", "damping", "curvature", "statistic")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from refimpl.report import text
-from validation.experiments import comparisons, mislabelled, removals as removal, retraining
+from validation.experiments import ladder, mislabelled, removals, retraining
 from validation.experiments.mislabelled import FLIPPED, LOSS
 from validation.experiments.removals import RANDOM, REMOVAL
 from validation.experiments.retraining import HALVES, NEAR, SCRATCH, WARM
@@ -21,15 +21,15 @@ def parts(recipe: Recipe, config: Config) -> list[Part]:
 
     Args:
         recipe: How the model comes about.
-        config: What comparisons need; "scratch", "halves", "mislabelled" and "removal" at will.
+        config: What the ladder needs; "scratch", "halves", "mislabelled" and "removal" at will.
     """
     make = partial(recipes.setting, recipe)
     return [
         Part("train", partial(recipes.train, recipe)),
-        *comparisons.parts(make, config),
+        *ladder.parts(make, config),
         *retraining.parts(recipe, make, config),
         *mislabelled.parts(recipe, config),
-        *removal.parts(make, config),
+        *removals.parts(make, config),
     ]
 
 
@@ -60,7 +60,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
                 {"name": f"flips_{size}", "label": f"flipped, k = {size}", "better": "higher"},
                 {"name": f"rise_{size}", "label": f"rise of loss, k = {size}", "better": "higher"},
             ]
-    return comparisons.results(config, found, also)
+    return ladder.results(config, found, also)
 
 
 def _row(name: str, description: str) -> dict[str, Any]:
@@ -112,14 +112,14 @@ def _halves(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         for earlier in found.values()
         if (c := earlier["retrained/halves"].values.get("ceiling")) and c["value"] is not None
     ]
-    said = "; ".join(
+    intervals = "; ".join(
         f"{text.figure(c['value'])} [{text.figure(c['low'])}, {text.figure(c['high'])}]"
         for c in ceilings
     )
     ceiling = (
-        f" Two starts' measurements over the same halves rank alike with ρ = {said}"
+        f" Two starts' measurements over the same halves rank alike with ρ = {intervals}"
         f"{', by seed' if len(ceilings) > 1 else ''}: what training noise leaves to be predicted."
-        if said
+        if intervals
         else ""
     )
     return {

@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from refimpl import agreement
-from refimpl.rungs.comparisons import Setting
 from refimpl.rungs.curvatures import HEADLINE, TRUTH
-from validation.experiments.comparisons import scores_of
+from refimpl.rungs.saved import scores_of
+from refimpl.rungs.setting import Setting
+from validation.experiments.ladder import plan_of
 from validation.experiments.selection import notable
 from validation.parts.study import Config, Earlier
 
@@ -36,7 +37,7 @@ def pictures(
         earlier: With the scores of the exact GNH and of EK-FAC.
     """
     from_weight = 1 / config["train"]
-    scores = scores_of(earlier, config, config["headline"])
+    scores = scores_of(plan_of(config), earlier, config["headline"])
     change, other = from_weight * scores[TRUTH], from_weight * scores[HEADLINE]
     losses = at.problem.losses().numpy()
     query_losses = at.problem.losses(at.query_inputs, at.query_targets).numpy()

@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import refimpl as ri
-from refimpl.rungs.comparisons import Setting
 from refimpl.rungs.curvatures import HEADLINE, TRUTH
-from validation.experiments.comparisons import scores_of
+from refimpl.rungs.saved import scores_of
+from refimpl.rungs.setting import Setting
+from validation.experiments.ladder import plan_of
 from validation.experiments.selection import notable
 from validation.parts.study import Config, Earlier
 
@@ -42,7 +43,7 @@ def passages(
         earlier: With the scores of the exact GNH and of EK-FAC.
     """
     weight, damping = 1 / config["train"], config["headline"]
-    scores = scores_of(earlier, config, damping)
+    scores = scores_of(plan_of(config), earlier, damping)
     change, other = weight * scores[TRUTH], weight * scores[HEADLINE]
     ranked, shown = notable(change, config["notable"], SHOWN)
     losses = at.problem.losses().numpy()
