@@ -1,27 +1,27 @@
-"""The studies, by name. A new study is one new file here and one line below."""
+"""The studies, by name: every file here that has a `STUDY`. A new one is a new file, and no more."""
+
+import pkgutil
+from importlib import import_module
 
 from validation.parts.study import Study
-from validation.studies import (
-    breast_cancer,
-    characters,
-    diabetes,
-    digits,
-    digits_cnn,
-    mnist,
-    text,
-    text_wide,
-)
 
-__all__ = ["STUDIES"]
+__all__ = ["STUDIES", "find_studies"]
 
-ALL = (
-    digits.STUDY,
-    digits_cnn.STUDY,
-    diabetes.STUDY,
-    breast_cancer.STUDY,
-    mnist.STUDY,
-    characters.STUDY,
-    text.STUDY,
-    text_wide.STUDY,
-)
-STUDIES: dict[str, Study] = {study.name: study for study in ALL}
+
+def find_studies() -> dict[str, Study]:
+    """The studies in the folders of this package, in alphabetical order.
+
+    Raises:
+        AttributeError: A file has no `STUDY`.
+        ValueError: A study's name is not that of its file.
+    """
+    studies: dict[str, Study] = {}
+    for file in pkgutil.iter_modules(__path__):
+        study: Study = import_module(f"{__name__}.{file.name}").STUDY
+        if study.name != file.name:
+            raise ValueError(f"the study of {file.name}.py calls itself {study.name!r}")
+        studies[study.name] = study
+    return studies
+
+
+STUDIES = find_studies()
