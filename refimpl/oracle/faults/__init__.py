@@ -1,20 +1,11 @@
-"""Every fault, by bug type: mistakes that people make, each an edit of one method of the pipeline."""
+"""Every fault: mistakes that people make, each an edit of one method of the pipeline.
 
-from refimpl.oracle.faults import (
-    bias,
-    coverage,
-    damping,
-    decomposition,
-    labels,
-    layout,
-    masking,
-    normalisation,
-    precision,
-    randomness,
-    sharing,
-    sign_and_scale,
-    state,
-)
+A module for each bug type, found by its name; a new fault is one function under `mistake`.
+"""
+
+from importlib import import_module
+from typing import get_args
+
 from refimpl.oracle.faults.fault import (
     BugType as BugType,
     Fault as Fault,
@@ -22,20 +13,15 @@ from refimpl.oracle.faults.fault import (
     faulty as faulty,
 )
 
-__all__ = ["FAULTS", "BugType", "Fault", "edited", "faulty"]
+__all__ = ["FAULTS", "BugType", "Fault", "edited", "every_fault", "faulty"]
 
-FAULTS: tuple[Fault, ...] = (
-    *normalisation.FAULTS,
-    *labels.FAULTS,
-    *masking.FAULTS,
-    *layout.FAULTS,
-    *bias.FAULTS,
-    *sharing.FAULTS,
-    *damping.FAULTS,
-    *decomposition.FAULTS,
-    *sign_and_scale.FAULTS,
-    *randomness.FAULTS,
-    *precision.FAULTS,
-    *state.FAULTS,
-    *coverage.FAULTS,
-)
+
+def every_fault() -> list[Fault]:
+    """The faults of all modules, bug type by bug type."""
+    modules = [
+        import_module(f"{__name__}.{bug_type.replace(' ', '_')}") for bug_type in get_args(BugType)
+    ]
+    return [v for module in modules for v in vars(module).values() if isinstance(v, Fault)]
+
+
+FAULTS: list[Fault] = every_fault()

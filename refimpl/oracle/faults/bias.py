@@ -5,40 +5,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from refimpl.oracle.faults.fault import Fault
-
-__all__ = ["FAULTS"]
-
-BUG = "bias"
+from refimpl.oracle.faults.fault import mistake
 
 
-def _bias_column(change: Any) -> Any:
-    """An edit of what gives matrices [..., O, I] of layers: changes the columns of biases."""
-
-    def edit(right: Any, me: Any, case: Any, *args: Any) -> Any:
-        found = dict(right(case, *args))
-        for name, bias in me.blocks(case):
-            if bias and case.conventions.bias == "last_column":
-                found[name] = torch.cat(
-                    [found[name][..., :-1], change(found[name][..., -1:])], dim=-1
-                )
-        return found
-
-    return edit
+def _bias_column(right: Any, me: Any, case: Any, *args: Any, change: Any) -> Any:
+    """Matrices [..., O, I] of layers with the columns of biases changed."""
+    answer = dict(right(case, *args))
+    for name, layer in me.blocks(case).items():
+        if layer["bias"] and case.conventions.bias == "last_column":
+            answer[name] = torch.cat(
+                [answer[name][..., :-1], change(answer[name][..., -1:])], dim=-1
+            )
+    return answer
 
 
-def _a(change: Any) -> Any:
-    """An edit of `factors`: changes A of the layers with a bias."""
-
-    def edit(right: Any, me: Any, case: Any, seed: int) -> Any:
-        found = dict(right(case, seed))
-        for name, bias in me.blocks(case):
-            if bias and case.conventions.bias == "last_column":
-                A, S = found[name]
-                found[name] = change(A.copy()), S
-        return found
-
-    return edit
+def _with_a(right: Any, me: Any, case: Any, seed: int, *, change: Any) -> Any:
+    """Factors with A changed in the layers that have a bias."""
+    answer = dict(right(case, seed))
+    for name, layer in me.blocks(case).items():
+        if layer["bias"] and case.conventions.bias == "last_column":
+            A, S = answer[name]
+            answer[name] = change(A.copy()), S
+    return answer
 
 
 def _no_constant(A: Any) -> Any:
@@ -69,24 +57,6 @@ def _row_only(A: Any) -> Any:
     return A
 
 
-def _mean_over_tokens(right: Any, me: Any, g: Any, a: Any) -> Any:
-    found = right(g, a)
-    if bool((a[..., -1] == 1).all()):
-        found[..., -1] = g.mean(dim=2)
-    return found
-
-
-def _bias_unrotated(right: Any, me: Any, u: Any, Q_A: Any, Q_S: Any) -> Any:
-    Q = torch.block_diag(Q_A[:-1, :-1], Q_A.new_ones(1, 1))
-    return right(u, Q, Q_S)
-
-
-def _bias_undamped_by_curvature(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
-    """The bias's part of the answer is left as it was given."""
-    found = right(V, Q_A, Q_S, D)
-    return torch.cat([found[..., :-1], V[..., -1:]], dim=-1)
-
-
 def _bias_scores(me: Any, case: Any, seed: int) -> Any:
     q = me.flat(case, me.query_gradients(case)).numpy()
     only = _bias_columns_only(me, case, me.training_gradients(case))
@@ -95,80 +65,89 @@ def _bias_scores(me: Any, case: Any, seed: int) -> Any:
 
 
 def _bias_columns_only(me: Any, case: Any, gradients: Any) -> Any:
-    kept = {}
-    biased = dict(me.blocks(case))
+    columns = {}
+    biased = [name for name, layer in me.blocks(case).items() if layer["bias"]]
     for name, g in gradients.items():
-        kept[name] = torch.zeros_like(g)
-        if biased.get(name, False):
-            kept[name][..., -1] = g[..., -1]
-    return kept
+        columns[name] = torch.zeros_like(g)
+        if name in biased:
+            columns[name][..., -1] = g[..., -1]
+    return columns
 
 
-FAULTS = (
-    Fault(
-        "bias-gradient-dropped", BUG, "gradients",
-        "gradients of biases are zero",
-        "example_gradients", _bias_column(torch.zeros_like), "TRAIS-Lab/dattri#143",
-    ),
-    Fault(
-        "bias-gradient-mean-over-positions", BUG, "gradients",
-        "gradients of biases are averaged over positions, not summed",
-        "matrices", _mean_over_tokens,
-    ),
-    Fault(
-        "bias-gradient-negated", BUG, "gradients",
-        "gradients of biases have the wrong sign",
-        "example_gradients", _bias_column(lambda g: -g),
-    ),
-    Fault(
-        "constant-missing-from-a", BUG, "factors",
-        "A lacks the constant: the row and column of the bias are zero",
-        "factors", _a(_no_constant), "EleutherAI/bergson#277",
-    ),
-    Fault(
-        "bias-apart-in-a", BUG, "factors",
-        "A has no covariance between inputs and the bias's constant, though both are one matrix",
-        "factors", _a(_apart), "f-dangel/curvlinops separate_weight_and_bias",
-    ),
-    Fault(
-        "inputs-centred", BUG, "factors",
-        "A is centred: the mean input is subtracted",
-        "factors", _a(_centred),
-    ),
-    Fault(
-        "bias-appended-twice", BUG, "factors",
-        "the constant of the bias counts twice in A's corner",
-        "factors", _a(_corner),
-    ),
-    Fault(
-        "a-not-symmetric", BUG, "factors",
-        "the bias's column of A is not filled in, only its row",
-        "factors", _a(_row_only),
-    ),
-    Fault(
-        "constant-zero-in-rows", BUG, "gradients",
-        "the last coordinate of the inputs is 0, not 1",
-        "with_bias",
-        lambda right, me, module, rows: (
-            rows if module.bias is None
-            else torch.cat([rows, torch.zeros_like(rows[..., :1])], dim=-1)
-        ),
-        "EleutherAI/bergson#277",
-    ),
-    Fault(
-        "lambda-bias-not-rotated", BUG, "eigenvalues",
-        "the bias is left out of the rotation by Q_A when Lambda is computed",
-        "squares", _bias_unrotated,
-    ),
-    Fault(
-        "bias-not-solved", BUG, "solve",
-        "the bias's part of a vector is returned as it was given",
-        "precondition", _bias_undamped_by_curvature,
-    ),
-    Fault(
-        "bias-scored-twice", BUG, "scores",
-        "the bias counts twice in the scores: in its layer's matrix and by itself",
-        "scores",
-        lambda right, me, case, seed: right(case, seed) + _bias_scores(me, case, seed),
-    ),
-)  # fmt: skip
+@mistake("gradients", edits="example_gradients", thread="TRAIS-Lab/dattri#143")
+def bias_gradient_dropped(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """gradients of biases are zero"""
+    return _bias_column(right, me, case, *args, change=torch.zeros_like)
+
+
+@mistake("gradients", edits="matrices")
+def bias_gradient_mean_over_positions(right: Any, me: Any, g: Any, a: Any) -> Any:
+    """gradients of biases are averaged over positions, not summed"""
+    answer = right(g, a)
+    if bool((a[..., -1] == 1).all()):
+        answer[..., -1] = g.mean(dim=2)
+    return answer
+
+
+@mistake("gradients", edits="example_gradients")
+def bias_gradient_negated(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """gradients of biases have the wrong sign"""
+    return _bias_column(right, me, case, *args, change=lambda g: -g)
+
+
+@mistake("factors", edits="factors", thread="EleutherAI/bergson#277")
+def constant_missing_from_a(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """A lacks the constant: the row and column of the bias are zero"""
+    return _with_a(right, me, case, seed, change=_no_constant)
+
+
+@mistake("factors", edits="factors", thread="f-dangel/curvlinops separate_weight_and_bias")
+def bias_apart_in_a(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """A has no covariance between inputs and the bias's constant, though both are one matrix"""
+    return _with_a(right, me, case, seed, change=_apart)
+
+
+@mistake("factors", edits="factors")
+def inputs_centred(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """A is centred: the mean input is subtracted"""
+    return _with_a(right, me, case, seed, change=_centred)
+
+
+@mistake("factors", edits="factors")
+def bias_appended_twice(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """the constant of the bias counts twice in A's corner"""
+    return _with_a(right, me, case, seed, change=_corner)
+
+
+@mistake("factors", edits="factors")
+def a_not_symmetric(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """the bias's column of A is not filled in, only its row"""
+    return _with_a(right, me, case, seed, change=_row_only)
+
+
+@mistake("gradients", edits="with_bias", thread="EleutherAI/bergson#277")
+def constant_zero_in_rows(right: Any, me: Any, module: Any, rows: Any) -> Any:
+    """the last coordinate of the inputs is 0, not 1"""
+    return (
+        rows if module.bias is None else torch.cat([rows, torch.zeros_like(rows[..., :1])], dim=-1)
+    )
+
+
+@mistake("eigenvalues", edits="squares")
+def lambda_bias_not_rotated(right: Any, me: Any, u: Any, Q_A: Any, Q_S: Any) -> Any:
+    """the bias is left out of the rotation by Q_A when Lambda is computed"""
+    Q = torch.block_diag(Q_A[:-1, :-1], Q_A.new_ones(1, 1))
+    return right(u, Q, Q_S)
+
+
+@mistake("solve", edits="precondition")
+def bias_not_solved(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the bias's part of a vector is returned as it was given"""
+    answer = right(V, Q_A, Q_S, D)
+    return torch.cat([answer[..., :-1], V[..., -1:]], dim=-1)
+
+
+@mistake("scores", edits="scores")
+def bias_scored_twice(right: Any, me: Any, case: Any, seed: Any) -> Any:
+    """the bias counts twice in the scores: in its layer's matrix and by itself"""
+    return right(case, seed) + _bias_scores(me, case, seed)

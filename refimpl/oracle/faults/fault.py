@@ -10,12 +10,25 @@ from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.subject.adapter import Declaration
 
-__all__ = ["BugType", "Fault", "edited", "faulty"]
+__all__ = ["BugType", "Fault", "edited", "faulty", "mistake"]
 
+# In the order of the report; the module of a bug type bears its name.
 BugType = Literal[
-    "normalisation", "labels", "masking", "layout", "bias", "sharing", "damping", "decomposition",
-    "sign and scale", "randomness", "precision", "state", "coverage",
-]  # fmt: skip
+    "normalisation",
+    "labels",
+    "masking",
+    "layout",
+    "bias",
+    "sharing",
+    "damping",
+    "decomposition",
+    "sign and scale",
+    "randomness",
+    "precision",
+    "state",
+    "coverage",
+]
+Curvature = Literal["ekfac", "kfac", "gauss_newton"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class Fault:
     edit: Callable[..., Any]
     thread: str = ""
     conventions: Mapping[str, Any] = field(default_factory=dict)
-    curvature: Literal["ekfac", "kfac", "gauss_newton"] = "ekfac"
+    curvature: Curvature = "ekfac"
 
     def __post_init__(self) -> None:
         if self.bug_type not in get_args(BugType) or self.stage not in STAGES:
@@ -54,6 +67,44 @@ class Fault:
     def declaration(self) -> Declaration:
         """What an implementation with this fault says of itself."""
         return Declaration(self.slug, conventions=dict(self.conventions), curvature=self.curvature)
+
+
+def mistake(
+    stage: str,
+    *,
+    edits: str,
+    thread: str = "",
+    conventions: Mapping[str, Any] | None = None,
+    curvature: Curvature = "ekfac",
+) -> Callable[[Callable[..., Any]], Fault]:
+    """Declare a function that edits a method of the pipeline as a fault.
+
+    The function's name is the fault's slug, the first line of its docstring the fault's sentence, and
+    its module the bug type.
+
+    Args:
+        stage: The first stage in which it shows.
+        edits: The method of `Pipeline` that it replaces.
+        thread: See `Fault`.
+        conventions: See `Fault`.
+        curvature: The matrix that is inverted.
+    """
+
+    def declared(edit: Callable[..., Any]) -> Fault:
+        bug_type: Any = edit.__module__.rpartition(".")[2].replace("_", " ")
+        return Fault(
+            slug=edit.__name__.replace("_", "-"),
+            bug_type=bug_type,
+            stage=stage,
+            sentence=(edit.__doc__ or "").partition("\n")[0],
+            method=edits,
+            edit=edit,
+            thread=thread,
+            conventions=conventions or {},
+            curvature=curvature,
+        )
+
+    return declared
 
 
 def edited(base: type[Pipeline], *faults: Fault) -> type[Pipeline]:

@@ -6,63 +6,135 @@ import numpy as np
 import torch
 from torch import nn
 
-from refimpl.oracle.faults.fault import Fault
-from refimpl.oracle.faults.tools import arrays, some_layers
-
-__all__ = ["FAULTS"]
-
-BUG = "layout"
+from refimpl.oracle.faults.fault import mistake
+from refimpl.oracle.faults.tools import arrays
 
 
 def _square(a: Any) -> bool:
     return a.shape[-1] == a.shape[-2]
 
 
-def _exchanged(right: Any, me: Any, case: Any, seed: int) -> Any:
-    found = right(case, seed)
-    return {n: (S, A) if A.shape == S.shape else (A, S) for n, (A, S) in found.items()}
+@mistake("factors", edits="factors", thread="f-dangel/curvlinops#182")
+def a_and_s_exchanged(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """A and S are exchanged, which a square layer allows"""
+    answer = right(case, seed)
+    return {n: (S, A) if A.shape == S.shape else (A, S) for n, (A, S) in answer.items()}
 
 
-def _input_side_as_rows(right: Any, me: Any, factors: Any) -> Any:
+@mistake("gradients", edits="example_gradients", thread="EleutherAI/bergson#254")
+def gradients_transposed(right: Any, me: Any, *args: Any) -> Any:
+    """gradients are transposed, as for a Conv1D that stores its weight so"""
+    return arrays(right(*args), lambda g: g.mT if _square(g) else g)
+
+
+@mistake("eigenbasis", edits="eigh")
+def eigenvectors_as_rows(right: Any, me: Any, matrix: Any) -> Any:
+    """eigenvectors stand in the rows"""
+    return (lambda w, Q: (w, Q.T))(*right(matrix))
+
+
+@mistake("eigenbasis", edits="eigenbasis")
+def eigenvectors_of_a_as_rows(right: Any, me: Any, factors: Any) -> Any:
+    """eigenvectors of A stand in the rows, those of S in the columns"""
     return {n: (w_A, Q_A.T, w_S, Q_S) for n, (w_A, Q_A, w_S, Q_S) in right(factors).items()}
 
 
-def _output_side_as_rows(right: Any, me: Any, factors: Any) -> Any:
+@mistake("eigenbasis", edits="eigenbasis")
+def eigenvectors_of_s_as_rows(right: Any, me: Any, factors: Any) -> Any:
+    """eigenvectors of S stand in the rows, those of A in the columns"""
     return {n: (w_A, Q_A, w_S, Q_S.T) for n, (w_A, Q_A, w_S, Q_S) in right(factors).items()}
 
 
-def _other_vec_in(right: Any, me: Any, case: Any, vectors: Any, like: Any) -> Any:
-    found = right(case, vectors, like)
+@mistake("eigenvalues", edits="squares")
+def lambda_with_a_transposed(right: Any, me: Any, u: Any, Q_A: Any, Q_S: Any) -> Any:
+    """the rotation by Q_A is transposed when Lambda is computed"""
+    return right(u, Q_A.T, Q_S)
+
+
+@mistake("eigenvalues", edits="squares")
+def lambda_with_s_transposed(right: Any, me: Any, u: Any, Q_A: Any, Q_S: Any) -> Any:
+    """the rotation by Q_S is transposed when Lambda is computed"""
+    return right(u, Q_A, Q_S.T)
+
+
+@mistake("eigenvalues", edits="squares")
+def lambda_with_both_transposed(right: Any, me: Any, u: Any, Q_A: Any, Q_S: Any) -> Any:
+    """both rotations are transposed when Lambda is computed"""
+    return right(u, Q_A.T, Q_S.T)
+
+
+@mistake("eigenvalues", edits="eigenvalues")
+def lambda_transposed(right: Any, me: Any, *args: Any) -> Any:
+    """Lambda of a square layer is transposed"""
+    return arrays(right(*args), lambda m: m.T if _square(m) else m)
+
+
+@mistake("solve", edits="precondition")
+def way_back_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation back out of the eigenbasis is transposed"""
+    return Q_S.T @ ((Q_S.T @ V @ Q_A) / D) @ Q_A
+
+
+@mistake("solve", edits="precondition")
+def way_in_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation into the eigenbasis is transposed"""
+    return Q_S @ ((Q_S @ V @ Q_A.T) / D) @ Q_A.T
+
+
+@mistake("solve", edits="precondition")
+def way_in_of_s_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation by Q_S into the eigenbasis is transposed"""
+    return Q_S @ ((Q_S @ V @ Q_A) / D) @ Q_A.T
+
+
+@mistake("solve", edits="precondition")
+def way_in_of_a_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation by Q_A into the eigenbasis is transposed"""
+    return Q_S @ ((Q_S.T @ V @ Q_A.T) / D) @ Q_A.T
+
+
+@mistake("solve", edits="precondition")
+def way_back_of_s_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation by Q_S back out of the eigenbasis is transposed"""
+    return Q_S.T @ ((Q_S.T @ V @ Q_A) / D) @ Q_A.T
+
+
+@mistake("solve", edits="precondition")
+def way_back_of_a_transposed(right: Any, me: Any, V: Any, Q_A: Any, Q_S: Any, D: Any) -> Any:
+    """the rotation by Q_A back out of the eigenbasis is transposed"""
+    return Q_S @ ((Q_S.T @ V @ Q_A) / D) @ Q_A
+
+
+@mistake("solve", edits="unflat", thread="f-dangel/curvlinops#182")
+def vec_order_confused(right: Any, me: Any, case: Any, vectors: Any, like: Any) -> Any:
+    """vectors are read column by column and written row by row"""
+    answer = right(case, vectors, like)
     turned = case.conventions.vec_order == "in_major"
-    return {
-        n: V.reshape(-1, *like[n]) if turned
-        else V.reshape(-1, *reversed(like[n])).mT
-        for n, V in found.items()
-    }  # fmt: skip
+    if turned:
+        return {n: V.reshape(-1, *like[n]) for n, V in answer.items()}
+    return {n: V.reshape(-1, *reversed(like[n])).mT for n, V in answer.items()}
 
 
-def _kernel_before_channels(right: Any, me: Any, module: Any, a: Any) -> Any:
-    rows = right(module, a)
-    if not isinstance(module, nn.Conv2d):
-        return rows
-    channels = module.in_channels // module.groups
-    return rows.unflatten(-1, (channels, -1)).mT.flatten(-2)
+@mistake("gauss_newton", edits="vec", thread="f-dangel/curvlinops#182")
+def vec_order_other_than_declared(right: Any, me: Any, case: Any, m: Any) -> Any:
+    """flat vectors hold each layer's matrix in the other order than is declared"""
+    return m if case.conventions.vec_order == "in_major" else m.mT
 
 
-def _interleaved_groups(right: Any, me: Any, module: Any, s: Any) -> Any:
-    rows = right(module, s)
-    if getattr(module, "groups", 1) == 1:
-        return rows
-    whole = rows.transpose(2, 3).flatten(-2)
-    return whole.unflatten(-1, (-1, module.groups)).movedim(-1, 2)
+@mistake("gauss_newton", edits="flat")
+def layers_in_reverse_order(right: Any, me: Any, case: Any, matrices: Any) -> Any:
+    """flat vectors hold the layers in the order of the backward pass"""
+    return right(case, dict(reversed(list(matrices.items()))))
 
 
-def _groups_reversed(right: Any, me: Any, module: Any, layer: str) -> Any:
-    return right(module, layer)[::-1]
+@mistake("solve", edits="solve")
+def vectors_read_in_reverse_order(
+    right: Any, me: Any, state: Any, vectors: Any, damping: float
+) -> Any:
+    """the layers of given vectors are read in reverse order
 
-
-def _solved_in_other_order(right: Any, me: Any, state: Any, vectors: Any, damping: float) -> Any:
-    """Reads the vectors as layers in reverse order, and answers in the right one."""
+    Reads the vectors as layers in reverse order, and answers in the right one.
+    """
     names = list(state.basis)
     sizes = {n: len(state.basis[n][0]) * len(state.basis[n][2]) for n in names}
     pieces, start = {}, 0
@@ -72,146 +144,49 @@ def _solved_in_other_order(right: Any, me: Any, state: Any, vectors: Any, dampin
     return right(state, np.concatenate([pieces[n] for n in names], axis=1), damping)
 
 
-FAULTS = (
-    Fault(
-        "a-and-s-exchanged", BUG, "factors",
-        "A and S are exchanged, which a square layer allows",
-        "factors", _exchanged, "f-dangel/curvlinops#182",
-    ),
-    Fault(
-        "gradients-transposed", BUG, "gradients",
-        "gradients are transposed, as for a Conv1D that stores its weight so",
-        "example_gradients", some_layers(lambda g: g.mT, _square), "EleutherAI/bergson#254",
-    ),
-    Fault(
-        "eigenvectors-as-rows", BUG, "eigenbasis",
-        "eigenvectors stand in the rows",
-        "eigh", lambda right, me, matrix: (lambda w, Q: (w, Q.T))(*right(matrix)),
-    ),
-    Fault(
-        "eigenvectors-of-a-as-rows", BUG, "eigenbasis",
-        "eigenvectors of A stand in the rows, those of S in the columns",
-        "eigenbasis", _input_side_as_rows,
-    ),
-    Fault(
-        "eigenvectors-of-s-as-rows", BUG, "eigenbasis",
-        "eigenvectors of S stand in the rows, those of A in the columns",
-        "eigenbasis", _output_side_as_rows,
-    ),
-    Fault(
-        "lambda-with-a-transposed", BUG, "eigenvalues",
-        "the rotation by Q_A is transposed when Lambda is computed",
-        "squares", lambda right, me, u, Q_A, Q_S: right(u, Q_A.T, Q_S),
-    ),
-    Fault(
-        "lambda-with-s-transposed", BUG, "eigenvalues",
-        "the rotation by Q_S is transposed when Lambda is computed",
-        "squares", lambda right, me, u, Q_A, Q_S: right(u, Q_A, Q_S.T),
-    ),
-    Fault(
-        "lambda-with-both-transposed", BUG, "eigenvalues",
-        "both rotations are transposed when Lambda is computed",
-        "squares", lambda right, me, u, Q_A, Q_S: right(u, Q_A.T, Q_S.T),
-    ),
-    Fault(
-        "lambda-transposed", BUG, "eigenvalues",
-        "Lambda of a square layer is transposed",
-        "eigenvalues", some_layers(lambda m: m.T, _square),
-    ),
-    Fault(
-        "way-back-transposed", BUG, "solve",
-        "the rotation back out of the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S.T @ ((Q_S.T @ V @ Q_A) / D) @ Q_A,
-    ),
-    Fault(
-        "way-in-transposed", BUG, "solve",
-        "the rotation into the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S @ V @ Q_A.T) / D) @ Q_A.T,
-    ),
-    Fault(
-        "way-in-of-s-transposed", BUG, "solve",
-        "the rotation by Q_S into the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S @ V @ Q_A) / D) @ Q_A.T,
-    ),
-    Fault(
-        "way-in-of-a-transposed", BUG, "solve",
-        "the rotation by Q_A into the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S.T @ V @ Q_A.T) / D) @ Q_A.T,
-    ),
-    Fault(
-        "way-back-of-s-transposed", BUG, "solve",
-        "the rotation by Q_S back out of the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S.T @ ((Q_S.T @ V @ Q_A) / D) @ Q_A.T,
-    ),
-    Fault(
-        "way-back-of-a-transposed", BUG, "solve",
-        "the rotation by Q_A back out of the eigenbasis is transposed",
-        "precondition",
-        lambda right, me, V, Q_A, Q_S, D: Q_S @ ((Q_S.T @ V @ Q_A) / D) @ Q_A,
-    ),
-    Fault(
-        "vec-order-confused", BUG, "solve",
-        "vectors are read column by column and written row by row",
-        "unflat", _other_vec_in, "f-dangel/curvlinops#182",
-    ),
-    Fault(
-        "vec-order-other-than-declared", BUG, "gauss_newton",
-        "flat vectors hold each layer's matrix in the other order than is declared",
-        "vec",
-        lambda right, me, case, m: m if case.conventions.vec_order == "in_major" else m.mT,
-        "f-dangel/curvlinops#182",
-    ),
-    Fault(
-        "layers-in-reverse-order", BUG, "gauss_newton",
-        "flat vectors hold the layers in the order of the backward pass",
-        "flat",
-        lambda right, me, case, matrices: right(case, dict(reversed(list(matrices.items())))),
-    ),
-    Fault(
-        "vectors-read-in-reverse-order", BUG, "solve",
-        "the layers of given vectors are read in reverse order",
-        "solve", _solved_in_other_order,
-    ),
-    Fault(
-        "scores-in-sampler-order", BUG, "scores",
-        "score columns come in a shuffled sampler's order",
-        "scored",
-        lambda right, me, case, q, g: right(
-            case, q, g[np.random.default_rng(0).permutation(len(g))]
-        ),
-        "EleutherAI/bergson sampler order",
-    ),
-    Fault(
-        "gradients-in-reverse-order", BUG, "gradients",
-        "the examples of a batch come out in reverse order",
-        "example_gradients",
-        lambda right, me, *args: arrays(right(*args), lambda g: g.flip(0)),
-    ),
-    Fault(
-        "patches-kernel-first", BUG, "gradients",
-        "patches of a convolution are flattened with the kernel's places before the channels",
-        "input_rows", _kernel_before_channels,
-    ),
-    Fault(
-        "groups-interleaved", BUG, "gradients",
-        "output channels of a grouped convolution are dealt to the groups in turn",
-        "output_rows", _interleaved_groups,
-    ),
-    Fault(
-        "groups-reversed", BUG, "gradients",
-        "the groups of a convolution are named in reverse order",
-        "names", _groups_reversed,
-    ),
-    Fault(
-        "bias-first-column", BUG, "gradients",
-        "the bias is the first column of a layer's matrix, not the last",
-        "with_bias",
-        lambda right, me, module, rows: torch.cat([right(module, rows)[..., -1:], rows], dim=-1)
-        if module.bias is not None else rows,
-    ),
-)  # fmt: skip
+@mistake("scores", edits="scored", thread="EleutherAI/bergson sampler order")
+def scores_in_sampler_order(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+    """score columns come in a shuffled sampler's order"""
+    return right(case, q, g[np.random.default_rng(0).permutation(len(g))])
+
+
+@mistake("gradients", edits="example_gradients")
+def gradients_in_reverse_order(right: Any, me: Any, *args: Any) -> Any:
+    """the examples of a batch come out in reverse order"""
+    return arrays(right(*args), lambda g: g.flip(0))
+
+
+@mistake("gradients", edits="input_rows")
+def patches_kernel_first(right: Any, me: Any, module: Any, a: Any) -> Any:
+    """patches of a convolution are flattened with the kernel's places before the channels"""
+    rows = right(module, a)
+    if not isinstance(module, nn.Conv2d):
+        return rows
+    channels = module.in_channels // module.groups
+    return rows.unflatten(-1, (channels, -1)).mT.flatten(-2)
+
+
+@mistake("gradients", edits="output_rows")
+def groups_interleaved(right: Any, me: Any, module: Any, s: Any) -> Any:
+    """output channels of a grouped convolution are dealt to the groups in turn"""
+    rows = right(module, s)
+    if getattr(module, "groups", 1) == 1:
+        return rows
+    whole = rows.transpose(2, 3).flatten(-2)
+    return whole.unflatten(-1, (-1, module.groups)).movedim(-1, 2)
+
+
+@mistake("gradients", edits="names")
+def groups_reversed(right: Any, me: Any, module: Any, layer: str) -> Any:
+    """the groups of a convolution are named in reverse order"""
+    return right(module, layer)[::-1]
+
+
+@mistake("gradients", edits="with_bias")
+def bias_first_column(right: Any, me: Any, module: Any, rows: Any) -> Any:
+    """the bias is the first column of a layer's matrix, not the last"""
+    return (
+        torch.cat([right(module, rows)[..., -1:], rows], dim=-1)
+        if module.bias is not None
+        else rows
+    )

@@ -4,188 +4,176 @@ from typing import Any
 
 import torch
 
-from refimpl.oracle.faults.fault import Fault
-from refimpl.oracle.faults.tools import arrays, conv_names, means_of_batches, scaled
-
-__all__ = ["FAULTS"]
-
-BUG = "normalisation"
+from refimpl.oracle.faults.fault import mistake
+from refimpl.oracle.faults.tools import arrays, convolutions, means_of_batches, scaled
 
 
-def _conv_s_over_places(right: Any, me: Any, case: Any, seed: int) -> Any:
-    found = dict(right(case, seed))
+@mistake("factors", edits="s_mean", thread="aai-institute/pyDVL#477")
+def s_summed_over_examples(right: Any, me: Any, S: Any, N: Any) -> Any:
+    """S is the sum over examples, not their mean"""
+    return S
+
+
+@mistake("factors", edits="a_mean")
+def a_summed_over_rows(right: Any, me: Any, A: Any, count: Any) -> Any:
+    """A is the sum over examples and positions, not their mean"""
+    return A
+
+
+@mistake("factors", edits="a_mean")
+def a_over_n_minus_1(right: Any, me: Any, A: Any, count: Any) -> Any:
+    """A is divided by one less than the number of rows, as a sample covariance is"""
+    return right(A, count - 1)
+
+
+@mistake("factors", edits="s_mean")
+def s_over_n_minus_1(right: Any, me: Any, S: Any, N: Any) -> Any:
+    """S is divided by N - 1, as a sample covariance is"""
+    return S / max(N - 1, 1)
+
+
+@mistake("factors", edits="s_sum", thread="tensorflow/kfac#41")
+def both_factors_over_positions(right: Any, me: Any, g: Any) -> Any:
+    """S is divided by the number of positions as A is, so that S (x) A is too small by it"""
+    return right(g) / g.shape[2]
+
+
+@mistake("factors", edits="factors", thread="tensorflow/kfac#41")
+def conv_s_over_places(right: Any, me: Any, case: Any, seed: int) -> Any:
+    """S of a convolution is divided by its number of places once too often"""
+    answer = dict(right(case, seed))
     run = me.forward(case, me.module(case), *me.training(case))
-    for name in conv_names(me, case):
-        if name in found:
-            A, S = found[name]
-            found[name] = A, S / run.a[name].shape[1]
-    return found
+    for name in convolutions(me, case):
+        if name in answer:
+            A, S = answer[name]
+            answer[name] = A, S / run.a[name].shape[1]
+    return answer
 
 
-def _batch_mean_gradients(right: Any, me: Any, case: Any, x: Any, y: Any) -> Any:
+@mistake("factors", edits="a_count")
+def a_over_examples(right: Any, me: Any, counted: Any) -> Any:
+    """A is divided by the number of examples, not by that of rows"""
+    return (counted.sum(dim=1) > 0).sum().to(counted)
+
+
+@mistake("factors", edits="pseudo_gradients", thread="wiseodd/natural-gradients#2")
+def s_of_mean_loss(right: Any, me: Any, case: Any, f: Any, *args: Any) -> Any:
+    """pseudo-gradients are those of the batch's mean loss, so that S and Lambda lack B^2"""
+    return right(case, f, *args) / len(f)
+
+
+@mistake("factors", edits="factors")
+def factors_mean_of_batch_means(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """the factors are means of every batch's own factors, though the last batch is shorter"""
+    return means_of_batches(right, case, *args)
+
+
+@mistake("eigenvalues", edits="eigenvalues")
+def lambda_mean_of_batch_means(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """Lambda is the mean of every batch's own Lambda, though the last batch is shorter"""
+    return means_of_batches(right, case, *args)
+
+
+@mistake("gauss_newton", edits="gauss_newton", thread="EleutherAI/bergson test_uneven_sharding.py")
+def gauss_newton_mean_of_shard_means(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """the Gauss-Newton Hessian is the mean of unequal shards' own means"""
+    return means_of_batches(right, case, *args)
+
+
+@mistake("eigenvalues", edits="lambda_mean", thread="EleutherAI/bergson#375")
+def lambda_summed_over_examples(right: Any, me: Any, total: Any, N: Any) -> Any:
+    """Lambda is the sum over examples, not their mean"""
+    return total
+
+
+@mistake("eigenvalues", edits="lambda_mean")
+def lambda_over_n_minus_1(right: Any, me: Any, total: Any, N: Any) -> Any:
+    """Lambda is divided by N - 1"""
+    return total / max(N - 1, 1)
+
+
+@mistake("eigenvalues", edits="lambda_mean", thread="pomonam/kronfluence#36")
+def lambda_over_n_squared(right: Any, me: Any, total: Any, N: Any) -> Any:
+    """Lambda is divided by N twice"""
+    return total / N**2
+
+
+@mistake("eigenvalues", edits="eigenvalues", conventions={"fisher": "sampled", "samples": 3})
+def lambda_over_samples_twice(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """Lambda is divided by the number of sampled labels once too often"""
+    return arrays(right(case, *args), lambda m: m / case.conventions.samples)
+
+
+@mistake("gradients", edits="example_gradients", thread="TRAIS-Lab/dattri#219")
+def gradients_of_mean_loss(right: Any, me: Any, case: Any, x: Any, y: Any) -> Any:
+    """per-example gradients are taken from a batch's mean loss, so that they lack a factor B"""
     return arrays(right(case, x, y), lambda g: g / len(x))
 
 
-FAULTS = (
-    Fault(
-        "s-summed-over-examples", BUG, "factors",
-        "S is the sum over examples, not their mean",
-        "s_mean", lambda right, me, S, N: S, "aai-institute/pyDVL#477",
-    ),
-    Fault(
-        "a-summed-over-rows", BUG, "factors",
-        "A is the sum over examples and positions, not their mean",
-        "a_mean", lambda right, me, A, count: A,
-    ),
-    Fault(
-        "a-over-n-minus-1", BUG, "factors",
-        "A is divided by one less than the number of rows, as a sample covariance is",
-        "a_mean", lambda right, me, A, count: right(A, count - 1),
-    ),
-    Fault(
-        "s-over-n-minus-1", BUG, "factors",
-        "S is divided by N - 1, as a sample covariance is",
-        "s_mean", lambda right, me, S, N: S / max(N - 1, 1),
-    ),
-    Fault(
-        "both-factors-over-positions", BUG, "factors",
-        "S is divided by the number of positions as A is, so that S (x) A is too small by it",
-        "s_sum", lambda right, me, g: right(g) / g.shape[2], "tensorflow/kfac#41",
-    ),
-    Fault(
-        "conv-s-over-places", BUG, "factors",
-        "S of a convolution is divided by its number of places once too often",
-        "factors", _conv_s_over_places, "tensorflow/kfac#41",
-    ),
-    Fault(
-        "a-over-examples", BUG, "factors",
-        "A is divided by the number of examples, not by that of rows",
-        "a_count", lambda right, me, counted: (counted.sum(dim=1) > 0).sum().to(counted),
-    ),
-    Fault(
-        "s-of-mean-loss", BUG, "factors",
-        "pseudo-gradients are those of the batch's mean loss, so that S and Lambda lack B^2",
-        "pseudo_gradients", lambda right, me, case, f, *args: right(case, f, *args) / len(f),
-        "wiseodd/natural-gradients#2",
-    ),
-    Fault(
-        "factors-mean-of-batch-means", BUG, "factors",
-        "the factors are means of every batch's own factors, though the last batch is shorter",
-        "factors", means_of_batches,
-    ),
-    Fault(
-        "lambda-mean-of-batch-means", BUG, "eigenvalues",
-        "Lambda is the mean of every batch's own Lambda, though the last batch is shorter",
-        "eigenvalues", means_of_batches,
-    ),
-    Fault(
-        "gauss-newton-mean-of-shard-means", BUG, "gauss_newton",
-        "the Gauss-Newton Hessian is the mean of unequal shards' own means",
-        "gauss_newton", means_of_batches, "EleutherAI/bergson test_uneven_sharding.py",
-    ),
-    Fault(
-        "lambda-summed-over-examples", BUG, "eigenvalues",
-        "Lambda is the sum over examples, not their mean",
-        "lambda_mean", lambda right, me, total, N: total, "EleutherAI/bergson#375",
-    ),
-    Fault(
-        "lambda-over-n-minus-1", BUG, "eigenvalues",
-        "Lambda is divided by N - 1",
-        "lambda_mean", lambda right, me, total, N: total / max(N - 1, 1),
-    ),
-    Fault(
-        "lambda-over-n-squared", BUG, "eigenvalues",
-        "Lambda is divided by N twice",
-        "lambda_mean", lambda right, me, total, N: total / N**2, "pomonam/kronfluence#36",
-    ),
-    Fault(
-        "lambda-over-samples-twice", BUG, "eigenvalues",
-        "Lambda is divided by the number of sampled labels once too often",
-        "eigenvalues",
-        lambda right, me, case, *args: arrays(
-            right(case, *args), lambda m: m / case.conventions.samples
-        ),
-        conventions={"fisher": "sampled", "samples": 3},
-    ),
-    Fault(
-        "gradients-of-mean-loss", BUG, "gradients",
-        "per-example gradients are taken from a batch's mean loss, so that they lack a factor B",
-        "example_gradients", _batch_mean_gradients,
-        "TRAIS-Lab/dattri#219",
-    ),
-    Fault(
-        "token-mean-for-token-sum", BUG, "gradients",
-        "the loss of an example is the mean over its tokens, not their sum",
-        "token_weight",
-        lambda right, me, case, y, T: right(case, y, T)
-        / me.counted(case, y, T).sum(dim=1, keepdim=True).clamp(min=1),
-    ),
-    Fault(
-        "output-mean-for-output-sum", BUG, "gradients",
-        "squared and binary losses are means over outputs, as torch's default reduction has them",
-        "token_losses",
-        lambda right, me, case, f, y: right(case, f, y)
-        / (1 if case.loss.kind == "cross_entropy" else f.shape[2]),
-        "f-dangel/curvlinops#82",
-    ),
-    Fault(
-        "gauss-newton-summed", BUG, "gauss_newton",
-        "the Gauss-Newton Hessian is the sum over examples, not their mean",
-        "gauss_newton",
-        lambda right, me, case, V: case.num_examples * right(case, V), "aai-institute/pyDVL#477",
-    ),
-    Fault(
-        "gauss-newton-over-tokens", BUG, "gauss_newton",
-        "the Gauss-Newton Hessian is divided by the number of tokens, not by that of examples",
-        "gauss_newton",
-        lambda right, me, case, V: right(case, V)
-        * case.num_examples / max(int(case.mask.sum()), 1),
-    ),
-    Fault(
-        "scores-over-n", BUG, "scores",
-        "scores are divided by the number of training examples",
-        "scored", lambda right, me, case, q, g: right(case, q, g) / len(g), "pomonam/kronfluence#36",
-    ),
-    Fault(
-        "scores-times-n", BUG, "scores",
-        "scores lack the division by N that is declared",
-        "scored", lambda right, me, case, q, g: right(case, q, g) * len(g),
-        conventions={"score_scale": "1/N"},
-    ),
-    Fault(
-        "response-divergence-summed", BUG, "response",
-        "the divergence of the proximal objective is summed over examples, not averaged",
-        "divergence",
-        lambda right, me, case, *args: case.num_examples * right(case, *args),
-    ),
-    Fault(
-        "response-epsilon-over-n", BUG, "response",
-        "epsilon is divided by N once more",
-        "response",
-        lambda right, me, case, m, epsilon: right(case, m, epsilon / case.num_examples),
-    ),
-    Fault(
-        "reduce-sums-inputs", BUG, "factors",
-        "reduce: inputs are summed over positions, not averaged",
-        "shared",
-        lambda right, me, case, a, counted, g: (
-            torch.where(counted[..., None] > 0, a, 0.0).sum(dim=1, keepdim=True),
-            *right(case, a, counted, g)[1:],
-        ),
-        conventions={"weight_sharing": "reduce"},
-    ),
-    Fault(
-        "reduce-averages-gradients", BUG, "factors",
-        "reduce: gradients are averaged over positions, not summed",
-        "shared",
-        lambda right, me, case, a, counted, g: (
-            *right(case, a, counted, g)[:2], g.mean(dim=2, keepdim=True)
-        ),
-        conventions={"weight_sharing": "reduce"},
-    ),
-    Fault(
-        "s-twice-too-large", BUG, "factors",
-        "S is twice too large, as for a loss without its half",
-        "s_mean", scaled(2.0), "f-dangel/curvlinops#82",
-    ),
-)  # fmt: skip
+@mistake("gradients", edits="token_weight")
+def token_mean_for_token_sum(right: Any, me: Any, case: Any, y: Any, T: Any) -> Any:
+    """the loss of an example is the mean over its tokens, not their sum"""
+    return right(case, y, T) / me.counted(case, y, T).sum(dim=1, keepdim=True).clamp(min=1)
+
+
+@mistake("gradients", edits="token_losses", thread="f-dangel/curvlinops#82")
+def output_mean_for_output_sum(right: Any, me: Any, case: Any, f: Any, y: Any) -> Any:
+    """squared and binary losses are means over outputs, as torch's default reduction has them"""
+    return right(case, f, y) / (1 if case.loss.kind == "cross_entropy" else f.shape[2])
+
+
+@mistake("gauss_newton", edits="gauss_newton", thread="aai-institute/pyDVL#477")
+def gauss_newton_summed(right: Any, me: Any, case: Any, V: Any) -> Any:
+    """the Gauss-Newton Hessian is the sum over examples, not their mean"""
+    return case.num_examples * right(case, V)
+
+
+@mistake("gauss_newton", edits="gauss_newton")
+def gauss_newton_over_tokens(right: Any, me: Any, case: Any, V: Any) -> Any:
+    """the Gauss-Newton Hessian is divided by the number of tokens, not by that of examples"""
+    return right(case, V) * case.num_examples / max(int(case.mask.sum()), 1)
+
+
+@mistake("scores", edits="scored", thread="pomonam/kronfluence#36")
+def scores_over_n(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+    """scores are divided by the number of training examples"""
+    return right(case, q, g) / len(g)
+
+
+@mistake("scores", edits="scored", conventions={"score_scale": "1/N"})
+def scores_times_n(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+    """scores lack the division by N that is declared"""
+    return right(case, q, g) * len(g)
+
+
+@mistake("response", edits="divergence")
+def response_divergence_summed(right: Any, me: Any, case: Any, *args: Any) -> Any:
+    """the divergence of the proximal objective is summed over examples, not averaged"""
+    return case.num_examples * right(case, *args)
+
+
+@mistake("response", edits="response")
+def response_epsilon_over_n(right: Any, me: Any, case: Any, m: Any, epsilon: Any) -> Any:
+    """epsilon is divided by N once more"""
+    return right(case, m, epsilon / case.num_examples)
+
+
+@mistake("factors", edits="shared", conventions={"weight_sharing": "reduce"})
+def reduce_sums_inputs(right: Any, me: Any, case: Any, a: Any, counted: Any, g: Any) -> Any:
+    """reduce: inputs are summed over positions, not averaged"""
+    return (
+        torch.where(counted[..., None] > 0, a, 0.0).sum(dim=1, keepdim=True),
+        *right(case, a, counted, g)[1:],
+    )
+
+
+@mistake("factors", edits="shared", conventions={"weight_sharing": "reduce"})
+def reduce_averages_gradients(right: Any, me: Any, case: Any, a: Any, counted: Any, g: Any) -> Any:
+    """reduce: gradients are averaged over positions, not summed"""
+    return (*right(case, a, counted, g)[:2], g.mean(dim=2, keepdim=True))
+
+
+@mistake("factors", edits="s_mean", thread="f-dangel/curvlinops#82")
+def s_twice_too_large(right: Any, me: Any, *args: Any) -> Any:
+    """S is twice too large, as for a loss without its half"""
+    return scaled(right(*args), 2.0)

@@ -5,43 +5,125 @@ from typing import Any
 import numpy as np
 import torch
 
-from refimpl.oracle.faults.fault import Fault
+from refimpl.oracle.faults.fault import mistake
 from refimpl.oracle.faults.tools import arrays, scaled
 from refimpl.oracle.pipeline.loss import as_tokens
 
-__all__ = ["FAULTS"]
 
-BUG = "sign and scale"
+def _mass(case: Any, target: Any) -> Any:
+    return target.sum(dim=-1, keepdim=True) if case.loss.kind == "cross_entropy" else 1.0
 
 
-def _decayed(right: Any, me: Any, case: Any, x: Any, y: Any) -> Any:
+@mistake("gradients", edits="example_gradients", thread="nimarb/pytorch_influence_functions#16")
+def gradients_of_log_likelihood(right: Any, me: Any, *args: Any) -> Any:
+    """gradients are those of the log-likelihood: the sign is flipped"""
+    return arrays(right(*args), lambda g: -g)
+
+
+@mistake("gradients", edits="example_gradients")
+def weight_decay_in_gradients(right: Any, me: Any, case: Any, x: Any, y: Any) -> Any:
+    """a weight decay's gradient is added to every example's"""
     weights = me.in_layers(case, me.current(case, me.module(case)))
     return {n: g + 1e-2 * weights[n] for n, g in right(case, x, y).items()}
 
 
-def _layer_mean(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+@mistake("gradients", edits="example_gradients", thread="pytorch GradScaler")
+def gradients_still_scaled(right: Any, me: Any, *args: Any) -> Any:
+    """automatic mixed precision's loss scale is not divided out of the gradients"""
+    return arrays(right(*args), lambda g: 65536 * g)
+
+
+@mistake("gradients", edits="example_gradients")
+def gradients_clipped(right: Any, me: Any, *args: Any) -> Any:
+    """gradients are clipped to norm one, as in training"""
+    return arrays(right(*args), lambda g: g / g.flatten(1).norm(dim=1).clamp(min=1)[:, None, None])
+
+
+@mistake("gradients", edits="token_losses", thread="f-dangel/curvlinops#82")
+def squared_error_whole(right: Any, me: Any, case: Any, f: Any, y: Any) -> Any:
+    """the loss is the whole squared distance where half of it is declared"""
+    return right(case, f, y) * (2 if case.loss.kind == "squared_error" else 1)
+
+
+@mistake("factors", edits="omega", thread="f-dangel/curvlinops#82")
+def squared_error_whole_in_curvature(right: Any, me: Any, case: Any, f: Any, y: Any) -> Any:
+    """the curvature is that of the whole squared distance, the gradients that of its half"""
+    return right(case, f, y) * (2 if case.loss.kind == "squared_error" else 1)
+
+
+@mistake("factors", edits="pseudo_gradients", thread="f-dangel/curvlinops#82")
+def s_quadrupled(right: Any, me: Any, *args: Any) -> Any:
+    """pseudo-gradients are twice too large, as of a loss without its half"""
+    return scaled(right(*args), 2.0)
+
+
+@mistake("scores", edits="scored", thread="alstonlo/torch-influence#13")
+def scores_negated(right: Any, me: Any, *args: Any) -> Any:
+    """the sign of the scores is flipped"""
+    return scaled(right(*args), -1.0)
+
+
+@mistake("scores", edits="scored")
+def scores_mean_over_layers(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+    """scores are the mean over layers, not the sum"""
     return right(case, q, g) / len(me.blocks(case))
 
 
-def _relative(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+@mistake("scores", edits="scored")
+def scores_over_gradient_norms(right: Any, me: Any, case: Any, q: Any, g: Any) -> Any:
+    """scores are divided by the norm of each training gradient"""
     norms = np.linalg.norm(g, axis=1)
     return right(case, q, g / np.where(norms > 0, norms, 1.0)[:, None])
 
 
-def _full_squares(right: Any, me: Any, case: Any, f: Any, y: Any) -> Any:
-    return right(case, f, y) * (2 if case.loss.kind == "squared_error" else 1)
+@mistake("scores", edits="scored")
+def scores_absolute(right: Any, me: Any, *args: Any) -> Any:
+    """scores lack their signs"""
+    return np.abs(right(*args))
 
 
-def _full_curvature(right: Any, me: Any, case: Any, f: Any, y: Any) -> Any:
-    return right(case, f, y) * (2 if case.loss.kind == "squared_error" else 1)
+@mistake("scores", edits="scored")
+def scores_standardised(right: Any, me: Any, *args: Any) -> Any:
+    """scores are standardised over the training examples of each query"""
+    return (lambda s: (s - s.mean(1, keepdims=True)) / s.std(1, keepdims=True))(right(*args))
 
 
-def _normalised(right: Any, me: Any, case: Any, V: Any) -> Any:
+@mistake("gauss_newton", edits="gauss_newton", thread="f-dangel/curvlinops#82")
+def gauss_newton_doubled(right: Any, me: Any, *args: Any) -> Any:
+    """products are twice too large: a half squared loss without its half"""
+    return scaled(right(*args), 2.0)
+
+
+@mistake("gauss_newton", edits="gauss_newton")
+def gauss_newton_normalises(right: Any, me: Any, case: Any, V: Any) -> Any:
+    """vectors are normalised before the product"""
     return right(case, V / np.linalg.norm(V, axis=1, keepdims=True))
 
 
-def _reversed_arguments(right: Any, me: Any, case: Any, f: Any, start: Any, y: Any) -> Any:
-    """D(f_s, f), whose slope moves with f."""
+@mistake("response", edits="response")
+def response_epsilon_sign(right: Any, me: Any, case: Any, m: Any, epsilon: Any) -> Any:
+    """epsilon has the wrong sign"""
+    return right(case, m, -epsilon)
+
+
+@mistake("response", edits="proximity")
+def response_damping_doubled(right: Any, me: Any, *args: Any) -> Any:
+    """the proximity term is lambda ||.||^2, without its half"""
+    return scaled(right(*args), 2.0)
+
+
+@mistake("response", edits="proximity")
+def response_without_proximity(right: Any, me: Any, *args: Any) -> Any:
+    """the proximity term is missing"""
+    return scaled(right(*args), 1e-6)
+
+
+@mistake("response", edits="divergence")
+def response_divergence_reversed(right: Any, me: Any, case: Any, f: Any, start: Any, y: Any) -> Any:
+    """the divergence's arguments are exchanged
+
+    D(f_s, f), whose slope moves with f.
+    """
     loss = me.token_losses
     if case.loss.kind == "squared_error":
         return right(case, f, start, y)
@@ -53,23 +135,29 @@ def _reversed_arguments(right: Any, me: Any, case: Any, f: Any, start: Any, y: A
     return torch.where(weight == 0, 0.0, tokens - slope).sum(dim=1)
 
 
-def _mass(case: Any, target: Any) -> Any:
-    return target.sum(dim=-1, keepdim=True) if case.loss.kind == "cross_entropy" else 1.0
-
-
-def _plain_loss(right: Any, me: Any, case: Any, f: Any, start: Any, y: Any) -> Any:
+@mistake("response", edits="divergence")
+def response_loss_for_divergence(right: Any, me: Any, case: Any, f: Any, start: Any, y: Any) -> Any:
+    """the loss itself stands where its Bregman divergence belongs"""
     return me.losses(case, f, y)
 
 
-def _second_order(right: Any, me: Any, case: Any, f: Any, start: Any, y: Any) -> Any:
+@mistake("response", edits="divergence")
+def response_divergence_quadratic(
+    right: Any, me: Any, case: Any, f: Any, start: Any, y: Any
+) -> Any:
+    """the divergence is replaced by its second-order expansion"""
     R = me.root(case, start) * me.omega(case, start, y).sqrt()[..., None]
     return ((R.mT @ (f - start)[..., None]) ** 2).flatten(1).sum(dim=1) / 2
 
 
-def _without_example(
+@mistake("response", edits="objective")
+def response_mean_over_others(
     right: Any, me: Any, case: Any, model: Any, example: int, epsilon: float
 ) -> Any:
-    """Leaves the example out of the mean, and takes the mean over the others."""
+    """the example is left out of the mean divergence, which is renormalised
+
+    Leaves the example out of the mean, and takes the mean over the others.
+    """
     kept = [n for n in range(case.num_examples) if n != example]
     x, y = me.training(case)
     start = torch.cat([p.detach().clone().flatten() for p in me.tracked(case, model)])
@@ -85,141 +173,20 @@ def _without_example(
     return value
 
 
-def _displacement(right: Any, me: Any, case: Any, m: int, epsilon: float) -> Any:
+@mistake("response", edits="response")
+def response_is_displacement(right: Any, me: Any, case: Any, m: int, epsilon: float) -> Any:
+    """the change of the parameters is returned, not the parameters"""
     start = me.in_layers(case, me.current(case, me.module(case)))
     return right(case, m, epsilon) - me.flat(case, start).numpy()
 
 
-def _linear(right: Any, me: Any, case: Any, m: int, epsilon: float) -> Any:
-    """The influence function's own prediction, with nothing retrained."""
+@mistake("response", edits="response")
+def response_linearised(right: Any, me: Any, case: Any, m: int, epsilon: float) -> Any:
+    """the influence function's linear prediction is returned, with nothing retrained
+
+    The influence function's own prediction, with nothing retrained.
+    """
     start = me.flat(case, me.in_layers(case, me.current(case, me.module(case)))).numpy()
     g = me.flat(case, me.training_gradients(case)).numpy()[m]
     G = me.gauss_newton(case, np.eye(len(g)))
     return start - epsilon * np.linalg.solve(G + case.damping * np.eye(len(g)), g)
-
-
-FAULTS = (
-    Fault(
-        "gradients-of-log-likelihood", BUG, "gradients",
-        "gradients are those of the log-likelihood: the sign is flipped",
-        "example_gradients", lambda right, me, *args: arrays(right(*args), lambda g: -g),
-        "nimarb/pytorch_influence_functions#16",
-    ),
-    Fault(
-        "weight-decay-in-gradients", BUG, "gradients",
-        "a weight decay's gradient is added to every example's",
-        "example_gradients", _decayed,
-    ),
-    Fault(
-        "gradients-still-scaled", BUG, "gradients",
-        "automatic mixed precision's loss scale is not divided out of the gradients",
-        "example_gradients", lambda right, me, *args: arrays(right(*args), lambda g: 65536 * g),
-        "pytorch GradScaler",
-    ),
-    Fault(
-        "gradients-clipped", BUG, "gradients",
-        "gradients are clipped to norm one, as in training",
-        "example_gradients",
-        lambda right, me, *args: arrays(
-            right(*args), lambda g: g / g.flatten(1).norm(dim=1).clamp(min=1)[:, None, None]
-        ),
-    ),
-    Fault(
-        "squared-error-whole", BUG, "gradients",
-        "the loss is the whole squared distance where half of it is declared",
-        "token_losses", _full_squares, "f-dangel/curvlinops#82",
-    ),
-    Fault(
-        "squared-error-whole-in-curvature", BUG, "factors",
-        "the curvature is that of the whole squared distance, the gradients that of its half",
-        "omega", _full_curvature, "f-dangel/curvlinops#82",
-    ),
-    Fault(
-        "s-quadrupled", BUG, "factors",
-        "pseudo-gradients are twice too large, as of a loss without its half",
-        "pseudo_gradients", scaled(2.0), "f-dangel/curvlinops#82",
-    ),
-    Fault(
-        "scores-negated", BUG, "scores",
-        "the sign of the scores is flipped",
-        "scored", scaled(-1.0), "alstonlo/torch-influence#13",
-    ),
-    Fault(
-        "scores-mean-over-layers", BUG, "scores",
-        "scores are the mean over layers, not the sum",
-        "scored", _layer_mean,
-    ),
-    Fault(
-        "scores-over-gradient-norms", BUG, "scores",
-        "scores are divided by the norm of each training gradient",
-        "scored", _relative,
-    ),
-    Fault(
-        "scores-absolute", BUG, "scores",
-        "scores lack their signs",
-        "scored", lambda right, me, *args: np.abs(right(*args)),
-    ),
-    Fault(
-        "scores-standardised", BUG, "scores",
-        "scores are standardised over the training examples of each query",
-        "scored",
-        lambda right, me, *args: (lambda s: (s - s.mean(1, keepdims=True)) / s.std(1, keepdims=True))(
-            right(*args)
-        ),
-    ),
-    Fault(
-        "gauss-newton-doubled", BUG, "gauss_newton",
-        "products are twice too large: a half squared loss without its half",
-        "gauss_newton", scaled(2.0), "f-dangel/curvlinops#82",
-    ),
-    Fault(
-        "gauss-newton-normalises", BUG, "gauss_newton",
-        "vectors are normalised before the product",
-        "gauss_newton", _normalised,
-    ),
-    Fault(
-        "response-epsilon-sign", BUG, "response",
-        "epsilon has the wrong sign",
-        "response", lambda right, me, case, m, epsilon: right(case, m, -epsilon),
-    ),
-    Fault(
-        "response-damping-doubled", BUG, "response",
-        "the proximity term is lambda ||.||^2, without its half",
-        "proximity", scaled(2.0),
-    ),
-    Fault(
-        "response-without-proximity", BUG, "response",
-        "the proximity term is missing",
-        "proximity", scaled(1e-6),
-    ),
-    Fault(
-        "response-divergence-reversed", BUG, "response",
-        "the divergence's arguments are exchanged",
-        "divergence", _reversed_arguments,
-    ),
-    Fault(
-        "response-loss-for-divergence", BUG, "response",
-        "the loss itself stands where its Bregman divergence belongs",
-        "divergence", _plain_loss,
-    ),
-    Fault(
-        "response-divergence-quadratic", BUG, "response",
-        "the divergence is replaced by its second-order expansion",
-        "divergence", _second_order,
-    ),
-    Fault(
-        "response-mean-over-others", BUG, "response",
-        "the example is left out of the mean divergence, which is renormalised",
-        "objective", _without_example,
-    ),
-    Fault(
-        "response-is-displacement", BUG, "response",
-        "the change of the parameters is returned, not the parameters",
-        "response", _displacement,
-    ),
-    Fault(
-        "response-linearised", BUG, "response",
-        "the influence function's linear prediction is returned, with nothing retrained",
-        "response", _linear,
-    ),
-)  # fmt: skip

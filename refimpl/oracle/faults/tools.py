@@ -1,16 +1,15 @@
 """What edits of several bug types share."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.subject.adapter import Declaration
+from refimpl.oracle.question.case import Case
 
-__all__ = ["arrays", "means_of_batches", "part", "parts", "rounded", "scaled", "some_layers"]
+__all__ = ["arrays", "convolutions", "means_of_batches", "part", "rounded", "scaled"]
 
 
 def arrays(answer: Any, change: Callable[[Any], Any]) -> Any:
@@ -27,31 +26,30 @@ def arrays(answer: Any, change: Callable[[Any], Any]) -> Any:
     return change(answer)
 
 
-def scaled(factor: float) -> Callable[..., Any]:
-    """An edit: the right answer times a factor.
+def scaled(answer: Any, factor: float) -> Any:
+    """An answer times a factor.
 
     Args:
+        answer: The answer.
         factor: The factor.
     """
-    return lambda right, me, *args: arrays(right(*args), lambda a: factor * a)
+    return arrays(answer, lambda a: factor * a)
 
 
-def rounded(dtype: torch.dtype) -> Callable[..., Any]:
-    """An edit: the right answer, rounded to another dtype.
+def rounded(answer: Any, dtype: torch.dtype) -> Any:
+    """An answer rounded to another dtype, in its own.
 
     Args:
-        dtype: The dtype.
+        answer: The answer.
+        dtype: The other dtype.
     """
 
-    def edit(right: Callable[..., Any], me: Pipeline, *args: Any) -> Any:
-        def change(a: Any) -> Any:
-            given = torch.as_tensor(np.array(a)) if isinstance(a, np.ndarray) else a
-            found = given.to(dtype).to(given.dtype)
-            return found.numpy() if isinstance(a, np.ndarray) else found
+    def change(a: Any) -> Any:
+        plain = torch.as_tensor(np.array(a)) if isinstance(a, np.ndarray) else a
+        coarse = plain.to(dtype).to(plain.dtype)
+        return coarse.numpy() if isinstance(a, np.ndarray) else coarse
 
-        return arrays(right(*args), change)
-
-    return edit
+    return arrays(answer, change)
 
 
 def part(case: Case, place: Any) -> Case:
@@ -64,58 +62,32 @@ def part(case: Case, place: Any) -> Case:
     return case.but(inputs=case.inputs[place].copy(), labels=case.labels[place].copy())
 
 
-def parts(case: Case) -> Iterator[Case]:
-    """The case's batches as cases of their own.
+def means_of_batches(right: Callable[..., Any], case: Case, *args: Any) -> Any:
+    """The mean of every batch's own answer, as if all batches had one size.
 
     Args:
+        right: Takes a case, and more; returns an answer.
         case: The case.
+        *args: What more it takes.
     """
-    for place in case.batches():
-        yield part(case, place)
+    batches = (part(case, place) for place in case.batches())
+    return _mean([right(batch, *args) for batch in batches])
 
 
-def means_of_batches(right: Callable[..., Any], me: Pipeline, case: Case, *args: Any) -> Any:
-    """An edit: the mean of every batch's own answer, as if all batches had one size."""
-    found = [right(piece, *args) for piece in parts(case)]
-    return _mean(found)
+def _mean(answers: list[Any]) -> Any:
+    first = answers[0]
+    if isinstance(first, Mapping):
+        return {name: _mean([answer[name] for answer in answers]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
+    return sum(answers) / len(answers)
 
 
-def _mean(found: list[Any]) -> Any:
-    if isinstance(found[0], Mapping):
-        return {name: _mean([f[name] for f in found]) for name in found[0]}
-    if isinstance(found[0], tuple):
-        return tuple(_mean(list(column)) for column in zip(*found, strict=True))
-    return sum(found) / len(found)
-
-
-def some_layers(
-    change: Callable[[Array], Array], wanted: Callable[[Array], bool]
-) -> Callable[..., Any]:
-    """An edit: a change of those arrays of the right answer that are wanted.
-
-    Args:
-        change: Takes an array.
-        wanted: Whether it is to be changed, such as whether it is square.
-    """
-    return lambda right, me, *args: arrays(right(*args), lambda a: change(a) if wanted(a) else a)
-
-
-def conv_names(me: Pipeline, case: Case) -> list[str]:
-    """Names of the blocks that are convolutions.
+def convolutions(me: Pipeline, case: Case) -> list[str]:
+    """Names of the blocks that are convolutions, or groups of one.
 
     Args:
         me: The pipeline.
         case: The case.
     """
-    return [name for name, spec in me.specs(case) if spec["op"] == "conv2d"]
-
-
-def under(me: Pipeline, **conventions: Any) -> Declaration:
-    """The pipeline's declaration with other conventions.
-
-    Args:
-        me: The pipeline.
-        conventions: Those that change.
-    """
-    both = {**me.declaration.conventions, **conventions}
-    return Declaration(me.declaration.name, conventions=both, curvature=me.declaration.curvature)
+    return [name for name, layer in me.blocks(case).items() if layer["op"] == "conv2d"]

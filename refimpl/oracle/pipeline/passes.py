@@ -132,9 +132,9 @@ class Passes(LossMath):
         self, run: Run, name: str, rows: Float[Tensor, "n R I"], mask: Float[Tensor, "n R"]
     ) -> None:
         """Keep the rows of one call beside those of the calls before."""
-        kept = [run.a[name]] if name in run.a else []
+        earlier = [run.a[name]] if name in run.a else []
         masks = [run.counted[name]] if name in run.a else []
-        run.a[name] = torch.cat([*kept, rows], dim=1)
+        run.a[name] = torch.cat([*earlier, rows], dim=1)
         run.counted[name] = torch.cat([*masks, mask], dim=1)
 
     def input_rows(
@@ -191,11 +191,11 @@ class Passes(LossMath):
     def backward(self, run: Run, v: Float[Tensor, "K n T C"]) -> dict[str, Tensor]:
         """Gradients g of <v, f> in every block's outputs [K, n, R, O]."""
         outputs = [s for _, _, s in run.calls]
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             run.graph, outputs, v, retain_graph=True, is_grads_batched=True, allow_unused=True
         )
         rows: dict[str, list[Tensor]] = {}
-        for (names, module, s), g in zip(run.calls, found, strict=True):
+        for (names, module, s), g in zip(run.calls, gradients, strict=True):
             unused = g is None  # pyright: ignore
             split = self.output_rows(module, s.new_zeros(len(v), *s.shape) if unused else g)
             for i, name in enumerate(names):

@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from refimpl.oracle.pipeline.layout import Layout
 from refimpl.oracle.pipeline.loss import as_tokens
-from refimpl.oracle.pipeline.passes import Passes, groups_of
+from refimpl.oracle.pipeline.passes import groups_of
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.subject.adapter import Unsupported
 
 __all__ = ["Retraining", "derivatives"]
 
 
-class Retraining(Passes):
+class Retraining(Layout):
     """Minimises mean_n D(f, f_s) + epsilon l_m + lambda/2 ||theta - theta_s||^2 from theta_s."""
 
     steps = 60
@@ -23,8 +24,8 @@ class Retraining(Passes):
     def tracked(self, case: Case, model: nn.Module) -> list[nn.Parameter]:
         """Weight and bias of every tracked layer, in order."""
         modules = [model.get_submodule(name) for name in case.tracked]
-        own = [dict(m.named_parameters(recurse=False)) for m in modules]
-        return [named[kind] for named in own for kind in ("weight", "bias") if kind in named]
+        parameters = [dict(m.named_parameters(recurse=False)) for m in modules]
+        return [named[kind] for named in parameters for kind in ("weight", "bias") if kind in named]
 
     def divergence(
         self, case: Case, f: Float[Tensor, "n T C"], start: Float[Tensor, "n T C"], y: Tensor
@@ -51,9 +52,9 @@ class Retraining(Passes):
         def value() -> Float[Tensor, ""]:
             f = as_tokens(model(x))
             theta = torch.cat([p.flatten() for p in parameters])
-            own = self.losses(case, f[example, None], y[example, None])[0]
+            loss = self.losses(case, f[example, None], y[example, None])[0]
             fit = self.divergence(case, f, f_start, y).sum() / case.num_examples
-            return fit + epsilon * own + self.proximity(case.damping, theta, start)
+            return fit + epsilon * loss + self.proximity(case.damping, theta, start)
 
         return value
 
@@ -86,14 +87,14 @@ class Retraining(Passes):
 
     def current(self, case: Case, model: nn.Module) -> dict[str, Tensor]:
         """The matrix [W | b] of every block of a model."""
-        found: dict[str, Tensor] = {}
+        matrices: dict[str, Tensor] = {}
         for layer in case.tracked:
             module = model.get_submodule(layer)
-            own = module.named_parameters(recurse=False)  # the weight, then the bias
-            whole = torch.cat([p.detach().reshape(len(p), -1) for _, p in own], dim=1)
+            parameters = module.named_parameters(recurse=False)  # the weight, then the bias
+            whole = torch.cat([p.detach().reshape(len(p), -1) for _, p in parameters], dim=1)
             names = self.names(layer, groups_of(module))
-            found |= dict(zip(names, whole.chunk(len(names)), strict=True))
-        return found
+            matrices |= dict(zip(names, whole.chunk(len(names)), strict=True))
+        return matrices
 
 
 def derivatives(

@@ -1,22 +1,19 @@
 """The stages of the pipeline, from gradients to responses."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from refimpl.oracle.pipeline.layout import Matrices
 from refimpl.oracle.pipeline.retraining import Retraining
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.network import layer_named
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Declaration, Unsupported
 
 __all__ = ["Pipeline"]
-
-Matrices = dict[str, Tensor]
 
 
 class Pipeline(Retraining):
@@ -31,49 +28,6 @@ class Pipeline(Retraining):
     def __init__(self, declaration: Declaration | None = None) -> None:
         if declaration is not None:
             self.declaration = declaration
-
-    # Layout -------------------------------------------------------------------------------------
-
-    def blocks(self, case: Case) -> list[tuple[str, bool]]:
-        """Names of the blocks in the order of the flat vector, and whether they have a bias."""
-        return [(name, spec["bias"]) for name, spec in self.specs(case)]
-
-    def specs(self, case: Case) -> list[tuple[str, Mapping[str, Any]]]:
-        """Names of the blocks in the same order, each with the specification of its layer."""
-        specs = [(layer, layer_named(case.layers, layer)) for layer in case.tracked]
-        return [(n, s) for layer, s in specs for n in self.names(layer, s.get("groups", 1))]
-
-    def in_layers(self, case: Case, matrices: Mapping[str, Tensor]) -> Matrices:
-        """Matrices [..., O, I] of blocks, with the bias where the conventions want it."""
-        found: Matrices = {}
-        for name, bias in self.blocks(case):
-            whole = matrices[name]
-            if not bias or case.conventions.bias == "last_column":
-                found[name] = whole
-                continue
-            found[name] = whole[..., :-1]
-            if case.conventions.bias == "separate":
-                found[f"{name}.bias"] = whole[..., -1:]
-        return found
-
-    def flat(self, case: Case, matrices: Mapping[str, Tensor]) -> Float[Tensor, "... P"]:
-        """Flat vectors of a matrix [..., O, I] per layer."""
-        return torch.cat([self.vec(case, m).flatten(-2) for m in matrices.values()], dim=-1)
-
-    def vec(self, case: Case, matrix: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """The matrix whose rows, one after the other, are a layer's part of the vector."""
-        return matrix.mT if case.conventions.vec_order == "in_major" else matrix
-
-    def unflat(
-        self, case: Case, vectors: Float[Tensor, "k P"], like: Mapping[str, tuple[int, int]]
-    ) -> Matrices:
-        """The matrix [k, O, I] per layer of flat vectors; `like` gives O and I."""
-        parts = vectors.split([o * i for o, i in like.values()], dim=-1)
-        turned = case.conventions.vec_order == "in_major"
-        return {
-            name: part.unflatten(-1, (i, o)).mT if turned else part.unflatten(-1, (o, i))
-            for (name, (o, i)), part in zip(like.items(), parts, strict=True)
-        }
 
     # Gradients ----------------------------------------------------------------------------------
 
@@ -137,8 +91,8 @@ class Pipeline(Retraining):
         self, a: Float[Tensor, "n R I"], counted: Float[Tensor, "n R"]
     ) -> Float[Tensor, "I I"]:
         """Sum of a a^T over the counted rows."""
-        kept = torch.where(counted[..., None] > 0, a, 0.0).flatten(0, 1)
-        return kept.T @ kept
+        rows = torch.where(counted[..., None] > 0, a, 0.0).flatten(0, 1)
+        return rows.T @ rows
 
     def a_count(self, counted: Float[Tensor, "n R"]) -> Float[Tensor, ""]:
         """How many rows count."""
@@ -161,16 +115,16 @@ class Pipeline(Retraining):
         self, case: Case, whole: Mapping[str, tuple[Tensor, Tensor]]
     ) -> dict[str, tuple[Array, Array]]:
         """A and S by layer, with the bias where the conventions want it."""
-        found: dict[str, tuple[Array, Array]] = {}
-        for name, bias in self.blocks(case):
+        layers: dict[str, tuple[Array, Array]] = {}
+        for name, layer in self.blocks(case).items():
             A, S = (m.numpy() for m in whole[name])
-            if not bias or case.conventions.bias == "last_column":
-                found[name] = A, S
+            if not layer["bias"] or case.conventions.bias == "last_column":
+                layers[name] = A, S
                 continue
-            found[name] = A[:-1, :-1], S
+            layers[name] = A[:-1, :-1], S
             if case.conventions.bias == "separate":
-                found[f"{name}.bias"] = A[-1:, -1:], S
-        return found
+                layers[f"{name}.bias"] = A[-1:, -1:], S
+        return layers
 
     # Eigenbasis and corrected eigenvalues -------------------------------------------------------
 
@@ -251,8 +205,8 @@ class Pipeline(Retraining):
         sizes = {n: (len(w_S), len(w_A)) for n, (w_A, _, w_S, _) in state.basis.items()}
         V = self.unflat(case, torch.tensor(vectors), sizes)
         for name, (w_A, Q_A, w_S, Q_S) in state.basis.items():
-            own = None if state.eigenvalues is None else state.eigenvalues[name]
-            D = self.damped(case, w_A, w_S, own, damping)
+            Lambda = None if state.eigenvalues is None else state.eigenvalues[name]
+            D = self.damped(case, w_A, w_S, Lambda, damping)
             V[name] = self.precondition(V[name], *map(torch.tensor, (Q_A, Q_S, D)))
         return self.flat(case, V).numpy()
 
@@ -265,15 +219,15 @@ class Pipeline(Retraining):
         return np.linalg.solve(matrix, vectors.T).T
 
     def damped(
-        self, case: Case, w_A: Array, w_S: Array, own: Array | None, damping: float
+        self, case: Case, w_A: Array, w_S: Array, Lambda: Array | None, damping: float
     ) -> Array:
-        """Damped eigenvalues [O, I] of a layer; `own` is EK-FAC's Lambda."""
+        """Damped eigenvalues [O, I] of a layer; Lambda is EK-FAC's, where there is one."""
         kronecker = self.declaration.curvature == "kfac"
         if kronecker and case.conventions.damping == "factored":
             ratio = w_A.mean() / w_S.mean() if w_A.mean() > 0 and w_S.mean() > 0 else 1.0
             pi, root = ratio**0.5, damping**0.5
             return np.outer(w_S + root / pi, w_A + root * pi)
-        D = np.outer(w_S, w_A) if kronecker or own is None else own
+        D = np.outer(w_S, w_A) if kronecker or Lambda is None else Lambda
         relative = case.conventions.damping == "relative"
         return D + damping * (D.mean() if relative else 1.0)
 
@@ -302,8 +256,8 @@ class Pipeline(Retraining):
             return State(case)
         factors = self.factors(case, seed)
         basis = self.eigenbasis(factors)
-        own = self.eigenvalues(case, basis, seed) if kind == "ekfac" else None
-        return State(case, factors, basis, own)
+        Lambda = self.eigenvalues(case, basis, seed) if kind == "ekfac" else None
+        return State(case, factors, basis, Lambda)
 
     def scored(self, case: Case, solved: Array, g: Array) -> Array:
         """Influences [Q, N] from solved query gradients [Q, P] and training gradients [N, P]."""

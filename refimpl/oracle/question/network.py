@@ -113,39 +113,45 @@ class Network(nn.Module):
             return (weights / weights.sum(dim=1, keepdim=True)) @ x
         if op == "residual":
             return x + self._run(layer["body"], x)
-        own: Any = self.get_submodule(layer["name"])
+        table: Any = self.get_submodule(layer["name"])
         if op == "embedding":
-            return own["weight"][x]
+            return table["weight"][x]
         if op == "positions":
-            return x + own["weight"][: x.shape[-2]]
+            return x + table["weight"][: x.shape[-2]]
         if op == "norm":
-            return F.layer_norm(x, x.shape[-1:], own["weight"], own["bias"], 1e-5)
-        return _attention(x, own, layer["heads"])
+            return F.layer_norm(x, x.shape[-1:], table["weight"], table["bias"], 1e-5)
+        return _attention(x, table, layer["heads"])
 
 
-def _attention(x: Tensor, own: Any, heads: int) -> Tensor:
+def _attention(x: Tensor, matrices: Any, heads: int) -> Tensor:
     """Causal attention: softmax(Q K^T / sqrt(d)) V O^T, written out."""
-    q, k, v = ((x @ own[n].T).unflatten(-1, (heads, -1)).transpose(1, 2) for n in "qkv")
+    q, k, v = ((x @ matrices[n].T).unflatten(-1, (heads, -1)).transpose(1, 2) for n in "qkv")
     scores = q @ k.mT / q.shape[-1] ** 0.5
     t = x.shape[-2]
     future = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
     weights = scores.masked_fill(future, -torch.inf).softmax(dim=-1)
-    return (weights @ v).transpose(1, 2).flatten(2) @ own["o"].T
+    return (weights @ v).transpose(1, 2).flatten(2) @ matrices["o"].T
 
 
 def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
     weight = _get(given, f"{layer['name']}.weight")
     groups = layer.get("groups", 1)
-    made: Any = nn.utils.skip_init(
-        nn.Conv2d, weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]),
-        stride=_pair(layer, "stride", 1), padding=_pair(layer, "padding", 0),
-        padding_mode=layer.get("padding_mode", "zeros"), dilation=_pair(layer, "dilation", 1),
-        groups=groups, bias=layer["bias"],
-    )  # fmt: skip
-    made.weight = nn.Parameter(weight)
+    module: Any = nn.utils.skip_init(
+        nn.Conv2d,
+        weight.shape[1] * groups,
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        stride=_pair(layer, "stride", 1),
+        padding=_pair(layer, "padding", 0),
+        padding_mode=layer.get("padding_mode", "zeros"),
+        dilation=_pair(layer, "dilation", 1),
+        groups=groups,
+        bias=layer["bias"],
+    )
+    module.weight = nn.Parameter(weight)
     if layer["bias"]:
-        made.bias = nn.Parameter(_get(given, f"{layer['name']}.bias"))
-    return made
+        module.bias = nn.Parameter(_get(given, f"{layer['name']}.bias"))
+    return module
 
 
 def _pair(layer: LayerSpec, option: str, default: int) -> Any:
@@ -164,12 +170,12 @@ def _linear_module(
         weight: W [O, I].
         bias: b [O], or None.
     """
-    made = nn.Linear.__new__(nn.Linear)
-    nn.Module.__init__(made)
-    made.out_features, made.in_features = weight.shape
-    made.weight = weight
-    made.register_parameter("bias", bias)
-    return made
+    module = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(module)
+    module.out_features, module.in_features = weight.shape
+    module.weight = weight
+    module.register_parameter("bias", bias)
+    return module
 
 
 def _get(given: Mapping[str, Tensor], name: str) -> Tensor:
