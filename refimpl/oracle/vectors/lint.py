@@ -39,7 +39,7 @@ def _vector(vector: Vector, path: Path) -> list[str]:
     wrong: list[str] = []
     if plain["id"] != f"{path.parent.name}/{path.stem}":
         wrong.append(f"id {plain['id']!r} is not the file's place")
-    wrong += [f"flag {f!r} has no note in flags.py" for f in plain["flags"] if f not in FLAGS]
+    wrong += [f"flag {f!r} has no note in flags.toml" for f in plain["flags"] if f not in FLAGS]
     licensed = any(f in LICENCES for f in plain["flags"])
     if plain["expect"] == "either" and not licensed:
         wrong.append(f"'either' needs a flag that licenses it, one of {', '.join(LICENCES)}")

@@ -9,6 +9,7 @@ import pytest
 from refimpl.oracle.cases import cases
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.faults.tools import arrays
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case, LossSpec
 from refimpl.oracle.results.outcome import Verdict
@@ -34,15 +35,7 @@ def linear() -> Case:
 
 def everywhere(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A change of every array in an answer."""
-
-    def changed(answer: Any) -> Any:
-        if isinstance(answer, dict):
-            return {k: changed(v) for k, v in answer.items()}
-        if isinstance(answer, tuple):
-            return tuple(changed(v) for v in answer)
-        return change(answer)
-
-    return changed
+    return lambda answer: arrays(answer, change)
 
 
 def larger(x: Any) -> Any:

@@ -1,0 +1,76 @@
+"""A check is one entry: what becomes of one that a test adds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from refimpl.cli.main import app
+from refimpl.oracle import checks
+from refimpl.oracle.cases import quick
+from refimpl.oracle.checks import CHECKS, Check, every_check
+from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.run.runner import run
+from refimpl.oracle.selftest import measured
+from refimpl.oracle.selftest.pages import checks_page
+from refimpl.oracle.selftest.reference import Reference
+from refimpl.oracle.subject.in_process import InProcess
+
+FINITE = Check(
+    slug="gradients-finite",
+    family="stages",
+    stage="gradients",
+    statement="No gradient is infinite.",
+    equation="|grad l_n| < inf",
+    source="arithmetic",
+    tolerance="none",
+    measure=lambda trial, mode: max(
+        float(np.isinf(g).any()) * 100 for g in trial.gradients().values()
+    ),
+)
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    CHECKS.append(FINITE)
+    yield
+    CHECKS.remove(FINITE)
+
+
+@pytest.mark.usefixtures("registered")
+def test_it_is_run() -> None:
+    name = next(iter(quick()))
+    asked = [check for check in CHECKS if check.slug == FINITE.slug]
+    report = run(InProcess(Reference()), {name: quick()[name]}, asked)
+    assert [(o.check, o.verdict) for o in report.outcomes] == [(FINITE.slug, Verdict.PASS)]
+
+
+@pytest.mark.usefixtures("registered")
+def test_it_is_explained_and_in_the_docs() -> None:
+    explained = CliRunner().invoke(app, ["explain", FINITE.slug])
+    assert explained.exit_code == 0, explained.output
+    assert FINITE.statement in explained.output
+    assert f"### {FINITE.slug}\n\n{FINITE.statement}" in checks_page(measured.margins())
+
+
+@pytest.fixture
+def another_place(tmp_path: Path) -> Iterator[Path]:
+    checks.__path__.append(str(tmp_path))
+    yield tmp_path
+    checks.__path__.remove(str(tmp_path))
+
+
+def test_a_file_is_found_by_its_place_and_the_order_is_that_of_the_report(
+    another_place: Path,
+) -> None:
+    (another_place / "added_by_a_test.py").write_text(
+        "from dataclasses import replace\n"
+        "from refimpl.oracle.checks.factors import CHECKS as OTHERS\n\n"
+        "CHECKS = (replace(OTHERS[0], slug='gradients-new'),)\n"
+    )
+    slugs = [check.slug for check in every_check()]
+    assert slugs[0].startswith("gradients-")
+    assert "gradients-new" in slugs[:3]
+    assert [slug for slug in slugs if slug != "gradients-new"] == [c.slug for c in CHECKS]
