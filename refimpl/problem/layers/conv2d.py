@@ -20,6 +20,8 @@ class Conv2d(Layer):
         module: The convolution, whose padding, stride and dilation make the patches.
     """
 
+    feature_axes = 3
+
     def __init__(self, module: nn.Conv2d) -> None:
         super().__init__(module)
         self.groups = module.groups

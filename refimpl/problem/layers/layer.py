@@ -30,12 +30,14 @@ class Layer(ABC):
             these names; it may do without those that are None.
         by_token: Whether the module acts on the last axis alone, so that the other axes of its output
             are examples and tokens. K-FAC leaves the rows of ignored tokens out of such a layer's A.
+        feature_axes: How many axes of the input are features of one position, and so never the batch.
         groups: G, how many maps there are.
         shapes: Shapes of the module's parameters by name.
     """
 
     names: ClassVar[tuple[str, ...]] = ("weight", "bias")
     by_token: ClassVar[bool] = False
+    feature_axes: ClassVar[int] = 1
     groups: int = 1
 
     def __init__(self, module: nn.Module) -> None:
@@ -136,7 +138,7 @@ class Layer(ABC):
         Raises:
             ValueError: The first axis is not a multiple of N.
         """
-        _check_first_axis(a, examples)
+        _check_first_axis(a, examples, self.feature_axes)
         rows = _by_example(self.input_rows(a), examples)
         if not self.bias:
             return rows
@@ -155,7 +157,7 @@ class Layer(ABC):
         Raises:
             ValueError: The first axis is not a multiple of N.
         """
-        _check_first_axis(s, examples)
+        _check_first_axis(s, examples, features=1)
         return _by_example(self.output_rows(s, a), examples)
 
 
@@ -164,8 +166,8 @@ def _by_example(rows: Float[Tensor, "B G R J"], examples: int) -> Float[Tensor, 
     return rows.unflatten(0, (examples, -1)).transpose(1, 2).flatten(2, 3)
 
 
-def _check_first_axis(tensor: Shaped[Tensor, "..."], examples: int) -> None:
-    if tensor.ndim < 2 or tensor.shape[0] == 0 or tensor.shape[0] % examples != 0:
+def _check_first_axis(tensor: Shaped[Tensor, "..."], examples: int, features: int) -> None:
+    if tensor.ndim <= features or tensor.shape[0] == 0 or tensor.shape[0] % examples != 0:
         raise ValueError(
             f"a tracked layer was called on a tensor {tuple(tensor.shape)} whose first axis is not "
             f"the {examples} examples: their gradients cannot be told apart. Call it with the "

@@ -1,6 +1,7 @@
 """A layer type of one's own, added from outside the package, is treated as every other."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from hypothesis import given, strategies as st
@@ -115,3 +116,51 @@ def test_every_curvature_is_that_of_the_linear_twin_and_the_exact_one_its_defini
                 assert (mine - theirs).norm() <= 100 * U * size * (1 + len(mine))
     mine, theirs = (ri.fast.EKFAC(p, factors=kfac[1].factors).dense() for p in pair)
     assert (mine - theirs).norm() <= 10 * slack
+
+
+class Scaled(nn.Module):
+    """Each feature times a scale of its own, plus a shift: parameters that form no matrix."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale, self.shift = (nn.Parameter(torch.randn(width)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x + self.shift
+
+
+@ri.register_layer(Scaled)
+class ScaledLayer(ri.Layer):
+    """A block [n, 1]: its input is 1, and its output's gradient is that in the parameters themselves."""
+
+    names = ("scale", "shift")
+
+    def matrices(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([parameters["scale"], parameters["shift"]], dim=-1)[..., None, :, None]
+
+    def parameters(self, matrices: Tensor) -> dict[str, Tensor]:
+        scale, shift = matrices[..., 0, :, 0].chunk(2, dim=-1)
+        return {"scale": scale, "shift": shift}
+
+    def input_rows(self, a: Tensor) -> Tensor:
+        return a.new_ones(len(a), 1, 1, 1)
+
+    def output_rows(self, s: Tensor, a: Tensor) -> Tensor:
+        g = s.unflatten(0, (-1, len(a)))
+        slopes = torch.cat([g * a, g], dim=-1).flatten(0, 1)
+        return slopes.reshape(len(s), 1, -1, slopes.shape[-1]).sum(dim=2, keepdim=True)
+
+
+@given(st.integers(1, 4), st.integers(0, 3), st.integers(1, 3))
+def test_parameters_without_a_matrix_are_a_block_of_one_column(examples, tokens, width):
+    lead = (examples, tokens) if tokens else (examples,)
+    model = nn.Sequential(Scaled(width), nn.Tanh(), nn.Linear(width, 2)).double()
+    x, y = torch.randn(*lead, width).double(), torch.randn(*lead, 2).double()
+    problem = ri.Problem(model, ri.losses.SquaredError(), x, y)
+    block = problem.layout.blocks[0]
+    assert (block.outputs, block.inputs, block.bias) == (2 * width, 1, False)
+    G, slack = ri.exact.gauss_newton_matrix(problem), rounding_of(problem)
+    assert (ri.exact.GaussNewton(problem).dense() - G).norm() <= slack
+    # A = [1], and S is the block itself: K-FAC has no error there.
+    S = ri.fast.KFAC(problem).factors["0"][1]
+    assert (S - G[block.slice, block.slice]).norm() <= slack
