@@ -38,10 +38,10 @@ class BinaryCrossEntropy(LikelihoodLoss):
         check_real_targets(type(self).__name__, outputs, targets)
         if bool(((targets < 0) | (targets > 1)).any()):
             raise ValueError("BinaryCrossEntropy needs targets in [0, 1]")
-        own = outputs.shape[1:][-1:]  # (C,), or () where an example has a single output
-        if isinstance(self.pos_weight, Tensor) and self.pos_weight.shape not in ((), own):
+        expected = outputs.shape[1:][-1:]  # (C,), or () where an example has a single output
+        if isinstance(self.pos_weight, Tensor) and self.pos_weight.shape not in ((), expected):
             raise ValueError(
-                f"pos_weight must be a number or have shape {tuple(own)}, "
+                f"pos_weight must be a number or have shape {tuple(expected)}, "
                 f"got {tuple(self.pos_weight.shape)}"
             )
 
@@ -124,7 +124,7 @@ class BinaryCrossEntropy(LikelihoodLoss):
         reference: Float[Tensor, "N ..."],
         targets: Shaped[Tensor, "N ..."],
     ) -> Float[Tensor, " N"]:
-        """It is omega KL between the Bernoulli distributions: a softmax over the logits (0, f)."""
+        """Omega KL between the Bernoulli distributions, each a softmax over the logits (0, f) [N]."""
         two = _with_zero_logit(self._separate(outputs))
         two_reference = _with_zero_logit(self._separate(reference))
         labels = torch.zeros(two.shape[:-1], dtype=torch.long, device=outputs.device)

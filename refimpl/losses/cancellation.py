@@ -19,7 +19,7 @@ def excess_exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     would take most of the time of a divergence.
 
     Args:
-        x: Anything; its exponential should be finite.
+        x: Any numbers; beyond log(largest float) the result is infinite.
     """
     return _ExcessExp.apply(x)  # type: ignore[no-any-return]
 

@@ -108,8 +108,8 @@ class CrossEntropy(LikelihoodLoss):
         """Log p_y / (1 - p_y) = f_y - log sum_{c != y} exp f_c (Park et al. 2023, TRAK, section 3.1)."""
         if outputs.shape[-1] < 2:
             raise ValueError("measurement 'margin' needs at least two classes")
-        own = _one_hot(self._labels(targets), outputs.shape[-1])
-        others = torch.where(own, torch.full_like(outputs, -torch.inf), outputs)
+        label = _one_hot(self._labels(targets), outputs.shape[-1])
+        others = torch.where(label, torch.full_like(outputs, -torch.inf), outputs)
         return self._at_label(outputs - torch.logsumexp(others, dim=-1, keepdim=True), targets)
 
     def _at_label(
@@ -131,8 +131,8 @@ class CrossEntropy(LikelihoodLoss):
         # 1 - p_k summed from the other classes: for a saturated softmax 1 - p would lose its digits.
         complement = p @ (1 - torch.eye(classes, dtype=p.dtype, device=p.device))
         scores = -p[..., :, None].expand(*p.shape, classes)
-        own = torch.eye(classes, dtype=torch.bool, device=p.device)
-        scores = torch.where(own, complement[..., :, None], scores)
+        diagonal = torch.eye(classes, dtype=torch.bool, device=p.device)
+        scores = torch.where(diagonal, complement[..., :, None], scores)
         return scores * p.sqrt()[..., None, :]
 
     def unit_product(
@@ -185,7 +185,7 @@ class CrossEntropy(LikelihoodLoss):
         reference: Float[Tensor, "N ..."],
         targets: Shaped[Tensor, "N ..."],
     ) -> Float[Tensor, " N"]:
-        """It is omega KL(p_s || p) = omega log sum_c p_s exp(d), d = f - f_s centred under p_s [N]."""
+        """Omega KL(p_s || p) = omega log sum_c p_s exp(d), d = f - f_s centred under p_s [N]."""
         d = as_tokens(outputs) - as_tokens(reference)
         p = F.softmax(as_tokens(reference), dim=-1)
         d = d - (p * d).sum(dim=-1, keepdim=True)

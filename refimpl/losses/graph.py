@@ -1,4 +1,4 @@
-"""Tensors that a graph of derivatives may hold."""
+"""Tensors that autograd may save for a derivative."""
 
 from typing import Any
 
@@ -6,9 +6,5 @@ __all__ = ["recorded"]
 
 
 def recorded(tensor: Any) -> Any:
-    """A tensor that a graph may hold: a copy of one that was made in inference mode, others as they are.
-
-    Args:
-        tensor: Any tensor.
-    """
+    """A copy of a tensor made in inference mode, which autograd refuses to save; others as they are."""
     return tensor.clone() if tensor.is_inference() else tensor

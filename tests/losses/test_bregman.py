@@ -27,10 +27,10 @@ def defined_divergence(loss: Loss, f: Tensor, s: Tensor, y: Tensor) -> tuple[flo
             omega = mpmath.fsum(mass)
             p = [mpmath.exp(v - lse_s) for v in z_s]
             slope = [omega * q - m for q, m in zip(p, mass, strict=True)]
-            own = mpmath.fsum(m * (lse - v) for m, v in zip(mass, z, strict=True))
+            end = mpmath.fsum(m * (lse - v) for m, v in zip(mass, z, strict=True))
             start = mpmath.fsum(m * (lse_s - v) for m, v in zip(mass, z_s, strict=True))
             linear = mpmath.fsum(a * (v - w) for a, v, w in zip(slope, z, z_s, strict=True))
-            total += own - start - linear
+            total += end - start - linear
             d = [v - w for v, w in zip(z, z_s, strict=True)]
             centre = mpmath.fsum(q * v for q, v in zip(p, d, strict=True))
             moved = mpmath.fsum(

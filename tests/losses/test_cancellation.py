@@ -35,15 +35,15 @@ def roundoff(x: float, order: int) -> float:
 def test_values_and_derivatives_keep_their_digits(order: int) -> None:
     x = torch.tensor(POINTS, dtype=torch.float64)
     function = [excess_exp, grad(excess_exp), grad(grad(excess_exp))][order]
-    found = vmap(function)(x)
-    for point, value in zip(POINTS, found.tolist(), strict=True):
+    values = vmap(function)(x)
+    for point, value in zip(POINTS, values.tolist(), strict=True):
         assert abs(value - truth(point, order)) <= roundoff(point, order), point
 
 
 def test_forward_over_reverse_gives_the_second_derivative() -> None:
     x = torch.tensor(POINTS, dtype=torch.float64)
-    found = jvp(vmap(grad(excess_exp)), (x,), (torch.full_like(x, 2.0),))[1]
-    torch.testing.assert_close(found, 2 * torch.exp(x), rtol=4 * U, atol=8 * U)
+    values = jvp(vmap(grad(excess_exp)), (x,), (torch.full_like(x, 2.0),))[1]
+    torch.testing.assert_close(values, 2 * torch.exp(x), rtol=4 * U, atol=8 * U)
     along = jvp(excess_exp, (x,), (torch.ones_like(x),))[1]
     torch.testing.assert_close(along, torch.expm1(x), rtol=4 * U, atol=0.0)
 

@@ -37,7 +37,9 @@ class PseudoHuber(ri.losses.Loss):
         return (torch.where(opposite, a * b - 1 - q * r, near) / b).flatten(1).sum(dim=1)
 
 
-def made(seed: int, lead: tuple[int, ...], widths: list[int], bias: bool = True) -> ri.Problem:
+def problem_of(
+    seed: int, lead: tuple[int, ...], widths: list[int], bias: bool = True
+) -> ri.Problem:
     generator = torch.Generator().manual_seed(seed)
     model = randomise(mlp(widths, bias=bias, activation="tanh"), generator)
     x = 0.5 + torch.randn(*lead, widths[0], generator=generator, dtype=torch.float64)
@@ -49,7 +51,7 @@ def made(seed: int, lead: tuple[int, ...], widths: list[int], bias: bool = True)
 def problems(draw: st.DrawFn, tokens: int = 2, examples: int = 5) -> ri.Problem:
     lead = [draw(st.integers(1, examples))] + ([draw(st.integers(1, 3))] if tokens else [])
     widths = [draw(st.integers(1, 4)) for _ in range(draw(st.integers(2, 4)))]
-    return made(draw(st.integers(0, 2**31 - 1)), tuple(lead), widths, draw(st.booleans()))
+    return problem_of(draw(st.integers(0, 2**31 - 1)), tuple(lead), widths, draw(st.booleans()))
 
 
 def rounding_of(problem: ri.Problem) -> float:
@@ -99,7 +101,7 @@ def test_ekfac_has_the_diagonal_of_the_definition_in_its_eigenbasis(problem):
 
 
 def test_a_response_is_stationary_by_the_divergences_definition():
-    problem = made(0, (6,), [3, 4, 2])
+    problem = problem_of(0, (6,), [3, 4, 2])
     epsilon, damping, m = 0.1, 0.05, 2
     response = ri.exact.bregman_response(problem, [m], epsilon=epsilon, damping=damping)
     response.certificate.require()
@@ -120,7 +122,7 @@ def test_a_response_is_stationary_by_the_divergences_definition():
 
 
 def test_what_needs_a_label_distribution_is_refused_in_one_sentence():
-    problem = made(0, (4,), [3, 2])
+    problem = problem_of(0, (4,), [3, 2])
     for curvature in (ri.fast.KFAC, ri.fast.EKFAC):
         with pytest.raises(
             ValueError, match=r"PseudoHuber\(\) is the likelihood of none: use fish"
@@ -137,7 +139,7 @@ def test_what_needs_a_label_distribution_is_refused_in_one_sentence():
 def test_a_response_needs_a_divergence(monkeypatch):
     monkeypatch.delattr(PseudoHuber, "bregman")
     with pytest.raises(ValueError, match=r"needs a Bregman divergence, which PseudoHuber\(\) does"):
-        ri.exact.bregman_response(made(0, (4,), [3, 2]), [0], epsilon=0.1, damping=0.1)
+        ri.exact.bregman_response(problem_of(0, (4,), [3, 2]), [0], epsilon=0.1, damping=0.1)
 
 
 def test_a_loss_without_a_root_is_none():

@@ -15,10 +15,10 @@ from refimpl.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError,
 def test_value_is_torchs_summed_over_tokens(case):
     loss, f, y = case
     loss.check(f, y)
-    value, theirs = loss.value(f, y), torchs_value(loss, f, y)
+    value, expected = loss.value(f, y), torchs_value(loss, f, y)
     terms = f[0].numel()
     assert value.shape == f.shape[:1]
-    assert bool(((value - theirs).abs() <= roundoff(f) * (terms + theirs.abs())).all())
+    assert bool(((value - expected).abs() <= roundoff(f) * (terms + expected.abs())).all())
 
 
 @given(cases())
@@ -28,14 +28,14 @@ def test_hessian_and_gradient_are_the_derivatives_of_the_value_and_blocks_by_tok
     gradient = loss.gradient(f, y)
     for n in range(len(f)):
 
-        def ours(flat: Tensor, n: int = n) -> Tensor:
+        def value(flat: Tensor, n: int = n) -> Tensor:
             return loss.value(flat.reshape(f[n : n + 1].shape), y[n : n + 1])[0]
 
         def torchs(flat: Tensor, n: int = n) -> Tensor:
             return torchs_value(loss, flat.reshape(f[n : n + 1].shape), y[n : n + 1])[0]
 
         flat = f[n].reshape(-1)
-        whole = torch.func.hessian(ours)(flat)
+        whole = torch.func.hessian(value)(flat)
         slope = torch.func.grad(torchs)(flat)
         assert (gradient[n].reshape(-1) - slope).abs().max() <= roundoff(f)
         assert (torch.block_diag(*blocks[n]) - whole).abs().max() <= roundoff(f)
@@ -88,9 +88,9 @@ def test_products_with_the_hessian_of_a_saturated_softmax_keep_their_digits():
     v = torch.tensor([[1.0, 3.0, -2.0]], dtype=torch.float64)
     # The root of the Hessian sums the small probabilities by themselves.
     expected = loss.hessian(f, y)[0, 0] @ v[0]
-    found = loss.hessian_product(f, y, v)[0]
+    product = loss.hessian_product(f, y, v)[0]
     # Each entry sums products of like size: a few roundings of its own largest term, 5 of 1e-17.
-    assert (found - expected).abs().max() <= 30 * 2.0**-53 * expected.abs().max()
+    assert (product - expected).abs().max() <= 30 * 2.0**-53 * expected.abs().max()
 
 
 @given(cases())
@@ -187,13 +187,13 @@ def test_outputs_without_an_axis_of_their_own_are_one_output_an_example(loss):
     f, y = torch.randn(3).double(), torch.rand(3).double()
     draws = loss.draws(f[:, None], 2, None)
     assert torch.equal(loss.draws(f, 2, None), draws)
-    for ours, with_axis in (
+    for without_axis, with_axis in (
         (loss.value(f, y), loss.value(f[:, None], y[:, None])),
         (loss.hessian(f, y), loss.hessian(f[:, None], y[:, None])),
         (loss.gradient(f, y), loss.gradient(f[:, None], y[:, None])),
         (loss.pseudo_gradients(f, y, draws), loss.pseudo_gradients(f[:, None], y[:, None], draws)),
     ):
-        assert torch.equal(ours, with_axis)
+        assert torch.equal(without_axis, with_axis)
     assert loss.hessian(f, y).shape == (3, 1, 1, 1)
 
 
@@ -222,8 +222,8 @@ def test_measurements_are_log_probability_logit_and_log_odds_of_the_label(case):
     assert (loss.log_likelihood(f, y) - total(p.log())).abs().max() <= tokens * roundoff(f)
     assert (loss.logit(f, y) - total(logit)).abs().max() <= tokens * roundoff(f)
     if f.shape[-1] > 1 and float(f.abs().max()) < 5:  # the naive sum of the others cancels later
-        kept = roundoff(f) / float((1 - p).min())
-        assert (loss.margin(f, y) - total(logit - others.log())).abs().max() <= tokens * kept
+        slack = roundoff(f) / float((1 - p).min())
+        assert (loss.margin(f, y) - total(logit - others.log())).abs().max() <= tokens * slack
 
 
 def test_binary_measurements():

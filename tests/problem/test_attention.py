@@ -73,8 +73,10 @@ def test_gradients_curvatures_and_responses_are_those_of_the_plain_formula(kind)
     G = ri.exact.gauss_newton_matrix(p)
     within((ri.exact.GaussNewton(p).dense() - G).norm(), 1e-12 * G.norm())
     assert torch.backends.mha.get_fastpath_enabled() == fast
-    found = ri.exact.bregman_response(p, [0], epsilon=0.1, damping=0.1, quasi_newton_trials=1)
-    assert bool(found.certificate.converged.all())  # by Newton steps, which take second derivatives
+    response = ri.exact.bregman_response(p, [0], epsilon=0.1, damping=0.1, quasi_newton_trials=1)
+    assert bool(
+        response.certificate.converged.all()
+    )  # by Newton steps, which take second derivatives
 
 
 class Asks(nn.Module):

@@ -311,13 +311,13 @@ TABLE |= {name: ("TypeError", *row) for name, row in TYPE_ERRORS.items()}
 
 def outcomes() -> dict[str, list[str]]:
     """What each row raises: the kind and the message."""
-    found = {}
+    refusals = {}
     for name, (_, call, _) in TABLE.items():
         try:
-            found[name] = ["nothing", repr(call())]
+            refusals[name] = ["nothing", repr(call())]
         except Exception as error:
-            found[name] = [type(error).__name__, str(error)]
-    return found
+            refusals[name] = [type(error).__name__, str(error)]
+    return refusals
 
 
 @pytest.fixture(scope="module")

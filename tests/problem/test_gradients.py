@@ -59,9 +59,9 @@ def test_inference_mode_changes_nothing():
     theta, x, scale = drawn(4, 2)
     expected = values_and_gradients(f, theta, x, scale, chunk=3)
     with torch.inference_mode():
-        made = [
+        inference = [
             t * 1.0 for t in (theta, x, scale["by"])
         ]  # inference tensors, which no graph may hold
-        found = values_and_gradients(f, *made[:2], {"by": made[2]}, chunk=3)
-    for a, b in zip(found, expected, strict=True):
+        rows = values_and_gradients(f, *inference[:2], {"by": inference[2]}, chunk=3)
+    for a, b in zip(rows, expected, strict=True):
         assert torch.equal(a, b)

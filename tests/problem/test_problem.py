@@ -52,10 +52,10 @@ def test_gradients_of_random_problems_are_those_of_a_loop_over_examples(problem)
     truth = looped_gradients(
         problem.model.requires_grad_(), problem.loss, problem.inputs, problem.targets
     )
-    ours = in_torchs_order(problem, problem.gradients())
-    assert (ours - truth).norm() <= 1e3 * U64 * truth.norm()
+    gradients = in_torchs_order(problem, problem.gradients())
+    assert (gradients - truth).norm() <= 1e3 * U64 * truth.norm()
     again = problem.gradients(problem.inputs.clone(), problem.targets.clone())
-    assert torch.equal(in_torchs_order(problem, again), ours)
+    assert torch.equal(in_torchs_order(problem, again), gradients)
 
 
 def state_of(model: nn.Module) -> dict[str, object]:
@@ -106,10 +106,10 @@ def test_models_that_share_modules_survive_everything(make):
     x, y = torch.randn(4, 3), torch.randn(4, *model(torch.ones(1, 3)).shape[1:])
     x0, y0, before = x.clone(), y.clone(), state_of(model)
     problem = ri.Problem(model, SE(), x, y)
-    own = state_of(problem.model)
+    copied = state_of(problem.model)
     everything(problem)
     assert_same(before, state_of(model))
-    assert_same(own, state_of(problem.model))
+    assert_same(copied, state_of(problem.model))
     assert torch.equal(x, x0)
     assert torch.equal(y, y0)
 
@@ -174,8 +174,8 @@ def test_inputs_may_be_a_tuple_or_a_dict_and_integers_stay_integers():
         truth.append(torch.autograd.grad(loss, double.mix.weight)[0])
     truth = torch.stack(truth)
     for problem in (by_place, by_name):
-        ours = problem.layout.named(problem.gradients())["mix.weight"]
-        assert (ours - truth).norm() <= 100 * U64 * truth.norm()
+        gradients = problem.layout.named(problem.gradients())["mix.weight"]
+        assert (gradients - truth).norm() <= 100 * U64 * truth.norm()
         assert torch.equal(problem.gradients(problem.inputs, problem.targets), problem.gradients())
         assert problem.num_examples == 5
         everything(problem)
@@ -204,9 +204,9 @@ def test_float32_problems_compute_in_float32_to_its_roundoff():
     single, double = (
         ri.Problem(model, CE(), x, y, dtype=d) for d in (torch.float32, torch.float64)
     )
-    ours, truth = single.gradients(), double.gradients()
-    assert single.parameters.dtype == single.losses().dtype == ours.dtype == torch.float32
-    assert (ours - truth).norm() <= 100 * U32 * truth.norm()
+    gradients, truth = single.gradients(), double.gradients()
+    assert single.parameters.dtype == single.losses().dtype == gradients.dtype == torch.float32
+    assert (gradients - truth).norm() <= 100 * U32 * truth.norm()
     assert ri.fast.KFAC(single).dense().dtype == torch.float32
 
 

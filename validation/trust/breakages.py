@@ -87,7 +87,7 @@ BREAKAGES = (
         "softmax Hessian without its cross terms",
         "refimpl/losses/cross_entropy.py",
         "return scores * p.sqrt()[..., None, :]",
-        "return torch.where(own, scores, torch.zeros_like(scores)) * p.sqrt()[..., None, :]",
+        "return torch.where(diagonal, scores, torch.zeros_like(scores)) * p.sqrt()[..., None, :]",
         "tests/losses/test_losses.py",
     ),
     Breakage(

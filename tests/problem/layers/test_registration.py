@@ -53,14 +53,14 @@ def twins(draw: st.DrawFn) -> tuple[ri.Problem, ri.Problem]:
     for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
         kind = Transposed if draw(st.booleans()) or not parts else nn.Linear
         parts += [kind(inputs, outputs, bias=draw(st.booleans())), nn.Tanh()]
-    ours = nn.Sequential(*parts[:-1]).double()
-    plain = nn.Sequential(*map(as_linear, ours))
+    transposed = nn.Sequential(*parts[:-1]).double()
+    plain = nn.Sequential(*map(as_linear, transposed))
     lead = (draw(st.integers(1, 4)), *draw(st.lists(st.integers(1, 3), max_size=1)))
     x = torch.randn(*lead, widths[0]).double()
     y = torch.randint(widths[-1], lead)
     y = torch.where(torch.rand(lead) < 0.2, -100, y) if len(lead) > 1 else y
     loss = ri.losses.CrossEntropy()
-    return ri.Problem(ours, loss, x, y), ri.Problem(plain, loss, x, y)
+    return ri.Problem(transposed, loss, x, y), ri.Problem(plain, loss, x, y)
 
 
 def as_linear(module: nn.Module) -> nn.Module:
@@ -77,45 +77,50 @@ def as_linear(module: nn.Module) -> nn.Module:
 
 @given(twins())
 def test_the_flat_vector_is_the_linear_ones_and_survives_the_round_trips(pair):
-    ours, plain = pair
-    assert torch.equal(ours.parameters, plain.parameters)
-    assert ours.layout.blocks == plain.layout.blocks
-    flat = vectors(ours, 2)
-    named = ours.layout.named(flat)
-    for name, parameter in ours.model.named_parameters():
+    problem, plain = pair
+    assert torch.equal(problem.parameters, plain.parameters)
+    assert problem.layout.blocks == plain.layout.blocks
+    flat = vectors(problem, 2)
+    named = problem.layout.named(flat)
+    for name, parameter in problem.model.named_parameters():
         assert named[name].shape == (2, *parameter.shape)
-    assert torch.equal(ours.layout.from_named(named), flat)
-    assert torch.equal(ours.layout.flatten(ours.layout.matrices(flat)), flat)
+    assert torch.equal(problem.layout.from_named(named), flat)
+    assert torch.equal(problem.layout.flatten(problem.layout.matrices(flat)), flat)
 
 
 @given(twins())
 def test_gradients_are_autograds(pair):
-    ours, _ = pair
-    model, names = copy.deepcopy(ours.model).requires_grad_(), dict(ours.model.named_parameters())
-    for n, gradient in enumerate(ours.gradients()):
-        value = ours.loss.value(model(ours.inputs[n : n + 1]), ours.targets[n : n + 1])[0]
+    problem, _ = pair
+    model, names = (
+        copy.deepcopy(problem.model).requires_grad_(),
+        dict(problem.model.named_parameters()),
+    )
+    for n, gradient in enumerate(problem.gradients()):
+        value = problem.loss.value(model(problem.inputs[n : n + 1]), problem.targets[n : n + 1])[0]
         parts = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
-        expected = ours.layout.from_named(dict(zip(names, parts, strict=True)))
+        expected = problem.layout.from_named(dict(zip(names, parts, strict=True)))
         # some hundred products of a few factors, summed in two orders
         assert (gradient - expected).norm() <= 1e3 * U * expected.norm()
 
 
 @given(twins())
 def test_every_curvature_is_that_of_the_linear_twin_and_the_exact_one_its_definition(pair):
-    ours = pair[0]
-    G, slack = ri.exact.gauss_newton_matrix(ours), rounding_of(ours)
+    problem = pair[0]
+    G, slack = ri.exact.gauss_newton_matrix(problem), rounding_of(problem)
     for method in ("primal", "dual"):
-        structured = ri.exact.GaussNewton(ours, method=method)
-        assert (structured.apply(vectors(ours, 2)) - vectors(ours, 2) @ G).norm() <= 100 * slack
-    assert (ri.exact.GaussNewton(ours).dense() - G).norm() <= slack
+        structured = ri.exact.GaussNewton(problem, method=method)
+        assert (
+            structured.apply(vectors(problem, 2)) - vectors(problem, 2) @ G
+        ).norm() <= 100 * slack
+    assert (ri.exact.GaussNewton(problem).dense() - G).norm() <= slack
     for sharing in ("expand", "reduce"):
         kfac = [ri.fast.KFAC(p, weight_sharing=sharing) for p in pair]
         for name, factors in kfac[0].factors.items():
-            for mine, theirs in zip(factors, kfac[1].factors[name], strict=True):
-                size = float(theirs.norm()) + slack
-                assert (mine - theirs).norm() <= 100 * U * size * (1 + len(mine))
-    mine, theirs = (ri.fast.EKFAC(p, factors=kfac[1].factors).dense() for p in pair)
-    assert (mine - theirs).norm() <= 10 * slack
+            for factor, linear in zip(factors, kfac[1].factors[name], strict=True):
+                size = float(linear.norm()) + slack
+                assert (factor - linear).norm() <= 100 * U * size * (1 + len(factor))
+    factor, linear = (ri.fast.EKFAC(p, factors=kfac[1].factors).dense() for p in pair)
+    assert (factor - linear).norm() <= 10 * slack
 
 
 class Scaled(nn.Module):
