@@ -21,16 +21,12 @@ from refimpl.rungs.curvatures import HEADLINE, TRUTH
 from refimpl.rungs.parts import fit_parts, outcome_part
 from refimpl.rungs.saved import NOT_SCORES, matrix_of, scores_of
 from validation.experiments.ladder import Make, plan_of, study_part
+from validation.literature.references import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import Recipe
 
-__all__ = ["FOUND", "HALVES", "NEAR", "SCRATCH", "WARM", "gaps", "left_out", "parts"]
+__all__ = ["FOUND", "gaps", "left_out", "parts"]
 
-SCRATCH = "LOO, from scratch"
-WARM = "LOO, warm start"
-NEAR = "LOO, warm start + proximity"
-PBRF = "PBRF −1/N"
-HALVES = "random halves"
 FOUND = 1e-2  # what counts as trained: the gradient norm over the one at the start
 # The five terms: (name, the way nearer to leaving out, the way nearer to the estimate).
 TERMS = (

@@ -8,7 +8,7 @@ from refimpl.report import text
 from validation.experiments import ladder, mislabelled, removals, retraining
 from validation.experiments.mislabelled import FLIPPED, LOSS
 from validation.experiments.removals import RANDOM, REMOVAL
-from validation.experiments.retraining import HALVES, NEAR, SCRATCH, WARM
+from validation.literature.references import HALVES, NEAR, SCRATCH, WARM
 from validation.parts.study import Config, Earlier, Part
 from validation.training import recipes
 from validation.training.recipes import Recipe

@@ -14,8 +14,8 @@ from refimpl.report import text
 from refimpl.report.lookup import Cell, contrast, dampings, find
 from refimpl.report.results import FORMAT
 from refimpl.rungs.curvatures import HEADLINE, LADDER, TRUTH
-from validation.experiments.retraining import HALVES, PBRF, SCRATCH
 from validation.literature.claims import GROSSE, claim
+from validation.literature.references import HALVES, PBRF, SCRATCH
 
 __all__ = ["NAME", "literature", "write"]
 

@@ -13,7 +13,7 @@ from refimpl.rungs.curvatures import TRUTH
 from refimpl.rungs.saved import scores_of
 from validation.data import Split
 from validation.experiments import ladder, retraining
-from validation.experiments.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
+from validation.literature.references import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.parts.saved import Result, plain
 from validation.training import recipes
 from validation.training.recipes import Recipe

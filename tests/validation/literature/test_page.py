@@ -8,8 +8,8 @@ import pytest
 
 from refimpl import report
 from refimpl.rungs.curvatures import TRUTH
-from validation.experiments.retraining import HALVES, PBRF, SCRATCH
 from validation.literature.page import literature, write
+from validation.literature.references import HALVES, PBRF, SCRATCH
 
 
 def study(**records: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from refimpl.rungs.curvatures import TOP, TRUTH
 from validation.__main__ import app
 from validation.experiments.mislabelled import FLIPPED, LOSS
 from validation.experiments.removals import RANDOM, REMOVAL
-from validation.experiments.retraining import HALVES, NEAR, PBRF, SCRATCH, WARM
+from validation.literature.references import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.studies import STUDIES
 
 
