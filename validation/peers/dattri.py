@@ -158,7 +158,7 @@ def _caught(name: str, answer: Any = None) -> Iterator[list[Any]]:
     arguments: list[Any] = []
     original = getattr(fisher, name)
 
-    def instead(argument: Any) -> Any:
+    def replacement(argument: Any) -> Any:
         arguments.append(argument)
         return original(argument) if answer is None else answer
 
