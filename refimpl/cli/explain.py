@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.selftest.explanations import explained, listed
+from refimpl.oracle.selftest.explanations import check_table, checks_table
 
 __all__ = ["command"]
 
@@ -20,7 +20,7 @@ def command(
     """What a check claims, where that comes from, and what it lets pass."""
     console = Console()
     if check is None:
-        console.print(listed())
+        console.print(checks_table())
         return
     by_slug = {c.slug: c for c in reversed(CHECKS)}
     if check not in by_slug:
@@ -28,4 +28,4 @@ def command(
         raise typer.BadParameter(
             f"there is no check {check!r}" + (f"; near it: {', '.join(near)}" if near else "")
         )
-    console.print(explained(by_slug[check]))
+    console.print(check_table(by_slug[check]))

@@ -11,8 +11,8 @@ from rich.table import Table
 from refimpl.cli.processes import workers
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.faults import FAULTS
-from refimpl.oracle.selftest import margins as tables
-from refimpl.oracle.selftest.fault_matrix import Row, catch, matrix, written
+from refimpl.oracle.selftest.fault_matrix import Row, catch, matrix, write_rows
+from refimpl.oracle.selftest.margins import worst_ratios, write_margins
 
 __all__ = ["command"]
 
@@ -43,9 +43,9 @@ def command(
                     idle.remove(slug)
                     later.append(row)
         if margins:
-            tables.written(tables.honest(executor), [*rows, *later])
+            write_margins(worst_ratios(executor), [*rows, *later])
     if json is not None:
-        written(rows, json)
+        write_rows(rows, json)
     console.print(_summary(rows, idle))
     raise typer.Exit(1 if _survivors(rows) else 0)
 

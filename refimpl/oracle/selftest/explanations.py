@@ -4,12 +4,12 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.oracle.checks import CHECKS, Check
-from refimpl.oracle.selftest import measured
+from refimpl.oracle.selftest.measured import in_words, measured_margins
 
-__all__ = ["explained", "listed"]
+__all__ = ["check_table", "checks_table"]
 
 
-def listed() -> Table:
+def checks_table() -> Table:
     """Every check in a line."""
     table = Table(box=None, pad_edge=False)
     for name in ("check", "stage", "family", "claims"):
@@ -19,7 +19,7 @@ def listed() -> Table:
     return table
 
 
-def explained(check: Check) -> Table:
+def check_table(check: Check) -> Table:
     """Everything about a check.
 
     Args:
@@ -39,8 +39,8 @@ def explained(check: Check) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    if margins := measured.margins().get(check.slug):
+    if margins := measured_margins().get(check.slug):
         caught = margins["catches"]
-        table.add_row("margins", Text(measured.in_words(margins)))
+        table.add_row("margins", Text(in_words(margins)))
         table.add_row("catches", Text(f"{len(caught)} planted faults: {', '.join(caught)}"))
     return table

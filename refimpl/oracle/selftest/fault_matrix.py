@@ -24,7 +24,7 @@ from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Row", "catch", "matrix", "written"]
+__all__ = ["Row", "catch", "matrix", "write_rows"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,21 @@ class Row:
     named: bool = False
     seconds: float = 0.0
 
+    def joined(self, outcome: Outcome) -> "Row":
+        """The row with one more outcome: a fail counts by its smallest ratio, an error as a crash.
+
+        Args:
+            outcome: Of any check, in any of its modes.
+        """
+        slug = outcome.check
+        if outcome.verdict is Verdict.ERROR:
+            return replace(self, crashed=tuple(dict.fromkeys((*self.crashed, slug))))
+        if outcome.verdict is not Verdict.FAIL or outcome.ratio is None:
+            return self
+        ratio = math.inf if math.isnan(outcome.ratio) else outcome.ratio
+        smallest = min(ratio, self.caught.get(slug, math.inf))
+        return replace(self, caught={**self.caught, slug: smallest})
+
 
 def matrix(faults: Sequence[Fault] = FAULTS, *, executor: Executor | None = None) -> Iterable[Row]:
     """One row per fault, each up to the first case on which a check fails.
@@ -70,9 +85,9 @@ def _row(slug: str) -> Row:
         trial = Trial(InProcess(faulty(fault)), case)
         for check in sorted(CHECKS, key=lambda c: place(c.stage)):
             for mode in check.modes if check.applies(trial) else ():
-                row = _joined(row, judge(trial, check, mode))
+                row = row.joined(judge(trial, check, mode))
                 if row.caught and not row.case:
-                    row = replace(row, case=case.id, **_said(trial, check, mode, slug))
+                    row = replace(row, case=case.id, **_diagnosis(trial, check, mode, slug))
         if row.caught:
             break
     return row
@@ -88,48 +103,38 @@ def catch(slug: str) -> Row | None:
     """
     check = next(c for c in CHECKS if c.slug == slug)
     for case in {**quick(), **cases()}.values():
-        fits = _asked(Reference(), check, case)
-        if fits is not None and fits.verdict is Verdict.PASS:
+        honest = _outcome(Reference(), check, case)
+        if honest is not None and honest.verdict is Verdict.PASS:
             for fault in (f for f in FAULTS if f.stage == check.stage):
-                outcome = _asked(faulty(fault), check, case)
+                outcome = _outcome(faulty(fault), check, case)
                 row = Row(fault.slug, fault.bug_type, case=case.id)
-                row = row if outcome is None else _joined(row, outcome)
+                row = row if outcome is None else row.joined(outcome)
                 if row.caught:
                     return row
     return None
 
 
-def _asked(adapter: Adapter, check: Check, case: Case) -> Outcome | None:
+def _outcome(adapter: Adapter, check: Check, case: Case) -> Outcome | None:
     """In the check's first mode; None: it does not apply."""
     trial = Trial(InProcess(adapter), case)
     return judge(trial, check, check.modes[0]) if check.applies(trial) else None
 
 
-def _joined(row: Row, outcome: Outcome) -> Row:
-    slug = outcome.check
-    if outcome.verdict is Verdict.ERROR:
-        return replace(row, crashed=tuple(dict.fromkeys((*row.crashed, slug))))
-    if outcome.verdict is not Verdict.FAIL or outcome.ratio is None:
-        return row
-    ratio = math.inf if math.isnan(outcome.ratio) else outcome.ratio
-    smallest = min(ratio, row.caught.get(slug, math.inf))
-    return replace(row, caught={**row.caught, slug: smallest})
-
-
-def _said(trial: Trial, check: Check, mode: Mode, slug: str) -> dict[str, Any]:
+def _diagnosis(trial: Trial, check: Check, mode: Mode, slug: str) -> dict[str, Any]:
     """The sentences that a user is shown, and whether the fault is among them."""
     start = time.perf_counter()
     shown = findings(trial, check, mode)[:SHOWN]
-    named = {f.slug for found in shown if found.hypothesis for f in found.hypothesis.faults}
+    supposed = [finding.hypothesis for finding in shown if finding.hypothesis]
+    named = {fault.slug for hypothesis in supposed for fault in hypothesis.faults}
     return {
-        "diagnosis": tuple(found.text for found in shown),
+        "diagnosis": tuple(finding.text for finding in shown),
         "named": slug in named,
         "seconds": time.perf_counter() - start,
     }
 
 
-def written(rows: Sequence[Row], path: Path) -> None:
-    """The rows as JSON lines.
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as JSON lines.
 
     Args:
         rows: The rows.

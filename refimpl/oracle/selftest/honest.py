@@ -64,11 +64,11 @@ def variants() -> list[dict[str, str]]:
         ]
         for curvature in ("", "kfac", "gauss_newton")
     }
-    found: list[dict[str, str]] = []
+    every: list[dict[str, str]] = []
     for curvature, changed in others.items():
-        own = {"curvature": curvature} if curvature else {}
-        found += [own, *(own | variant for variant in changed)]
-    return found
+        alone = {"curvature": curvature} if curvature else {}
+        every += [alone, *(alone | choice for choice in changed)]
+    return every
 
 
 def implementation(kind: str, variant: Mapping[str, str]) -> Adapter:

@@ -17,27 +17,27 @@ from refimpl.oracle.selftest.honest import KINDS, implementation, questions, var
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["MARGINS", "honest", "written"]
+__all__ = ["MARGINS", "worst_ratios", "write_margins"]
 
 MARGINS = Path(__file__).with_name("margins.json")
 
 
-def honest(executor: Executor | None = None) -> dict[str, float]:
+def worst_ratios(executor: Executor | None = None) -> dict[str, float]:
     """The worst ratio of each check over the honest implementations, in every variant.
 
     Args:
         executor: Where cases are run; default: here.
     """
     run = executor.map if executor is not None else map
-    found: dict[str, float] = {}
+    worst: dict[str, float] = {}
     for ratios in run(_worst, list(cases())):
         for slug, ratio in ratios.items():
-            found[slug] = max(found.get(slug, 0.0), ratio)
-    return found
+            worst[slug] = max(worst.get(slug, 0.0), ratio)
+    return worst
 
 
 def _worst(name: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    worst: dict[str, float] = {}
     for variant in variants():
         for kind in KINDS:
             trial = Trial(InProcess(implementation(kind, variant)), cases()[name])
@@ -46,15 +46,15 @@ def _worst(name: str) -> dict[str, float]:
                 if ratio is not None and not math.isfinite(ratio):
                     raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
                 if ratio is not None:
-                    found[check.slug] = max(found.get(check.slug, 0.0), ratio)
-    return found
+                    worst[check.slug] = max(worst.get(check.slug, 0.0), ratio)
+    return worst
 
 
-def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:
-    """Both margins of every check and the faults that it catches, as JSON.
+def write_margins(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) -> None:
+    """Write both margins of every check and the faults that it catches, as JSON.
 
     Args:
-        worst: What `honest` gives.
+        worst: What `worst_ratios` gives.
         rows: Of the matrix.
         path: Of the file.
     """
@@ -72,8 +72,8 @@ def written(worst: dict[str, float], rows: Iterable[Row], path: Path = MARGINS) 
 
 
 def _smallest(rows: Sequence[Row]) -> dict[str, float | str]:
-    found: dict[str, float] = {}
+    smallest: dict[str, float] = {}
     for row in rows:
         for slug, ratio in row.caught.items():
-            found[slug] = min(found.get(slug, ratio), ratio)
-    return {slug: v if math.isfinite(v) else "infinite" for slug, v in found.items()}
+            smallest[slug] = min(smallest.get(slug, ratio), ratio)
+    return {slug: v if math.isfinite(v) else "infinite" for slug, v in smallest.items()}

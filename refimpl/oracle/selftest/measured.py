@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-__all__ = ["in_words", "margins"]
+__all__ = ["in_words", "measured_margins"]
 
 
-def margins() -> Mapping[str, Any]:
+def measured_margins() -> Mapping[str, Any]:
     """By check the worst honest ratio, the smallest faulty one, and the faults; none if not measured."""
     path = resources.files("refimpl.oracle.selftest").joinpath("margins.json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -7,8 +7,7 @@ from typing import Any
 
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.question.conventions import table
-from refimpl.oracle.selftest import measured
-from refimpl.oracle.selftest.measured import in_words
+from refimpl.oracle.selftest.measured import in_words, measured_margins
 
 __all__ = ["checks_page", "conventions_page"]
 
@@ -72,6 +71,6 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    (DOCS / "checks.md").write_text(checks_page(measured.margins()), "utf-8")
+    (DOCS / "checks.md").write_text(checks_page(measured_margins()), "utf-8")
     page = DOCS / "conventions.md"
     page.write_text(conventions_page(page.read_text("utf-8")), "utf-8")

@@ -13,7 +13,7 @@ from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import CHECKS, Check, every_check
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.run.runner import run
-from refimpl.oracle.selftest import measured
+from refimpl.oracle.selftest.measured import measured_margins
 from refimpl.oracle.selftest.pages import checks_page
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.in_process import InProcess
@@ -52,7 +52,7 @@ def test_it_is_explained_and_in_the_docs() -> None:
     explained = CliRunner().invoke(app, ["explain", FINITE.slug])
     assert explained.exit_code == 0, explained.output
     assert FINITE.statement in explained.output
-    assert f"### {FINITE.slug}\n\n{FINITE.statement}" in checks_page(measured.margins())
+    assert f"### {FINITE.slug}\n\n{FINITE.statement}" in checks_page(measured_margins())
 
 
 @pytest.fixture

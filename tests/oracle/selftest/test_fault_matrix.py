@@ -7,7 +7,7 @@ import pytest
 from refimpl.oracle.faults import FAULTS
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.selftest import fault_matrix as module
-from refimpl.oracle.selftest.fault_matrix import Row, _joined, catch, matrix
+from refimpl.oracle.selftest.fault_matrix import Row, catch, matrix
 
 
 def outcome(verdict: Verdict, ratio: float | None = None) -> Outcome:
@@ -16,8 +16,8 @@ def outcome(verdict: Verdict, ratio: float | None = None) -> Outcome:
 
 def joined(*outcomes: Outcome) -> Row:
     row = Row("fault", "damping")
-    for found in outcomes:
-        row = _joined(row, found)
+    for outcome in outcomes:
+        row = row.joined(outcome)
     return row
 
 

@@ -20,7 +20,7 @@ def test_of_each_check_the_worst_honest_and_the_smallest_faulty_ratio_are_writte
         Row("c", "damping", caught={one: 60.0}),
     ]
     path = tmp_path / "margins.json"
-    margins.written({one: 2.0, third: 0.5}, rows, path)
+    margins.write_margins({one: 2.0, third: 0.5}, rows, path)
     found = json.loads(path.read_text())
     assert list(found) == [check.slug for check in CHECKS]
     assert found[one] == {"honest": 2.0, "faulty": 40.0, "catches": ["a", "b", "c"]}
@@ -40,7 +40,7 @@ def test_the_honest_margin_is_the_worst_of_both_implementations_in_all_conventio
     def worst(kind: dict, conventions: list) -> dict[str, float]:
         monkeypatch.setattr(margins, "KINDS", kind)
         monkeypatch.setattr(margins, "variants", lambda: conventions)
-        return margins.honest()
+        return margins.worst_ratios()
 
     whole = worst(kinds, chosen)
     alone = [worst({k: kinds[k]}, [c]) for k in kinds for c in chosen]
@@ -68,4 +68,4 @@ def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> Non
     judged = margins.judge
     monkeypatch.setattr(margins, "judge", lambda *a: replace(judged(*a), ratio=math.nan))
     with pytest.raises(ValueError, match=f"factor-a-equal on {name} has nan"):
-        margins.honest()
+        margins.worst_ratios()

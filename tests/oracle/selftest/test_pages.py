@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.selftest import measured
+from refimpl.oracle.selftest.measured import measured_margins
 from refimpl.oracle.selftest.pages import checks_page, conventions_page
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -11,7 +11,7 @@ HOW = "run: python -m refimpl.oracle.selftest.pages"
 
 
 def test_the_page_of_checks_is_current():
-    assert (DOCS / "checks.md").read_text("utf-8") == checks_page(measured.margins()), HOW
+    assert (DOCS / "checks.md").read_text("utf-8") == checks_page(measured_margins()), HOW
 
 
 def test_the_table_of_conventions_is_current():
