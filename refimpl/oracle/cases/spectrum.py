@@ -38,7 +38,7 @@ def required_gap(case: Case) -> float:
     """What the smallest gap must reach; 0 where repeated eigenvalues are the purpose.
 
     Args:
-        case: The case.
+        case: Of any conventions; its flags say what gap it is made for.
     """
     if "DegenerateSpectrum" in case.flags:
         return 0.0
@@ -49,7 +49,7 @@ def certified(case: Case) -> float:
     """The smallest harmful gap in every convention that changes A or S; not looked for below `GAP`.
 
     Args:
-        case: The case.
+        case: Of any conventions; its flags say what gap it is made for.
     """
     smallest = np.inf
     for conventions in _with_own_eigenvectors():
@@ -62,9 +62,9 @@ def certified(case: Case) -> float:
 def _with_own_eigenvectors() -> Iterator[Conventions]:
     """The conventions in which A or S has eigenvectors of its own, in every combination."""
     choices = {
-        name: [record.default, *own]
+        name: [record.default, *others]
         for name, record in records().items()
-        if (own := [choice.value for choice in record.choices if choice.new_eigenvectors])
+        if (others := [choice.value for choice in record.choices if choice.new_eigenvectors])
     }
     for chosen in itertools.product(*choices.values()):
         yield Conventions(**dict(zip(choices, chosen, strict=True)))
@@ -134,12 +134,12 @@ def write(recipes: Mapping[str, Callable[[Draw], Case]]) -> None:
     Args:
         recipes: By id.
     """
-    found = {id: entry for id, entry in recorded().items() if id in recipes}
+    spectra = {id: entry for id, entry in recorded().items() if id in recipes}
     for id, recipe in recipes.items():
-        if id not in found or not _still(recipe(Draw(id, int(found[id]["seed"]))), found[id]):
-            found[id] = search(id, recipe)
-            print(id, found[id], flush=True)
-            lines = [f"  {json.dumps(k)}: {json.dumps(_plain(v))}" for k, v in found.items()]
+        if id not in spectra or not _still(recipe(Draw(id, int(spectra[id]["seed"]))), spectra[id]):
+            spectra[id] = search(id, recipe)
+            print(id, spectra[id], flush=True)
+            lines = [f"  {json.dumps(k)}: {json.dumps(_plain(v))}" for k, v in spectra.items()]
             SPECTRA.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

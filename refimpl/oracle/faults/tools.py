@@ -56,8 +56,8 @@ def part(case: Case, place: Any) -> Case:
     """The case with some of its training examples only.
 
     Args:
-        case: The case.
-        place: A slice or indices.
+        case: Of N training examples.
+        place: A slice or indices into them.
     """
     return case.but(inputs=case.inputs[place].copy(), labels=case.labels[place].copy())
 
@@ -67,7 +67,7 @@ def means_of_batches(right: Callable[..., Any], case: Case, *args: Any) -> Any:
 
     Args:
         right: Takes a case, and more; returns an answer.
-        case: The case.
+        case: Whose batches they are.
         *args: What more it takes.
     """
     batches = (part(case, place) for place in case.batches())
@@ -87,7 +87,7 @@ def convolutions(me: Pipeline, case: Case) -> list[str]:
     """Names of the blocks that are convolutions, or groups of one.
 
     Args:
-        me: The pipeline.
-        case: The case.
+        me: The pipeline, which names the blocks.
+        case: Whose tracked layers are asked about.
     """
     return [name for name, layer in me.blocks(case).items() if layer["op"] == "conv2d"]

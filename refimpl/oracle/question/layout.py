@@ -23,21 +23,21 @@ def split_bias(
     """
     if conventions.bias == "last_column":
         return dict(matrices)
-    found: dict[str, Array] = {}
+    layers: dict[str, Array] = {}
     for block in blocks:
         whole = matrices[block.name]
-        found[block.name] = whole[..., :-1] if block.bias else whole
+        layers[block.name] = whole[..., :-1] if block.bias else whole
         if block.bias and conventions.bias == "separate":
-            found[f"{block.name}.bias"] = whole[..., -1:]
-    return found
+            layers[f"{block.name}.bias"] = whole[..., -1:]
+    return layers
 
 
 def shapes(case: Case, conventions: Conventions) -> dict[str, tuple[int, int]]:
     """(O, I) of every layer that the conventions know, in the order of the flat vector.
 
     Args:
-        case: The case.
-        conventions: The conventions.
+        case: Whose tracked layers they are.
+        conventions: Where the bias stands.
     """
     whole = {b.name: np.broadcast_to(0.0, (b.outputs, b.inputs)) for b in case.blocks}
     return {
@@ -61,17 +61,17 @@ def unflatten(vectors: Array, case: Case, conventions: Conventions) -> dict[str,
     """The matrix [..., O, I] per layer of flat vectors [..., P]; inverse of `flatten`.
 
     Args:
-        vectors: Flat vectors.
-        case: The case.
-        conventions: The conventions.
+        vectors: Flat vectors [..., P].
+        case: Whose tracked layers they hold.
+        conventions: Where the bias stands, and the order of a layer's entries.
     """
-    found: dict[str, Array] = {}
+    matrices: dict[str, Array] = {}
     start = 0
     for name, (rows, columns) in shapes(case, conventions).items():
         part = vectors[..., start : start + rows * columns]
         if conventions.vec_order == "in_major":
-            found[name] = np.swapaxes(part.reshape(*part.shape[:-1], columns, rows), -1, -2)
+            matrices[name] = np.swapaxes(part.reshape(*part.shape[:-1], columns, rows), -1, -2)
         else:
-            found[name] = part.reshape(*part.shape[:-1], rows, columns)
+            matrices[name] = part.reshape(*part.shape[:-1], rows, columns)
         start += rows * columns
-    return found
+    return matrices

@@ -48,9 +48,9 @@ def checks_page(margins: Mapping[str, Any]) -> str:
     """
     parts = [HEAD]
     for family, meaning in FAMILIES.items():
-        own = [check for check in CHECKS if check.family == family]
-        parts.append(f"## {family.capitalize()}\n\n{meaning} {len(own)} checks.\n")
-        parts += [_section(check, margins.get(check.slug, {})) for check in own]
+        checks = [check for check in CHECKS if check.family == family]
+        parts.append(f"## {family.capitalize()}\n\n{meaning} {len(checks)} checks.\n")
+        parts += [_section(check, margins.get(check.slug, {})) for check in checks]
     return "\n".join(parts)
 
 
