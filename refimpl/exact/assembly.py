@@ -14,10 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from refimpl import rows
+from refimpl.problem import memory
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import matrices
-from refimpl.rows.sweeps import Rows, Sizes, captured, sizes
+from refimpl.rows.matrices import gradient_matrices
+from refimpl.rows.sizes import Sizes
+from refimpl.rows.sweeps import LayerRows, layer_rows
 
 __all__ = ["assemble", "by_positions", "mirror", "tiles"]
 
@@ -25,7 +28,6 @@ __all__ = ["assemble", "by_positions", "mirror", "tiles"]
 # 32 MiB from which on glibc asks the system for every tensor anew.
 TILE = 3 * 2**9
 INNER = 2**12  # examples times positions or directions that one pass over the matrix adds
-BUDGET = 2**26  # numbers that the rows of one pass may hold (512 MiB in float64)
 
 
 def assemble(problem: Problem) -> Float[Tensor, "P P"]:
@@ -41,15 +43,15 @@ def assemble(problem: Problem) -> Float[Tensor, "P P"]:
     """
     blocks = problem.layout.blocks
     total = problem.parameters.new_zeros(problem.num_parameters, problem.num_parameters)
-    size = sizes(problem)
-    for rows in captured(problem, _examples_per_pass(problem, size)):
-        directions = _Directions(rows)
+    size = rows.of(problem)
+    for some in layer_rows(problem, _examples_per_pass(problem, size)):
+        directions = _Directions(some)
         for at, one in enumerate(blocks):
             for other in blocks[at:]:
                 view = total[one.slice, other.slice]
                 positions = size.positions[one.name], size.positions[other.name]
                 if by_positions(*positions, size.directions):
-                    _add_by_positions(view, rows, one, other, problem.num_examples)
+                    _add_by_positions(view, some, one, other, problem.num_examples)
                 else:
                     _add_by_directions(view, directions, one, other, problem.num_examples)
     mirror(total)
@@ -71,20 +73,20 @@ def _examples_per_pass(problem: Problem, size: Sizes) -> int:
         held += positions * (block.inputs + directions * block.outputs)
         if pairs == directions:  # u itself
             held += directions * block.inputs * block.outputs
-    return max(1, min(INNER // largest, BUDGET // held))
+    return max(1, min(INNER // largest, memory.ASSEMBLY // held))
 
 
 class _Directions:
     """u_nk of some examples, [K N, O I] of each block, made when first asked for."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: LayerRows) -> None:
         self.rows = rows
         self.made: dict[str, Tensor] = {}
 
     def of(self, block: Block) -> Float[Tensor, "M B"]:
         """The rows of one block."""
         if block.name not in self.made:
-            u = matrices(self.rows.gradients[block.name], self.rows.inputs[block.name])
+            u = gradient_matrices(self.rows.gradients[block.name], self.rows.inputs[block.name])
             self.made[block.name] = u.flatten(0, 1).flatten(1)
         return self.made[block.name]
 
@@ -101,7 +103,7 @@ def _add_by_directions(
 
 
 def _add_by_positions(
-    total: Float[Tensor, "B C"], rows: Rows, one: Block, other: Block, examples: int
+    total: Float[Tensor, "B C"], rows: LayerRows, one: Block, other: Block, examples: int
 ) -> None:
     """Add sum_n,r,r' M[o, o'] a[i] a'[i'], with M = sum_k g_k g'_k^T.
 
@@ -116,7 +118,7 @@ def _add_by_positions(
     inner = a.shape[1] * a.shape[2] * b.shape[2]
     matrix = total.unflatten(1, (other.outputs, other.inputs))
     matrix = matrix.unflatten(0, (one.outputs, one.inputs))  # [O, I, O', I']
-    side = max(1, min(TILE, BUDGET // (8 * inner)))
+    side = max(1, min(TILE, memory.ASSEMBLY // (8 * inner)))
     columns = tiles(one.inputs, side // other.inputs)
     for o in tiles(one.outputs, side // other.outputs):
         M = _moments(g[..., o], h[..., o.start :] if same else h)
@@ -183,7 +185,7 @@ def tiles(length: int, size: int) -> list[slice]:
 
 def mirror(matrix: Float[Tensor, "P P"]) -> None:
     """Copy what stands above the diagonal below it, in place."""
-    for rows in tiles(len(matrix), TILE // 8):
-        matrix[rows.stop :, rows] = matrix[rows, rows.stop :].T
-        corner = matrix[rows, rows]
+    for band in tiles(len(matrix), TILE // 8):
+        matrix[band.stop :, band] = matrix[band, band.stop :].T
+        corner = matrix[band, band]
         corner.copy_(corner.triu() + corner.triu(1).T)

@@ -11,13 +11,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.func import grad, hessian as function_hessian, jacrev, jvp, vmap
 
+from refimpl.problem import memory
 from refimpl.problem.data import Data, index
 from refimpl.problem.problem import Problem
 
 __all__ = ["gauss_newton_matrix", "hessian", "jacobian", "output_hessian"]
-
-# Jacobians of a batch are cut to about this many numbers (256 MiB in float64).
-BUDGET = 2**25
 
 
 def _one_output(problem: Problem) -> Callable[[Tensor, Data], Tensor]:
@@ -113,4 +111,4 @@ def hessian(problem: Problem) -> Float[Tensor, "P P"]:
 
 def _batch(problem: Problem) -> int:
     outputs = problem.outputs(problem.examples_up_to(1)[0]).numel()
-    return max(1, BUDGET // (outputs * problem.num_parameters))
+    return max(1, memory.JACOBIANS // (outputs * problem.num_parameters))

@@ -9,7 +9,7 @@ import torch
 from refimpl.exact.assembly import by_positions
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
-from refimpl.rows.sweeps import sizes
+from refimpl.rows.verification import sizes_of
 
 __all__ = ["Cost", "available_memory", "costs"]
 
@@ -43,7 +43,7 @@ def costs(problem: Problem, *, vectors: int = 100, iterations: int = 200) -> tup
         vectors: Right-hand sides.
         iterations: Steps of conjugate gradients that the iterative route is taken to need.
     """
-    size = sizes(problem)
+    size = sizes_of(problem)
     blocks, n, p, k = (
         problem.layout.blocks, problem.num_examples, problem.num_parameters, size.directions
     )  # fmt: skip

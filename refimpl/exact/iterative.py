@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
 from refimpl.curvature.curvature import Curvature, Solution
+from refimpl.problem import memory
 from refimpl.problem.problem import Problem
 
 __all__ = ["Iterative", "conjugate_gradients"]
 
-BUDGET = 2**22  # numbers that the activations of one batch may hold (32 MiB in float64)
 Operator = Callable[[Float[Tensor, "k P"]], Float[Tensor, "k P"]]
 
 
@@ -166,7 +166,7 @@ def gauss_newton_product(problem: Problem, vectors: Float[Tensor, "k P"]) -> Flo
         vectors: Vectors v [k, P].
     """
     total = torch.zeros_like(vectors)
-    for _, inputs, targets in problem.batches(max(1, BUDGET // problem.activations)):
+    for _, inputs, targets in problem.batches(max(1, memory.PRODUCTS // problem.activations)):
 
         def f(theta: Float[Tensor, " P"], x: object = inputs) -> Float[Tensor, "N ..."]:
             return problem.outputs(x, theta)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """The Gauss-Newton Hessian through its kernel of pairs of examples, never forming a P x P matrix.
 
-With the vectors u_nk of `captured` over sqrt(N) as the rows of U [N K, P], G = U^T U, and by Woodbury
+With the vectors u_nk of `layer_rows` over sqrt(N) as the rows of U [N K, P], G = U^T U, and by Woodbury
 (G + lambda I)^-1 = (I - U^T (U U^T + lambda I)^-1 U) / lambda: a matrix of size N K is factored, whatever
 P is. Nor is U formed: u = sum_r g_r a_r^T gives U v from the layers' inputs and gradients, and for a
 layer with one position u . u' = (g . g') (a . a').
@@ -10,17 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from refimpl import rows
 from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import cholesky, cholesky_solve
 from refimpl.curvature.spectra import largest_eigenvalue
 from refimpl.exact.assembly import mirror, tiles
+from refimpl.problem import memory
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import matrices
-from refimpl.rows.sweeps import captured, sizes
+from refimpl.rows.matrices import gradient_matrices
+from refimpl.rows.sweeps import layer_rows
 
 __all__ = ["Kernel"]
 
-BUDGET = 2**26  # numbers that an intermediate may hold (512 MiB in float64)
 PANEL = 2**10  # rows of the kernel computed at once
 
 
@@ -39,15 +40,15 @@ class Kernel(Curvature):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        rows = list(captured(problem, _examples_per_pass(problem)))
+        parts = list(layer_rows(problem, _examples_per_pass(problem)))
         scale = problem.num_examples**0.5
         names = [b.name for b in self.layout.blocks]
-        self._a = {name: torch.cat([part.inputs[name] for part in rows]) for name in names}
+        self._a = {name: torch.cat([part.inputs[name] for part in parts]) for name in names}
         self._g = {  # [N, K, R, O]
-            name: torch.cat([part.gradients[name].transpose(0, 1) for part in rows]) / scale
+            name: torch.cat([part.gradients[name].transpose(0, 1) for part in parts]) / scale
             for name in names
         }
-        del rows
+        del parts
         self.kernel: Float[Tensor, "M M"] = self._gram()
         self._largest: float | None = None
         self._factor: tuple[float, Tensor] | None = None
@@ -63,11 +64,11 @@ class Kernel(Curvature):
                 self._add_products(total, a[:, 0], g[:, :, 0])
                 continue
             # Several positions: U itself, a band of columns (some rows o of the matrices) at a time.
-            band = max(1, BUDGET // (size * a.shape[2]))
+            band = max(1, memory.KERNEL // (size * a.shape[2]))
             for part in g.split(band, dim=3):
-                u = matrices(part, a[:, None]).reshape(size, -1)
-                for rows in tiles(size, PANEL):
-                    total[rows, : rows.stop].addmm_(u[rows], u[: rows.stop].T)
+                u = gradient_matrices(part, a[:, None]).reshape(size, -1)
+                for panel in tiles(size, PANEL):
+                    total[panel, : panel.stop].addmm_(u[panel], u[: panel.stop].T)
         mirror(total.T)
         return total
 
@@ -76,11 +77,11 @@ class Kernel(Curvature):
     ) -> None:
         """Add (g . g') (a . a') for the pairs of a panel of examples with all up to it."""
         directions = g.shape[1]
-        for rows in tiles(len(a), max(1, PANEL // directions)):
-            pairs = g[rows].flatten(0, 1) @ g[: rows.stop].flatten(0, 1).T
-            pairs = pairs.view(-1, directions, rows.stop, directions)
-            pairs *= (a[rows] @ a[: rows.stop].T)[:, None, :, None]
-            within = slice(rows.start * directions, rows.stop * directions)
+        for panel in tiles(len(a), max(1, PANEL // directions)):
+            pairs = g[panel].flatten(0, 1) @ g[: panel.stop].flatten(0, 1).T
+            pairs = pairs.view(-1, directions, panel.stop, directions)
+            pairs *= (a[panel] @ a[: panel.stop].T)[:, None, :, None]
+            within = slice(panel.start * directions, panel.stop * directions)
             total[within, : within.stop] += pairs.view(within.stop - within.start, -1)
 
     def _times(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k M"]:
@@ -110,7 +111,7 @@ class Kernel(Curvature):
     def _few(self, vectors: Float[Tensor, "k P"]) -> tuple[Tensor, ...]:
         """Right-hand sides in groups whose intermediate products fit the budget."""
         moved = max(g.shape[0] * g.shape[2] * g.shape[3] for g in self._g.values())
-        return vectors.split(max(1, BUDGET // (2 * moved + self.num_parameters)))
+        return vectors.split(max(1, memory.KERNEL // (2 * moved + self.num_parameters)))
 
     def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         found = torch.empty_like(vectors)
@@ -155,6 +156,6 @@ class Kernel(Curvature):
 
 
 def _examples_per_pass(problem: Problem) -> int:
-    size = sizes(problem)
+    size = rows.of(problem)
     each = sum(size.positions[b.name] * b.outputs for b in problem.layout.blocks)
-    return max(1, BUDGET // (size.directions * each))
+    return max(1, memory.KERNEL // (size.directions * each))

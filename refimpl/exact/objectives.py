@@ -12,13 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
+from refimpl.problem import memory
 from refimpl.problem.gradients import values_and_gradients
 from refimpl.problem.problem import Problem
 
 __all__ = ["ProximalBregmanObjective", "WeightedObjective"]
 
-# Numbers that the examples differentiated at once may hold: some 16 MiB stay in a processor's cache.
-CACHED = 2**21
 # Roundings of the terms that a value is the sum of, in units of eps.
 ROUNDINGS = 8
 
@@ -70,7 +69,7 @@ class ProximalBregmanObjective:
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"]
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k P"]]:
         """Values and gradients for the sets numbered `which`, each at its own shift."""
-        chunk = self.problem.chunk(self.problem.num_examples, CACHED)
+        chunk = self.problem.chunk(self.problem.num_examples, memory.RETRAININGS)
         theta = self.problem.parameters + shift
         return values_and_gradients(self._value, theta, *self._sets(which), chunk=chunk)
 
@@ -78,7 +77,7 @@ class ProximalBregmanObjective:
         self, shift: Float[Tensor, "k P"], which: Int[Tensor, " k"], vectors: Float[Tensor, "k P"]
     ) -> Float[Tensor, "k P"]:
         """Hessians times vectors, for the sets numbered `which`, each at its own shift."""
-        chunk = self.problem.chunk(2 * self.problem.num_examples, CACHED)
+        chunk = self.problem.chunk(2 * self.problem.num_examples, memory.RETRAININGS)
         theta = self.problem.parameters + shift
         return _hessian_products(self._value, theta, vectors, *self._sets(which), chunk=chunk)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import Dense
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import pieces_of_matrices
+from refimpl.rows.matrices import gradient_matrices_in_pieces
 from refimpl.rows.sweeps import sweeps
 
 __all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
@@ -43,7 +43,7 @@ class Diagonal(Curvature):
         }
         for sweep in sweeps(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
-                for u in pieces_of_matrices(g, sweep.inputs[name]):
+                for u in gradient_matrices_in_pieces(g, sweep.inputs[name]):
                     total[name] += (u**2).sum(dim=(0, 1))
         self.diagonal = problem.layout.flatten(total) / problem.num_examples
 
@@ -85,7 +85,7 @@ class BlockDiagonal(Dense):
         }
         for sweep in sweeps(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
-                for matrices in pieces_of_matrices(g, sweep.inputs[name]):
+                for matrices in gradient_matrices_in_pieces(g, sweep.inputs[name]):
                     u = matrices.flatten(0, 1).flatten(1)
                     total[name].addmm_(u.T, u)
         blocks = [total[b.name] / problem.num_examples for b in problem.layout.blocks]

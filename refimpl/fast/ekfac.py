@@ -9,8 +9,9 @@ from torch import Generator, Tensor
 from refimpl.curvature.curvature import Curvature, Eigenbasis
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import pieces_of_matrices
-from refimpl.rows.sweeps import Fisher, Sweep, label_draws, sweeps_kept
+from refimpl.rows.draws import label_draws
+from refimpl.rows.matrices import gradient_matrices_in_pieces
+from refimpl.rows.sweeps import Fisher, Sweep, sweeps_kept
 
 __all__ = ["EKFAC", "corrected_eigenvalues"]
 
@@ -65,7 +66,7 @@ def _squares(
     if a.shape[1] == 1:  # one position: the square of an outer product is the product of squares
         return (g[:, :, 0] ** 2).sum(dim=0).T @ a[:, 0] ** 2
     total = g.new_zeros(g.shape[3], a.shape[2])
-    for u in pieces_of_matrices(g, a):
+    for u in gradient_matrices_in_pieces(g, a):
         total += (u**2).sum(dim=(0, 1))
     return total
 

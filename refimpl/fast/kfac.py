@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from refimpl.curvature.curvature import Curvature, Eigenbasis
 from refimpl.problem.problem import Problem
-from refimpl.rows.sweeps import Fisher, Sweep, label_draws, sweeps
+from refimpl.rows.draws import label_draws
+from refimpl.rows.sweeps import Fisher, Sweep, sweeps
 
 __all__ = ["KFAC", "Factors", "WeightSharing", "kronecker_factors"]
 

@@ -17,7 +17,7 @@ from torch.func import jvp, vjp, vmap
 from refimpl.curvature.curvature import Curvature, NotConverged
 from refimpl.problem.data import Data, index, length
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import pieces_of_matrices
+from refimpl.rows.matrices import gradient_matrices_in_pieces
 from refimpl.rows.sweeps import sweeps
 
 __all__ = ["LiSSA", "Trace"]
@@ -240,6 +240,9 @@ def _traces(problem: Problem) -> Float[Tensor, " N"]:
     total = problem.parameters.new_zeros(problem.num_examples)
     for sweep in sweeps(problem):
         for name, g in sweep.gradients.items():
-            squares = [(u**2).sum(dim=(0, 2, 3)) for u in pieces_of_matrices(g, sweep.inputs[name])]
+            squares = [
+                (u**2).sum(dim=(0, 2, 3))
+                for u in gradient_matrices_in_pieces(g, sweep.inputs[name])
+            ]
             total[sweep.place] += torch.cat(squares)
     return total

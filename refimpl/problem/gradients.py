@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 from refimpl.losses.graph import recorded
 from refimpl.problem.data import Data, index
 
-__all__ = ["check_gradients_under_vmap", "values_and_gradients"]
+__all__ = ["check_gradients_under_vmap", "check_same_gradient", "values_and_gradients"]
 
 
 def values_and_gradients(
@@ -78,8 +78,21 @@ def check_gradients_under_vmap(
         theta = recorded(parameters).detach().requires_grad_()
         total = losses(theta, inputs, targets).sum()
         (together,) = torch.autograd.grad(total, theta, materialize_grads=True)
+    check_same_gradient(apart, together)
+
+
+def check_same_gradient(apart: Float[Tensor, " P"], together: Float[Tensor, " P"]) -> None:
+    """Refuse a sum of gradients of single examples that is not the gradient of the sum.
+
+    Args:
+        apart: The sum of the gradients that vmap gives, [P].
+        together: The gradient of the sum, without vmap, [P].
+
+    Raises:
+        ValueError: They differ by more than roundings do.
+    """
     error, size = float((apart - together).norm()), float(max(apart.norm(), together.norm()))
-    if not error <= torch.finfo(parameters.dtype).eps ** 0.5 * size:
+    if not error <= torch.finfo(together.dtype).eps ** 0.5 * size:
         raise ValueError(
             "the model's gradient is another one under torch.func.vmap: its forward asks whether "
             "a tensor requires a gradient, or whether gradients are enabled, and acts upon it"

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from refimpl.losses import Loss
 from refimpl.problem.data import Data, index, length, named_tensors
 
-__all__ = ["check_forward", "check_targets"]
+__all__ = ["check_forward", "check_targets", "outputs_of"]
 
 # The model as a function of its inputs [N, ...] alone; what it returns is checked here.
 Call = Callable[[Data], Any]
@@ -27,7 +27,7 @@ def check_forward(
     *,
     layers: Sequence[str],
     dtype: torch.dtype,
-) -> None:
+) -> int:
     """Run the model on at most four examples, all together and each alone.
 
     Args:
@@ -38,6 +38,9 @@ def check_forward(
         targets: Training targets, [N, ...].
         layers: Names of the modules that hold tracked parameters.
         dtype: Precision that the outputs must have.
+
+    Returns:
+        About how many numbers a forward and a backward pass of one example hold at once.
 
     Raises:
         ValueError: The model fails, is random, changes its inputs, mixes examples, never calls a
@@ -52,7 +55,7 @@ def check_forward(
     versions = [leaf._version for leaf in pytree.tree_leaves(inputs)]
     try:
         with torch.random.fork_rng(devices=[]):
-            outputs = _run(call, probe, dtype)
+            outputs = outputs_of(call, probe, dtype)
             again = call(probe)
     finally:
         for hook in hooks:
@@ -74,7 +77,7 @@ def check_forward(
         raise ValueError(
             "two passes over the same inputs differ: the model is random even in eval()"
         )
-    _check_examples_apart(call, probe, outputs, dtype)
+    return _check_examples_apart(model, call, probe, outputs, dtype)
 
 
 def check_targets(
@@ -92,11 +95,21 @@ def check_targets(
     Raises:
         ValueError: The model fails on the inputs, or the loss refuses the targets.
     """
-    first = _run(call, index(inputs, slice(0, 1)), dtype)
+    first = outputs_of(call, index(inputs, slice(0, 1)), dtype)
     loss.check(_repeated(first, targets), targets)
 
 
-def _run(call: Call, inputs: Data, dtype: torch.dtype) -> Any:
+def outputs_of(call: Call, inputs: Data, dtype: torch.dtype) -> Any:
+    """What the model gives for some inputs, and why there is nothing where it fails.
+
+    Args:
+        call: The model's outputs at the trained parameters, given inputs.
+        inputs: Inputs, [N, ...].
+        dtype: Precision of the inputs, for the message.
+
+    Raises:
+        ValueError: The model fails on the inputs.
+    """
     try:
         return call(inputs)
     except Exception as error:
@@ -137,20 +150,42 @@ def _check_outputs(outputs: Any, examples: int, dtype: torch.dtype) -> None:
 
 
 def _check_examples_apart(
-    call: Call, probe: Data, outputs: Float[Tensor, "B ..."], dtype: torch.dtype
-) -> None:
+    model: nn.Module, call: Call, probe: Data, outputs: Float[Tensor, "B ..."], dtype: torch.dtype
+) -> int:
+    """Refuse a model that mixes examples; returns the activations of the first example alone."""
     # The same arithmetic in another order differs by roundings; a mixed batch by the order of the
     # outputs themselves. The square root of the roundoff separates the two.
     slack = torch.finfo(dtype).eps ** 0.5 * float(outputs.abs().max())
     # Each of them, since a causal mixture leaves the first example alone.
+    activations = 0
     for n in range(len(outputs)):
-        alone = call(index(probe, slice(n, n + 1)))
+        alone, numbers = _outputs_and_activations(model, call, index(probe, slice(n, n + 1)))
+        activations = activations or numbers
         together = outputs[n : n + 1]
         if alone.shape != together.shape or float((alone - together).abs().max()) > slack:
             raise ValueError(
                 "an example's outputs change with the other examples of its batch: the model mixes "
                 "examples, so per-example gradients are not defined"
             )
+    return activations
+
+
+def _outputs_and_activations(model: nn.Module, call: Call, inputs: Data) -> tuple[Tensor, int]:
+    """The outputs, and about how many numbers the forward and backward pass hold at once."""
+    sizes: list[int] = []
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        sizes.extend(t.numel() for t in pytree.tree_leaves(output) if isinstance(t, Tensor))
+
+    leaves = [m for m in model.modules() if not any(m.children())]
+    handles = [m.register_forward_hook(note) for m in leaves]
+    try:
+        outputs = call(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # Each module's output, what is computed between modules, and their gradients.
+    return outputs, 3 * sum(sizes)
 
 
 def _count(calls: dict[str, int], name: str, *_: Any) -> None:

@@ -2,16 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from refimpl.losses import Loss
-from refimpl.problem import checks
+from refimpl.problem import checks, memory
 from refimpl.problem.attention import plain_attention
 from refimpl.problem.data import Data, as_arguments, convert, index, length
 from refimpl.problem.gradients import check_gradients_under_vmap, values_and_gradients
@@ -83,7 +80,8 @@ class Problem:
         self.layout.check_inverse(self.parameters, named)
         self._differentiable = False  # not yet looked at: see require_gradients
         modules = [name for layer in self.layout.layers for name in layer.modules]
-        check_forward(
+        # About how many numbers one example's forward and backward pass hold at once.
+        self.activations: int = check_forward(
             self.model,
             self.outputs,
             loss,
@@ -239,36 +237,33 @@ class Problem:
             raise ValueError("inputs and targets belong together: give both or neither")
         if inputs is self.inputs and targets is self.targets:
             return inputs, targets
-        checks.examples(inputs, targets, self.device)
-        x, y = convert(inputs, self.dtype), convert(targets, self.dtype)
+        x, y = self.converted(inputs, targets)
         check_targets(self.outputs, self.loss, x, y, self.dtype)
         return x, y
+
+    def converted(
+        self, inputs: Data, targets: Shaped[Tensor, "N ..."]
+    ) -> tuple[Data, Shaped[Tensor, "N ..."]]:
+        """Examples in the problem's dtype; whether model and loss take them is not looked at.
+
+        Args:
+            inputs: Inputs [N, ...].
+            targets: Targets [N, ...].
+
+        Raises:
+            ValueError: They are empty, of unequal lengths, not finite, or elsewhere than the model.
+        """
+        checks.examples(inputs, targets, self.device)
+        return convert(inputs, self.dtype), convert(targets, self.dtype)
 
     def examples_up_to(self, count: int) -> tuple[Data, Shaped[Tensor, "B ..."]]:
         """The first `count` training examples, or all when there are fewer."""
         place = slice(0, min(count, self.num_examples))
         return index(self.inputs, place), self.targets[place]
 
-    def chunk(self, examples: int, elements: int = 2**24) -> int:
+    def chunk(self, examples: int, elements: int = memory.VMAPPED_PASSES) -> int:
         """How many copies of the parameters and of `examples` passes fit in 128 MiB (float64)."""
         return max(1, elements // (self.num_parameters + self.activations * examples))
-
-    @cached_property
-    def activations(self) -> int:
-        """About how many numbers one example's forward and backward pass hold at once."""
-        sizes: list[int] = []
-
-        def note(module: nn.Module, args: Any, output: Any) -> None:
-            sizes.extend(t.numel() for t in pytree.tree_leaves(output) if isinstance(t, Tensor))
-
-        leaves = [m for m in self.model.modules() if not any(m.children())]
-        handles = [m.register_forward_hook(note) for m in leaves]
-        try:
-            self.outputs(index(self.inputs, slice(0, 1)))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return 3 * sum(sizes)  # each output, what is computed between modules, and their gradients
 
     def _call(self, theta: Float[Tensor, " P"], inputs: Data) -> Float[Tensor, "N ..."]:
         if theta.dtype != self.dtype:

@@ -10,46 +10,71 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from refimpl.problem import memory
 from refimpl.problem.data import Data, index
 from refimpl.problem.gradients import values_and_gradients
 from refimpl.problem.layout import Block
 from refimpl.problem.measurements import Measurement, measure
 from refimpl.problem.problem import Problem
-from refimpl.rows.hooks import forward_pass, matrices, verify
+from refimpl.rows.hooks import forward_pass
+from refimpl.rows.matrices import gradient_matrices
+from refimpl.rows.verification import explained_by_the_first, shape_of
 
 __all__ = [
-    "captures",
-    "formed",
+    "bounded_slices",
+    "checked_queries",
+    "contract",
     "gradient_products",
     "gradients",
-    "pieces",
-    "products",
-    "rows_of",
+    "measurement_rows",
+    "numbers_formed",
 ]
 
-BUDGET = 2**25  # numbers that a piece may hold (256 MiB in float64)
 WIDE = 2**8  # columns of a product with several matrices at once: narrow ones are slow
 
 
-def captures(problem: Problem) -> bool:
-    """Whether the layers' inputs and gradients give the model's gradients, as `verify` tells."""
-    try:
-        verify(problem)
-    except ValueError:
-        return False
-    return True
+def checked_queries(
+    problem: Problem, inputs: Data, targets: Shaped[Tensor, "Q ..."]
+) -> tuple[Data, Shaped[Tensor, "Q ..."]]:
+    """Queries in the problem's dtype, checked, without a pass where they are like the training data.
+
+    Args:
+        problem: The problem, whose layers' inputs and gradients must give its gradients.
+        inputs: Inputs of the queries, [Q, ...].
+        targets: Their targets, [Q, ...].
+
+    Raises:
+        ValueError: They do not fit model and loss.
+    """
+    if inputs is problem.inputs and targets is problem.targets:
+        return inputs, targets
+    x, y = problem.converted(inputs, targets)
+    outputs = problem.parameters.new_zeros(()).expand(len(y), *shape_of(problem, x).outputs)
+    problem.loss.check(outputs, y)
+    return x, y
 
 
-def rows_of(
+def measurement_rows(
     problem: Problem, inputs: Data, targets: Shaped[Tensor, "M ..."], measurement: Measurement
 ) -> dict[str, tuple[Float[Tensor, "M _R _O"], Float[Tensor, "M _R _I"]]]:
-    """Rows (g, a) of the gradients of the examples' measurements, per block."""
-    run = forward_pass(problem, inputs)
+    """Rows (g, a) of the gradients of the examples' measurements, per block.
 
-    def measured(f: Float[Tensor, "..."], y: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
+    Args:
+        problem: The problem.
+        inputs: Inputs of the examples, [M, ...].
+        targets: Their targets, [M, ...].
+        measurement: As in `Problem.measure`.
+
+    Raises:
+        ValueError: The model fails on the first of the inputs.
+    """
+    with explained_by_the_first(problem, inputs):
+        run = forward_pass(problem, inputs)
+
+    def value(f: Float[Tensor, "..."], y: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
         return measure(problem.loss, measurement, f[None], y[None])[0]
 
-    slope = values_and_gradients(measured, run.outputs, targets, chunk=len(targets))[1]
+    slope = values_and_gradients(value, run.outputs, targets, chunk=len(targets))[1]
     return {name: (g[0], run.inputs[name]) for name, g in run.backward(slope[None]).items()}
 
 
@@ -71,65 +96,89 @@ def gradient_products(
         targets: Their targets, [M, ...].
     """
     count = targets.shape[0]
-    found = vectors.new_zeros(len(vectors), count)
-    for part in pieces(problem, inputs, count):
-        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
+    products = vectors.new_zeros(len(vectors), count)
+    for part in bounded_slices(problem, inputs, count):
+        rows = measurement_rows(problem, index(inputs, part), targets[part], "loss")
         for name, V in problem.layout.matrices(vectors).items():
-            found[:, part] += products(V, *rows[name])
-    return found
+            products[:, part] += contract(V, *rows[name])
+    return products
 
 
 def gradients(
     problem: Problem, inputs: Data, targets: Shaped[Tensor, "Q ..."], measurement: Measurement
 ) -> Float[Tensor, "Q P"]:
-    """Gradients of the measurements, sum_r g_r a_r^T block by block."""
-    inputs, targets = problem.examples(inputs, targets)
-    found = problem.parameters.new_empty(targets.shape[0], problem.num_parameters)
-    for part in pieces(problem, inputs, len(found), lambda *_: 0):
-        rows = rows_of(problem, index(inputs, part), targets[part], measurement)
-        for name, V in problem.layout.matrices(found[part]).items():
-            for one, g, a in zip(V, *rows[name], strict=True):
-                torch.mm(g.T, a, out=one)
-    return found
+    """Gradients of the measurements, sum_r g_r a_r^T block by block.
+
+    Args:
+        problem: The problem, whose layers' inputs and gradients must give its gradients.
+        inputs: Inputs of the queries, [Q, ...].
+        targets: Their targets, [Q, ...].
+        measurement: As in `Problem.measure`.
+
+    Raises:
+        ValueError: The queries do not fit model and loss.
+    """
+    inputs, targets = checked_queries(problem, inputs, targets)
+    flat = problem.parameters.new_empty(targets.shape[0], problem.num_parameters)
+    for part in bounded_slices(problem, inputs, len(flat), lambda *_: 0):
+        rows = measurement_rows(problem, index(inputs, part), targets[part], measurement)
+        for name, V in problem.layout.matrices(flat[part]).items():
+            for matrix, g, a in zip(V, *rows[name], strict=True):
+                torch.mm(g.T, a, out=matrix)
+    return flat
 
 
-def products(
+def contract(
     V: Float[Tensor, "Q O I"], g: Float[Tensor, "M R O"], a: Float[Tensor, "M R I"]
 ) -> Float[Tensor, "Q M"]:
-    """sum_r g^T V a for every matrix and example."""
+    """sum_r g_r^T V a_r for every matrix and example.
+
+    Args:
+        V: Matrices of a block, [Q, O, I].
+        g: Rows of the examples' gradients, [M, R, O].
+        a: Rows of their layer inputs, [M, R, I].
+    """
     if a.shape[1] > 1:
-        return V.flatten(1) @ matrices(g, a).flatten(1).T
+        return V.flatten(1) @ gradient_matrices(g, a).flatten(1).T
     g, a = g[:, 0], a[:, 0]
     if V.shape[1] > V.shape[2]:
         V, g, a = V.mT, a, g
-    found = a.new_empty(len(V), len(a))
+    products = a.new_empty(len(V), len(a))
     few = max(1, WIDE // V.shape[1])
     buffer = a.new_empty(len(a) * few * V.shape[1])
-    for out, some in zip(found.split(few), V.split(few), strict=True):
+    for out, some in zip(products.split(few), V.split(few), strict=True):
         columns = some.flatten(0, 1).T
-        moved = torch.mm(a, columns, out=buffer[: len(a) * columns.shape[1]].view(len(a), -1))
-        torch.sum(moved.view(-1, *some.shape[:2]).mul_(g[:, None]), dim=2, out=out.T)
-    return found
+        Va = torch.mm(a, columns, out=buffer[: len(a) * columns.shape[1]].view(len(a), -1))
+        torch.sum(Va.view(-1, *some.shape[:2]).mul_(g[:, None]), dim=2, out=out.T)
+    return products
 
 
-def formed(block: Block, positions: int) -> int:
-    """Numbers made of an example's rows of a block: its matrix, or of one position a row alone."""
+def numbers_formed(block: Block, positions: int) -> int:
+    """Numbers formed of an example's rows: its matrix, or of one position its share of a product.
+
+    Args:
+        block: The block.
+        positions: Rows that an example has in it.
+    """
     return block.outputs * block.inputs if positions > 1 else WIDE + block.outputs + block.inputs
 
 
-def pieces(
-    problem: Problem, inputs: Data, count: int, made: Callable[[Block, int], int] = formed
+def bounded_slices(
+    problem: Problem,
+    inputs: Data,
+    count: int,
+    formed: Callable[[Block, int], int] = numbers_formed,
 ) -> list[slice]:
-    """Examples in pieces whose rows, and what is made of a block's at a time, stay near 256 MiB.
+    """Slices of examples whose rows, and what is formed of one block's at a time, stay near 256 MiB.
 
     Args:
         problem: The problem.
-        inputs: Their inputs, of which the first is looked at.
-        count: How many there are.
-        made: Numbers made of the rows of one example, given a block and its positions.
+        inputs: Inputs of the examples, [M, ...].
+        count: M.
+        formed: Numbers formed of the rows of one example, given a block and its positions.
     """
-    rows = forward_pass(problem, index(inputs, slice(0, 1))).inputs
-    blocks = [(b, rows[b.name].shape[1]) for b in problem.layout.blocks]
+    positions = shape_of(problem, inputs).positions
+    blocks = [(b, positions[b.name]) for b in problem.layout.blocks]
     each = problem.activations + sum(r * (b.outputs + b.inputs) for b, r in blocks)
-    step = max(1, BUDGET // (each + max(made(b, r) for b, r in blocks)))
+    step = max(1, memory.CONTRACTIONS // (each + max(formed(b, r) for b, r in blocks)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]

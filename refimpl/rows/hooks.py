@@ -5,26 +5,20 @@ the positions r that the layer acts on: tokens, places of a convolution, repeate
 that K-FAC and the structured Gauss-Newton routes need are these a (1 appended for the bias) and g.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from weakref import WeakSet
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from refimpl.problem.attention import plain_attention
-from refimpl.problem.data import Data, as_arguments, index, length
-from refimpl.problem.gradients import values_and_gradients
+from refimpl.problem.data import Data, as_arguments, length
 from refimpl.problem.layers.layer import Layer
 from refimpl.problem.layout import TrackedLayer
 from refimpl.problem.problem import Problem
 
-__all__ = ["Pass", "Readout", "forward_pass", "matrices", "pieces_of_matrices", "verify"]
-
-# A batch and its directions are cut so that what they hold stays near this many numbers (128 MiB).
-BUDGET = 2**24
+__all__ = ["LayerCall", "Pass", "Readout", "forward_pass"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +43,16 @@ class Pass:
         inputs: Rows a per block, [N, R, I].
         counted: Rows that count per block, [N, R]; those of ignored tokens do not.
         readout: The layer that makes the outputs, where it is linear, not tracked, and narrower.
+        graph: The outputs with their graph, [N, ...].
+        calls: The calls of the tracked layers, in order.
     """
 
     outputs: Float[Tensor, "N ..."]
     inputs: dict[str, Float[Tensor, "N _R _I"]]
     counted: dict[str, Bool[Tensor, "N _R"]]
     readout: Readout | None
-    _graph: Float[Tensor, "N ..."]
-    _calls: list["_LayerCall"]
+    graph: Float[Tensor, "N ..."]
+    calls: list["LayerCall"]
 
     def backward(
         self, cotangents: Float[Tensor, "K N ..."], *, from_readout: bool = False
@@ -70,9 +66,9 @@ class Pass:
         Returns:
             Rows g per block [K, N, R, O], matching `inputs`.
         """
-        end = self.readout.h if from_readout and self.readout else self._graph
+        end = self.readout.h if from_readout and self.readout else self.graph
         directions, examples = cotangents.shape[:2]
-        leaves = [call.s for call in self._calls]
+        leaves = [call.s for call in self.calls]
         gradients = torch.autograd.grad(
             end,
             leaves,
@@ -82,7 +78,7 @@ class Pass:
             is_grads_batched=True,
         )
         rows: dict[str, list[Tensor]] = {}
-        for call, g in zip(self._calls, gradients, strict=True):
+        for call, g in zip(self.calls, gradients, strict=True):
             if g is None:  # the outputs do not depend on this call  # pyright: ignore
                 g = call.s.new_zeros(directions, *call.s.shape)
             split = call.layer.example_outputs(g.flatten(0, 1), call.a, directions * examples)
@@ -92,14 +88,19 @@ class Pass:
 
 
 def forward_pass(
-    problem: Problem, inputs: Data, targets: Shaped[Tensor, "N ..."] | None = None
+    problem: Problem,
+    inputs: Data,
+    targets: Shaped[Tensor, "N ..."] | None = None,
+    *,
+    parameters: Float[Tensor, " P"] | None = None,
 ) -> Pass:
-    """Run the model once, at the trained parameters, keeping what its tracked layers see.
+    """Run the model once, keeping what its tracked layers see.
 
     Args:
         problem: The problem.
         inputs: Inputs [N, ...].
         targets: Targets [N, ...], which say which tokens count; None: all do.
+        parameters: Flat theta [P], which may require a gradient; None: the model's own parameters.
 
     Raises:
         ValueError: A layer's leading axis does not hold the examples.
@@ -122,7 +123,10 @@ def forward_pass(
     args, kwargs = as_arguments(inputs)
     try:
         with torch.enable_grad(), plain_attention():
-            graph = problem.model(*args, **kwargs)
+            if parameters is None:
+                graph = problem.model(*args, **kwargs)
+            else:
+                graph = problem.outputs(inputs, parameters)
     finally:
         for handle in handles:
             handle.remove()
@@ -131,13 +135,13 @@ def forward_pass(
         inputs={name: _joined(parts, dim=1) for name, parts in recorder.rows.items()},
         counted={name: _joined(parts, dim=1) for name, parts in recorder.counted.items()},
         readout=_readout(last, graph),
-        _graph=graph,
-        _calls=recorder.calls,
+        graph=graph,
+        calls=recorder.calls,
     )
 
 
 @dataclass(frozen=True)
-class _LayerCall:
+class LayerCall:
     """A call of a tracked module: how it acts, the names of its blocks, its input and its output."""
 
     layer: Layer
@@ -201,7 +205,7 @@ class _Recorder:
     def __init__(self, examples: int, token_mask: Bool[Tensor, "N ..."] | None) -> None:
         self.examples = examples
         self.token_mask = token_mask
-        self.calls: list[_LayerCall] = []
+        self.calls: list[LayerCall] = []
         self.rows: dict[str, list[Tensor]] = {}
         self.counted: dict[str, list[Tensor]] = {}
 
@@ -218,7 +222,7 @@ class _Recorder:
         del module
         a = (args[0] if args else next(iter(kwargs.values()))).detach()
         s = s if s.requires_grad else s.detach().requires_grad_()
-        self.calls.append(_LayerCall(layer, tracked.block_names, a, s))
+        self.calls.append(LayerCall(layer, tracked.block_names, a, s))
         split = layer.example_inputs(a, self.examples).clone()
         mask = _row_mask(layer, s, split, self.token_mask)
         for group, block in enumerate(tracked.block_names):
@@ -226,65 +230,6 @@ class _Recorder:
             self.counted.setdefault(block, []).append(mask)
         # A clone goes on, so that an in-place activation after the layer cannot overwrite s.
         return s.clone()
-
-
-def matrices(
-    g: Float[Tensor, "*#batch R O"], a: Float[Tensor, "*#batch R I"]
-) -> Float[Tensor, "... O I"]:
-    """The gradient in [W | b]: sum_r g_r a_r^T, for leading axes that broadcast."""
-    return g.mT @ a
-
-
-def pieces_of_matrices(
-    g: Float[Tensor, "K N R O"], a: Float[Tensor, "N R I"]
-) -> Iterator[Float[Tensor, "K B O I"]]:
-    """The gradients in [W | b] of all directions, as many examples at a time as fit 128 MiB."""
-    step = max(1, BUDGET // (g.shape[0] * g.shape[3] * a.shape[2]))
-    for some, rows in zip(g.split(step, dim=1), a.split(step), strict=True):
-        yield matrices(some, rows)
-
-
-_verified: WeakSet[Problem] = WeakSet()
-
-
-def verify(problem: Problem) -> None:
-    """Refuse a model whose tracked parameters act otherwise than through their layers' calls.
-
-    A parameter used functionally, or a layer called with the examples on another axis, would make
-    sum_r g_r a_r^T wrong without a sign of it. The gradient of a random combination of the first
-    examples' outputs shows it: an error of that kind is of order one, rounding of order u. A problem
-    never changes, so it is looked at once.
-
-    Raises:
-        ValueError: The gradients differ.
-    """
-    if problem in _verified:
-        return
-    problem.require_gradients()
-    inputs, targets = problem.examples_up_to(3)
-    generator = torch.Generator().manual_seed(0)
-    run = forward_pass(problem, inputs, targets)
-    v = torch.randn(run.outputs.shape, generator=generator, dtype=problem.dtype).to(run.outputs)
-    rows = run.backward(v[None])
-    ours = problem.layout.flatten(
-        {name: matrices(g[0], run.inputs[name]) for name, g in rows.items()}
-    )
-
-    def combination(theta: Float[Tensor, " P"], x: Data, w: Float[Tensor, "..."]) -> Tensor:
-        return (problem.outputs(index(x, None), theta)[0] * w).sum()
-
-    theta = problem.parameters.expand(len(v), -1)
-    truth = values_and_gradients(combination, theta, inputs, v, chunk=len(v))[1]
-    scale = float(truth.norm())
-    for block in problem.layout.blocks:
-        error = float((ours - truth)[:, block.slice].norm())
-        if not error <= torch.finfo(problem.dtype).eps ** 0.5 * max(scale, float(ours.norm())):
-            raise ValueError(
-                f"the gradient of layer '{block.layer}' is not sum_r g_r a_r^T over its calls: its "
-                "parameters are used outside the module's forward, or the layer is called with the "
-                "examples on another axis than the first. Leave it out of `layers`"
-            )
-    _verified.add(problem)
 
 
 def _row_mask(

@@ -11,13 +11,12 @@ from torch import Tensor
 from refimpl import exact, fast
 from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import Dense
+from refimpl.problem import memory
 from refimpl.problem.problem import Problem
 from refimpl.rows.sweeps import sweeps
 from refimpl.rungs.curvatures import APART, BLOCKS, SAMPLES, WIDER, sampled
 
 __all__ = ["FITS", "Fit", "Precomputed", "has_tokens", "wider"]
-
-LARGEST = 2**28  # numbers of the layer blocks; where they hold more, that rung is left out
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _wider(problem: Problem, precomputed: Precomputed) -> Iterator[Fit]:
 
 def _kronecker(problem: Problem, precomputed: Precomputed) -> Iterator[Fit]:
     sizes = [block.outputs * block.inputs for block in problem.layout.blocks]
-    if precomputed.matrix is None and sum(size**2 for size in sizes) <= LARGEST:
+    if precomputed.matrix is None and sum(size**2 for size in sizes) <= memory.LAYER_BLOCKS:
         yield Fit(BLOCKS, fast.BlockDiagonal(problem), problem)
     elif precomputed.matrix is not None:
         parts = [precomputed.matrix[b.slice, b.slice] for b in problem.layout.blocks]

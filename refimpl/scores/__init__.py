@@ -3,5 +3,5 @@
 from refimpl.scores.examples import (
     influence as influence,
     self_influence as self_influence,
-    token_influence as token_influence,
 )
+from refimpl.scores.tokens import token_influence as token_influence

@@ -2,7 +2,7 @@
 
 With (H + lambda I)^-1 acting on V as Q_S (D * (Q_S^T V Q_A)) Q_A^T, block by block, a score is
 -<G_m, D * G_q> of gradients in that basis, G = Q_S^T (sum_r g_r a_r^T) Q_A: gradients of queries and
-candidates alike are turned once, instead of the queries' there and back and once more for a certificate.
+candidates alike are rotated once, instead of the queries' there and back and once more for a certificate.
 """
 
 import torch
@@ -14,14 +14,15 @@ from refimpl.problem import checks
 from refimpl.problem.data import Data, index
 from refimpl.problem.measurements import Measurement
 from refimpl.problem.problem import Problem
-from refimpl.rows.contractions import pieces, products, rows_of
-from refimpl.rows.hooks import forward_pass, matrices
+from refimpl.rows.contractions import bounded_slices, contract, measurement_rows
+from refimpl.rows.matrices import gradient_matrices
+from refimpl.rows.verification import shape_of
 
-__all__ = ["scores_in", "self_influence_in", "worthwhile"]
+__all__ = ["rotation_is_cheaper", "scores_in", "self_influence_in"]
 
 
-def worthwhile(problem: Problem, queries: int, inputs: Data, candidates: int) -> bool:
-    """Whether to turn all gradients takes fewer operations than to solve the queries.
+def rotation_is_cheaper(problem: Problem, queries: int, inputs: Data, candidates: int) -> bool:
+    """Whether rotating all gradients takes fewer operations than solving the queries.
 
     Args:
         problem: The problem.
@@ -29,14 +30,14 @@ def worthwhile(problem: Problem, queries: int, inputs: Data, candidates: int) ->
         inputs: The candidates' [M, ...].
         candidates: M.
     """
-    rows = forward_pass(problem, index(inputs, slice(0, 1))).inputs
-    turning, solving = 0, 0
+    positions = shape_of(problem, inputs).positions
+    rotating, solving = 0, 0
     for b in problem.layout.blocks:
-        each = _turning(b.outputs, b.inputs, rows[b.name].shape[1])
-        turning += (candidates + queries) * each
+        each = _rotation_cost(b.outputs, b.inputs, positions[b.name])
+        rotating += (candidates + queries) * each
         # Four products of a gradient with a basis, and as many for the certificate.
         solving += queries * 4 * b.outputs * b.inputs * (b.outputs + b.inputs)
-    return turning < solving
+    return rotating < solving
 
 
 def scores_in(
@@ -67,22 +68,24 @@ def scores_in(
     count = query_targets.shape[0]
     flat = problem.parameters.new_empty(count, problem.num_parameters)
     weighted = problem.layout.matrices(flat)
-    for part in pieces(problem, query_inputs, count, lambda b, _: b.outputs * b.inputs):
-        rows = rows_of(problem, index(query_inputs, part), query_targets[part], measurement)
+    for part in bounded_slices(problem, query_inputs, count, lambda b, _: b.outputs * b.inputs):
+        rows = measurement_rows(
+            problem, index(query_inputs, part), query_targets[part], measurement
+        )
         for name, (g, a) in rows.items():
-            torch.mul(_turned(basis, name, g, a), basis[name][2], out=weighted[name][part])
+            torch.mul(_rotated(basis, name, g, a), basis[name][2], out=weighted[name][part])
     checks.finite(flat, "the measurement's gradients")
-    found = flat.new_zeros(count, targets.shape[0])
-    for part in pieces(problem, inputs, targets.shape[0]):
-        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
+    scores = flat.new_zeros(count, targets.shape[0])
+    for part in bounded_slices(problem, inputs, targets.shape[0]):
+        rows = measurement_rows(problem, index(inputs, part), targets[part], "loss")
         for name, (g, a) in rows.items():
             Q_A, Q_S, _ = basis[name]
             if a.shape[1] == 1:
-                found[:, part] -= products(weighted[name], g @ Q_S, a @ Q_A)
+                scores[:, part] -= contract(weighted[name], g @ Q_S, a @ Q_A)
             else:
-                G = _turned(basis, name, g, a)
-                found[:, part] -= weighted[name].flatten(1) @ G.flatten(1).T
-    return found
+                G = _rotated(basis, name, g, a)
+                scores[:, part] -= weighted[name].flatten(1) @ G.flatten(1).T
+    return scores
 
 
 def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"]:
@@ -95,34 +98,34 @@ def self_influence_in(problem: Problem, basis: Eigenbasis) -> Float[Tensor, " N"
     Raises:
         ValueError: An example whose gradient is not finite.
     """
-    found = problem.parameters.new_zeros(problem.num_examples)
-    for part in pieces(problem, problem.inputs, problem.num_examples):
-        rows = rows_of(problem, index(problem.inputs, part), problem.targets[part], "loss")
+    scores = problem.parameters.new_zeros(problem.num_examples)
+    for part in bounded_slices(problem, problem.inputs, problem.num_examples):
+        rows = measurement_rows(problem, index(problem.inputs, part), problem.targets[part], "loss")
         for name, (g, a) in rows.items():
             Q_A, Q_S, D = basis[name]
             if a.shape[1] == 1:
                 g, a = g[:, 0] @ Q_S, a[:, 0] @ Q_A
-                found[part] -= ((g**2 @ D) * a**2).sum(dim=1)
+                scores[part] -= ((g**2 @ D) * a**2).sum(dim=1)
             else:
-                found[part] -= (_turned(basis, name, g, a) ** 2 * D).sum(dim=(1, 2))
-    checks.finite(found, "the examples' gradients")
-    return found
+                scores[part] -= (_rotated(basis, name, g, a) ** 2 * D).sum(dim=(1, 2))
+    checks.finite(scores, "the examples' gradients")
+    return scores
 
 
-def _turning(outputs: int, inputs: int, positions: int) -> int:
-    """Multiplications that turn a gradient: its rows before they are summed, or their sum."""
+def _rotation_cost(outputs: int, inputs: int, positions: int) -> int:
+    """Multiplications that rotate a gradient: its rows before they are summed, or their sum."""
     return min(
         positions * (outputs**2 + inputs**2),
         outputs * inputs * (outputs + inputs),
     )
 
 
-def _turned(
+def _rotated(
     basis: Eigenbasis, name: str, g: Float[Tensor, "N R O"], a: Float[Tensor, "N R I"]
 ) -> Float[Tensor, "N O I"]:
     """Q_S^T (sum_r g_r a_r^T) Q_A, in the order that takes less work."""
     Q_A, Q_S, _ = basis[name]
     outputs, inputs, positions = len(Q_S), len(Q_A), a.shape[1]
-    if positions * (outputs**2 + inputs**2) <= _turning(outputs, inputs, positions):
-        return matrices(g @ Q_S, a @ Q_A)
-    return Q_S.mT @ matrices(g, a) @ Q_A
+    if positions * (outputs**2 + inputs**2) <= _rotation_cost(outputs, inputs, positions):
+        return gradient_matrices(g @ Q_S, a @ Q_A)
+    return Q_S.mT @ gradient_matrices(g, a) @ Q_A

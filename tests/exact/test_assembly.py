@@ -9,6 +9,7 @@ from strategies import ROUNDOFF as U, loss_for, problems, scale_of, targets_for
 
 import refimpl as ri
 from refimpl.exact import assembly
+from refimpl.problem import memory
 
 
 def assembled(problem: ri.Problem) -> torch.Tensor:
@@ -72,9 +73,9 @@ def test_hostile_models_give_the_matrix_of_the_definition(name, loss):
 @given(problems(examples=(3, 5)), st.sampled_from([1, 2]))
 def test_passes_over_few_examples_add_up(problem, inner):
     whole = assembly.assemble(problem)
-    for name in ("INNER", "BUDGET"):
+    for module, name in ((assembly, "INNER"), (memory, "ASSEMBLY")):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(assembly, name, inner)
+            patch.setattr(module, name, inner)
             within((assembly.assemble(problem) - whole).norm(), slack(problem), name)
 
 

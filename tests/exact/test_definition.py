@@ -122,7 +122,7 @@ def test_batches_do_not_change_the_definition(monkeypatch):
     problem = _two_layer(0, (3, 4, 3), 7)
     whole = ri.exact.gauss_newton_matrix(problem), ri.exact.hessian(problem)
     jacobian = ri.exact.jacobian(problem)
-    monkeypatch.setattr("refimpl.exact.definition.BUDGET", 1)  # one example at a time
+    monkeypatch.setattr("refimpl.problem.memory.JACOBIANS", 1)  # one example at a time
     split = ri.exact.gauss_newton_matrix(problem), ri.exact.hessian(problem)
     for a, b in zip(whole, split, strict=True):
         within((a - b).norm(), 10 * U * 7 * a.norm())

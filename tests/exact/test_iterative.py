@@ -17,7 +17,7 @@ def test_products_are_those_of_the_definition(problem, batch):
     v = vectors(problem, 2)
     with pytest.MonkeyPatch.context() as patch:
         if batch:
-            patch.setattr("refimpl.exact.iterative.BUDGET", batch)  # one example at a time
+            patch.setattr("refimpl.problem.memory.PRODUCTS", batch)  # one example at a time
         found = ri.exact.GaussNewton(problem, method="iterative").apply(v)
     within((found - v @ G).norm(), 1e3 * U * scale_of(problem) * v.norm())
 

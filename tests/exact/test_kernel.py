@@ -87,7 +87,7 @@ def test_pieces_of_the_right_hand_sides_and_of_the_columns_change_nothing(monkey
     problem = ri.Problem(model, ri.losses.SquaredError(), x, torch.randn(4, 3).double())
     b = vectors(problem, 5)
     whole = ri.exact.GaussNewton(problem, method="dual")
-    monkeypatch.setattr("refimpl.exact.kernel.BUDGET", 1)
+    monkeypatch.setattr("refimpl.problem.memory.KERNEL", 1)
     cut = ri.exact.GaussNewton(problem, method="dual")
     scale = scale_of(problem)
     within((whole._route.kernel - cut._route.kernel).norm(), 1e3 * U * scale)
@@ -103,7 +103,9 @@ def test_passes_of_few_examples_and_directions_change_nothing(monkeypatch, name)
         y = torch.zeros_like(model.double()(x))
     problem = ri.Problem(model, ri.losses.SquaredError(), x, y)
     whole = ri.exact.GaussNewton(problem, method="dual")
-    monkeypatch.setattr("refimpl.rows.hooks.BUDGET", 1)  # one example and one direction at a time
+    monkeypatch.setattr(
+        "refimpl.problem.memory.LAYER_ROWS", 1
+    )  # one example and one direction at a time
     apart = ri.exact.GaussNewton(problem, method="dual")
     error = (whole.dense() - apart.dense()).norm()
     within(error, 1e3 * U * scale_of(problem))

@@ -34,7 +34,7 @@ def test_the_batch_size_changes_nothing(problem, batch_size, fisher):
     basis = {name: (Q_A, Q_S) for name, (Q_A, Q_S, _) in whole.eigen.items()}
     draws = None
     if fisher == "sampled":
-        from refimpl.rows.sweeps import label_draws
+        from refimpl.rows.draws import label_draws
 
         draws = label_draws(problem, 2, None)
     from refimpl.fast.ekfac import corrected_eigenvalues

@@ -11,7 +11,7 @@ from strategies import mlp, problems, randomise, vectors
 import refimpl as ri
 from refimpl.fast.lissa import _traces
 from refimpl.problem.data import index
-from refimpl.rows import hooks
+from refimpl.rows.matrices import gradient_matrices
 
 U = torch.finfo(torch.float64).eps / 2
 DAMPING = 0.1
@@ -256,8 +256,8 @@ def test_the_traces_are_summed_in_pieces_of_matrices(monkeypatch):
     J, H = definition.jacobian(problem), definition.output_hessian(problem)
     truth = torch.einsum("nip,nij,njp->n", J, H, J)
     monkeypatch.setattr(
-        "refimpl.fast.lissa.pieces_of_matrices",
-        lambda g, a: (hooks.matrices(g[:, [n]], a[[n]]) for n in range(len(a))),
+        "refimpl.fast.lissa.gradient_matrices_in_pieces",
+        lambda g, a: (gradient_matrices(g[:, [n]], a[[n]]) for n in range(len(a))),
     )
     within((_traces(problem) - truth).abs().max(), 30 * U * float(truth.max()))
 

@@ -8,9 +8,11 @@ from strategies import problems, rounding_of
 from torch import Tensor, nn
 
 import refimpl as ri
-from refimpl.rows import hooks
-from refimpl.rows.hooks import forward_pass, matrices
-from refimpl.rows.sweeps import label_draws, sweeps, sweeps_kept
+from refimpl.problem import memory
+from refimpl.rows.draws import label_draws
+from refimpl.rows.hooks import forward_pass
+from refimpl.rows.matrices import gradient_matrices, gradient_matrices_in_pieces
+from refimpl.rows.sweeps import sweeps, sweeps_kept
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -30,7 +32,9 @@ def test_rows_make_the_per_example_gradients(name):
     run = forward_pass(problem, problem.inputs, problem.targets)
     cotangent = run.outputs - problem.targets  # the gradient of half the squared error
     rows = run.backward(cotangent[None])
-    ours = problem.layout.flatten({k: matrices(g[0], run.inputs[k]) for k, g in rows.items()})
+    ours = problem.layout.flatten(
+        {k: gradient_matrices(g[0], run.inputs[k]) for k, g in rows.items()}
+    )
     truth = problem.gradients()
     # Sums over at most some hundred rows of products of a few factors
     assert (ours - truth).norm() <= 1e3 * U * truth.norm()
@@ -43,7 +47,7 @@ def test_rows_make_the_gradients_of_any_combination_of_outputs_on_random_models(
     run = forward_pass(problem, problem.inputs, problem.targets)
     v = torch.randn(directions, *run.outputs.shape, dtype=torch.float64)
     rows = run.backward(v)
-    ours = problem.layout.flatten({k: matrices(g, run.inputs[k]) for k, g in rows.items()})
+    ours = problem.layout.flatten({k: gradient_matrices(g, run.inputs[k]) for k, g in rows.items()})
     for k in range(directions):
         # the loss's gradient in the outputs is f - y, here v
         shifted = ri.Problem(
@@ -58,7 +62,7 @@ def second_moment(problem: ri.Problem, places: list[slice], **options) -> Tensor
     """sum_n E[u_n u_n^T] over all directions; `places` gets the pieces that are called first."""
     total = torch.zeros(problem.num_parameters, problem.num_parameters).double()
     for sweep in sweeps(problem, **options):
-        rows = {k: matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
+        rows = {k: gradient_matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
         u = problem.layout.flatten(rows).flatten(0, 1)
         total += u.T @ u
         places += [sweep.place] if sweep.first else []
@@ -73,7 +77,9 @@ def test_batches_and_pieces_are_only_a_split_on_random_models(problem, batch_siz
     truth = second_moment(problem, whole, **options)
     by_batch = second_moment(problem, split, batch_size=batch_size, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("refimpl.rows.hooks.BUDGET", 1)  # one example and one direction at a time
+        patch.setattr(
+            "refimpl.problem.memory.LAYER_ROWS", 1
+        )  # one example and one direction at a time
         by_direction = second_moment(problem, pieces, **options)
     for other in (by_batch, by_direction):
         assert (other - truth).norm() <= 1e3 * U * truth.norm()
@@ -256,7 +262,7 @@ def test_a_layer_called_without_the_examples_is_refused():
 def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
     with pytest.MonkeyPatch.context() as patch:
         if not kept:
-            patch.setattr(hooks, "BUDGET", 1)
+            patch.setattr(memory, "LAYER_ROWS", 1)
         passes = sweeps_kept(problem, batch_size=2)
         first, second = list(passes()), list(passes())
     assert all((one is two) == kept for one, two in zip(first, second, strict=True))
@@ -271,10 +277,10 @@ def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
 def test_pieces_of_matrices_are_all_of_them(problem, budget):
     sweep = next(sweeps(problem))
     for name, g in sweep.gradients.items():
-        whole = hooks.matrices(g, sweep.inputs[name])
+        whole = gradient_matrices(g, sweep.inputs[name])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hooks, "BUDGET", budget)
-            parts = torch.cat(list(hooks.pieces_of_matrices(g, sweep.inputs[name])), dim=1)
+            patch.setattr(memory, "LAYER_ROWS", budget)
+            parts = torch.cat(list(gradient_matrices_in_pieces(g, sweep.inputs[name])), dim=1)
         assert torch.allclose(parts, whole, rtol=0, atol=float(100 * U * whole.abs().max()))
 
 
@@ -283,6 +289,6 @@ def test_a_pass_counts_the_root_of_the_output_hessian(monkeypatch):
     model = torch.nn.Linear(3, 40, dtype=torch.float64)
     problem = ri.Problem(model, ri.losses.CrossEntropy(), x, torch.zeros(9, dtype=torch.long))
     each = 4 * (problem.activations + 40 + 4) + 40 * 39  # activations, rows g and a; the root
-    monkeypatch.setattr(hooks, "BUDGET", 2 * each)
+    monkeypatch.setattr(memory, "LAYER_ROWS", 2 * each)
     first = next(iter(sweeps(problem)))
     assert first.place == slice(0, 2)

@@ -11,8 +11,9 @@ from strategies import rounding_of
 from torch import Tensor, nn
 
 import refimpl as ri
+from refimpl import rows
 from refimpl.rows.hooks import forward_pass
-from refimpl.rows.sweeps import captured, sizes
+from refimpl.rows.sweeps import layer_rows
 
 LOSSES = ("cross_entropy", "ignored", "squared_error", "binary")
 
@@ -60,24 +61,26 @@ def test_curvatures_are_those_of_the_definition(width, classes, tokens, bias, lo
     problem = problem_of(stack(width, classes, bias), classes, tokens, loss)
     if loss in ("cross_entropy", "ignored"):
         count = math.prod(tokens)
-        assert sizes(problem).directions == count * min(width, classes - 1)
+        assert rows.of(problem).directions == count * min(width, classes - 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "refimpl.rows.hooks.BUDGET", budget
+            "refimpl.problem.memory.LAYER_ROWS", budget
         )  # roots of one example at a time, or of all
         check(problem)
 
 
 def test_the_roots_of_a_batch_are_not_held_at_once(monkeypatch):
     problem = problem_of(stack(2, 50), 50, (3,))
-    monkeypatch.setattr("refimpl.rows.hooks.BUDGET", 2 * 3 * 50 * 50)  # those of two examples
+    rows.of(problem)
+    two_examples = 2 * 3 * 50 * 50
+    monkeypatch.setattr("refimpl.problem.memory.LAYER_ROWS", two_examples)
     asked = []
     honest = type(problem.loss).compact_root
     monkeypatch.setattr(
         type(problem.loss), "compact_root",
         lambda loss, f, y: asked.append(len(f)) or honest(loss, f, y),
     )  # fmt: skip
-    list(captured(problem, 4))
+    list(layer_rows(problem, 4))
     assert asked == [2, 2]
 
 

@@ -5,7 +5,7 @@ import torch
 from strategies import ROUNDOFF as U, rounding_of
 
 import refimpl as ri
-from refimpl.rungs import fits
+from refimpl.problem import memory
 from refimpl.rungs.curvatures import APART, BLOCKS, WIDER
 from refimpl.rungs.fits import FITS, Fit, Precomputed
 
@@ -67,9 +67,9 @@ def test_blocks_from_the_matrix_are_those_of_a_sweep() -> None:
 def test_blocks_too_large_to_hold_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = classifier()
     assert BLOCKS in fitted("Kronecker", problem)
-    monkeypatch.setattr(fits, "LARGEST", 15**2 + 12**2 - 1)  # 3 x (4 + 1) and 3 x (3 + 1)
+    monkeypatch.setattr(memory, "LAYER_BLOCKS", 15**2 + 12**2 - 1)  # 3 x (4 + 1) and 3 x (3 + 1)
     assert BLOCKS not in fitted("Kronecker", problem)
-    monkeypatch.setattr(fits, "LARGEST", 15**2 + 12**2)
+    monkeypatch.setattr(memory, "LAYER_BLOCKS", 15**2 + 12**2)
     assert BLOCKS in fitted("Kronecker", problem)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.oracle.truth.concentration import of_variance_band
-from refimpl.rows.sweeps import label_draws
+from refimpl.rows.draws import label_draws
 
 U = torch.finfo(torch.float64).eps / 2
 # How many different examples, copies of them, samples of each; the batch size; how many seeds.

@@ -20,7 +20,7 @@ from torch import Tensor
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.oracle.truth.concentration import smallest_seen
-from refimpl.rows.sweeps import label_draws
+from refimpl.rows.draws import label_draws
 
 EXAMPLES, UNITS = 100, 2048  # different examples, and labels drawn for each of them
 # 8 entries of Lambda and, last, one of the bias column

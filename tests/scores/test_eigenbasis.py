@@ -8,9 +8,10 @@ from hypothesis import given, strategies as st
 from strategies import mlp, problems, randomise
 
 import refimpl as ri
+from refimpl.problem import memory
 from refimpl.rows import contractions
 from refimpl.scores import eigenbasis
-from refimpl.scores.eigenbasis import scores_in, self_influence_in, worthwhile
+from refimpl.scores.eigenbasis import rotation_is_cheaper, scores_in, self_influence_in
 
 U = torch.finfo(torch.float64).eps / 2
 CURVATURES = {
@@ -79,7 +80,8 @@ def test_pieces_of_examples_change_no_score(monkeypatch):
 
     whole = found()
     monkeypatch.setattr(
-        "refimpl.scores.eigenbasis.pieces", lambda *_: [slice(0, 3), slice(3, 6), slice(6, 7)]
+        "refimpl.scores.eigenbasis.bounded_slices",
+        lambda *_: [slice(0, 3), slice(3, 6), slice(6, 7)],
     )
     for one, other in zip(whole, found(), strict=True):
         within((one - other).norm(), 100 * U * one.norm())
@@ -91,7 +93,7 @@ def test_few_queries_of_many_candidates_are_solved_and_many_are_not(monkeypatch,
     x, y = problem.inputs[:queries], problem.targets[:queries]
     # Layers (4, 4) and (2, 5): 32 + 29 operations for each of 61 or 80 gradients, beside
     # 4 (16 x 8 + 10 x 7) = 792 for each query.
-    assert worthwhile(problem, queries, problem.inputs, 60) is not solved
+    assert rotation_is_cheaper(problem, queries, problem.inputs, 60) is not solved
     curvature, asked = ri.fast.EKFAC(problem), []
     solve = type(curvature).solve
     monkeypatch.setattr(
@@ -155,11 +157,13 @@ def test_queries_and_sums_of_positions_are_turned_in_pieces(monkeypatch):
         problem, "ekfac", "loss"
     )  # 30 positions of 4 x 4: the sum is turned
     seen = []
-    rows_of = eigenbasis.rows_of
+    measurement_rows = eigenbasis.measurement_rows
     monkeypatch.setattr(
-        eigenbasis, "rows_of", lambda p, i, *a: seen.append(len(i)) or rows_of(p, i, *a)
+        eigenbasis,
+        "measurement_rows",
+        lambda p, i, *a: seen.append(len(i)) or measurement_rows(p, i, *a),
     )
-    monkeypatch.setattr(eigenbasis, "pieces", lambda *_: [slice(0, 4), slice(4, 6)])
+    monkeypatch.setattr(eigenbasis, "bounded_slices", lambda *_: [slice(0, 4), slice(4, 6)])
     basis = ri.fast.EKFAC(problem).inverse_eigenbasis(DAMPING)
     found = scores_in(problem, basis, x, y, "loss", x, y)
     within((found - truth).abs().max(), bound.max())
@@ -179,8 +183,11 @@ def test_pieces_hold_what_is_made_of_their_rows(monkeypatch):
     model = randomise(mlp([3, 4, 2], bias=True, activation="tanh"), torch.Generator())
     problem = ri.Problem(model, ri.losses.CrossEntropy(), x, torch.zeros(7, 30, dtype=torch.long))
     rows = problem.activations + 30 * (4 + 4 + 2 + 5)
-    for made, each in ((contractions.formed, 16), (lambda b, r: 100 * b.outputs * r, 100 * 4 * 30)):
-        monkeypatch.setattr(contractions, "BUDGET", 3 * (rows + each))
-        cut = contractions.pieces(problem, x, 7, made)
+    for made, each in (
+        (contractions.numbers_formed, 16),
+        (lambda b, r: 100 * b.outputs * r, 100 * 4 * 30),
+    ):
+        monkeypatch.setattr(memory, "CONTRACTIONS", 3 * (rows + each))
+        cut = contractions.bounded_slices(problem, x, 7, made)
         assert cut == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    assert contractions.formed(problem.layout.blocks[0], 1) == contractions.WIDE + 8
+    assert contractions.numbers_formed(problem.layout.blocks[0], 1) == contractions.WIDE + 8

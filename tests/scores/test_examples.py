@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from strategies import problems, vectors
 
 import refimpl as ri
+from refimpl.problem import memory
 from refimpl.rows import contractions
 
 U = torch.finfo(torch.float64).eps / 2
@@ -147,11 +148,11 @@ def test_pieces_of_examples_and_of_queries_change_nothing(monkeypatch, size, kin
     whole = [route() for route in routes]
     assert [w.shape for w in whole] == [(3, 5), (3, 5, 4), (5,)]
     monkeypatch.setattr(ri.Problem, "chunk", lambda self, *_: size)
-    monkeypatch.setattr(
-        sys.modules["refimpl.scores.examples"], "SOLVED", size * problem.num_parameters
-    )
+    monkeypatch.setattr(memory, "SOLVED_QUERIES", size * problem.num_parameters)
     for name in ("refimpl.scores.eigenbasis", "refimpl.rows.contractions"):
-        monkeypatch.setattr(sys.modules[name], "pieces", lambda _, __, n, *___: _cut(n, size))
+        monkeypatch.setattr(
+            sys.modules[name], "bounded_slices", lambda _, __, n, *___: _cut(n, size)
+        )
     for before, route in zip(whole, routes, strict=True):
         # The same sums in other groups of rows: some roundings of P products each.
         assert (route() - before).abs().max() <= 1e3 * U * before.abs().max()

@@ -9,7 +9,7 @@ import torch
 from refimpl import fast
 from refimpl.curvature.curvature import Curvature
 from refimpl.scores.examples import influence, scores_of
-from refimpl.scores.narrow import low_rank, low_rank_scores
+from refimpl.scores.low_rank import low_rank_scores, reduce_rank
 from validation.bench import libraries
 from validation.bench.measure import peak_memory, product_rate, side_by_side
 from validation.bench.problems import Bench, perceptron
@@ -148,7 +148,7 @@ def batched(config: Config, _: Earlier) -> dict[str, Any]:
     problem = bench.problem
     queries = problem.gradients(bench.split.query_inputs, bench.split.query_targets)
     solved = fast.EKFAC(problem).solve(queries, config["damping"]).value
-    narrow = {str(rank): low_rank(problem, solved, rank) for rank in config["ranks"]}
+    narrow = {str(rank): reduce_rank(problem, solved, rank) for rank in config["ranks"]}
     contenders = {rank: partial(low_rank_scores, problem, few) for rank, few in narrow.items()}
     truth = scores_of(problem, solved)
     return {
@@ -156,7 +156,7 @@ def batched(config: Config, _: Earlier) -> dict[str, Any]:
             {"refimpl": partial(scores_of, problem, solved), **contenders}, config
         ),
         "compression": side_by_side(
-            {rank: partial(low_rank, problem, solved, int(rank)) for rank in narrow}, config
+            {rank: partial(reduce_rank, problem, solved, int(rank)) for rank in narrow}, config
         ),
         "error": {r: float((c() - truth).norm() / truth.norm()) for r, c in contenders.items()},
     }

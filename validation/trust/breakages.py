@@ -72,7 +72,7 @@ BREAKAGES = (
     Breakage(
         "tokens squared before they are summed",
         "refimpl/fast/ekfac.py",
-        "    for u in pieces_of_matrices(g, a):\n        total += (u**2).sum(dim=(0, 1))\n",
+        "    for u in gradient_matrices_in_pieces(g, a):\n        total += (u**2).sum(dim=(0, 1))\n",
         '    total += torch.einsum("knro,nri->oi", g**2, a**2)\n',
         "tests/fast",
     ),

@@ -28,7 +28,8 @@ from refimpl.oracle.truth.kronecker import (
     spectra,
 )
 from refimpl.problem.problem import Problem
-from refimpl.rows.sweeps import Sweep, label_draws, sweeps_kept
+from refimpl.rows.draws import label_draws
+from refimpl.rows.sweeps import Sweep, sweeps_kept
 
 __all__ = ["Truth", "Undecided"]
 

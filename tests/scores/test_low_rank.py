@@ -6,7 +6,7 @@ from models import CASES
 
 import refimpl as ri
 from refimpl.scores.examples import scores_of
-from refimpl.scores.narrow import low_rank, low_rank_scores
+from refimpl.scores.low_rank import low_rank_scores, reduce_rank
 
 U = 2.0**-53
 
@@ -29,7 +29,7 @@ def vectors_of(problem: ri.Problem) -> torch.Tensor:
 def test_scores_are_those_of_the_matrices_kept_within_the_bound(case: str, rank: int) -> None:
     problem = problem_of(case)
     vectors = vectors_of(problem)
-    queries = low_rank(problem, vectors, rank)
+    queries = reduce_rank(problem, vectors, rank)
     kept = problem.layout.flatten({n: L @ R.mT for n, (L, R) in queries.factors.items()})
     found = low_rank_scores(problem, queries)
     gradients = problem.gradients().norm(dim=1)
@@ -49,7 +49,7 @@ def test_no_other_matrix_of_that_rank_is_nearer() -> None:
     problem = problem_of("module called twice")
     vectors = vectors_of(problem)
     for name, V in problem.layout.matrices(vectors).items():
-        L, R = low_rank(problem, vectors, 1).factors[name]
+        L, R = reduce_rank(problem, vectors, 1).factors[name]
         values = torch.linalg.svdvals(V)
         lost = (V - L @ R.mT).square().sum(dim=(1, 2)).sqrt()
         torch.testing.assert_close(lost, values[:, 1:].norm(dim=1), rtol=1e-10, atol=1e-14)
@@ -57,7 +57,7 @@ def test_no_other_matrix_of_that_rank_is_nearer() -> None:
 
 def test_candidates_are_scored_alone() -> None:
     problem = problem_of("tokens folded into the batch")
-    queries = low_rank(problem, vectors_of(problem), 2)
+    queries = reduce_rank(problem, vectors_of(problem), 2)
     chosen = torch.tensor([5, 0])
     torch.testing.assert_close(
         low_rank_scores(problem, queries, chosen), low_rank_scores(problem, queries)[:, chosen]
@@ -69,4 +69,4 @@ def test_candidates_are_scored_alone() -> None:
 def test_a_rank_below_one_is_refused() -> None:
     problem = problem_of("a Linear alone")
     with pytest.raises(ValueError, match="rank must be >= 1, got 0"):
-        low_rank(problem, vectors_of(problem), 0)
+        reduce_rank(problem, vectors_of(problem), 0)

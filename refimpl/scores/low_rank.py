@@ -15,10 +15,10 @@ from torch import Tensor
 from refimpl.problem.data import index
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
-from refimpl.rows.contractions import pieces, rows_of
-from refimpl.scores.examples import _candidates
+from refimpl.rows.contractions import bounded_slices, measurement_rows
+from refimpl.scores.queries import candidate_examples
 
-__all__ = ["LowRank", "low_rank", "low_rank_scores"]
+__all__ = ["LowRank", "low_rank_scores", "reduce_rank"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LowRank:
     error: Float[Tensor, " Q"]
 
 
-def low_rank(problem: Problem, vectors: Float[Tensor, "Q P"], rank: int) -> LowRank:
+def reduce_rank(problem: Problem, vectors: Float[Tensor, "Q P"], rank: int) -> LowRank:
     """The nearest matrices of some rank, block by block, by singular values (Eckart & Young 1936).
 
     Args:
@@ -66,7 +66,7 @@ def low_rank_scores(
 
     Args:
         problem: The problem, whose layers' inputs and gradients must give its gradients.
-        queries: From `low_rank`, any number of them.
+        queries: From `reduce_rank`, any number of them.
         candidates: As for `influence`.
 
     Returns:
@@ -75,19 +75,19 @@ def low_rank_scores(
     Raises:
         ValueError: Candidates out of range.
     """
-    inputs, targets = _candidates(problem, candidates)
+    inputs, targets = candidate_examples(problem, candidates)
     count = len(queries.error)
-    found = problem.parameters.new_zeros(count, targets.shape[0])
+    scores = problem.parameters.new_zeros(count, targets.shape[0])
     widest = max(left.shape[2] for left, _ in queries.factors.values())
 
-    def made(block: Block, positions: int) -> int:
+    def numbers_formed(block: Block, positions: int) -> int:
         del block
         return 3 * count * widest * positions  # L^T g and R^T a of all queries, and their product
 
-    for part in pieces(problem, inputs, targets.shape[0], made):
-        rows = rows_of(problem, index(inputs, part), targets[part], "loss")
+    for part in bounded_slices(problem, inputs, targets.shape[0], numbers_formed):
+        rows = measurement_rows(problem, index(inputs, part), targets[part], "loss")
         for name, (left, right) in queries.factors.items():
             g, a = rows[name]
-            moved = torch.einsum("mto,qor->qmtr", g, left) * torch.einsum("mti,qir->qmtr", a, right)
-            found[:, part] -= moved.sum(dim=(2, 3))
-    return found
+            terms = torch.einsum("mto,qor->qmtr", g, left) * torch.einsum("mti,qir->qmtr", a, right)
+            scores[:, part] -= terms.sum(dim=(2, 3))
+    return scores
