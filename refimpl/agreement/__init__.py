@@ -9,8 +9,8 @@ from refimpl.agreement.intervals import (
 from refimpl.agreement.statistics import (
     Agreement as Agreement,
     TopK as TopK,
-    agreement as agreement,
     certified_pairs as certified_pairs,
+    compare as compare,
     kendall as kendall,
     pearson as pearson,
     relative_error as relative_error,

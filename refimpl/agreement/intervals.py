@@ -71,9 +71,9 @@ def mean_over_queries(
     Raises:
         ValueError: There is no query, a value is infinite, or the level is not in (0, 1).
     """
-    found = _estimate(per_query, level, _hall)
-    low, high = np.clip([found.interval.low, found.interval.high], *within).tolist()
-    return replace(found, interval=replace(found.interval, low=low, high=high))
+    estimate = _estimate(per_query, level, _hall)
+    low, high = np.clip([estimate.interval.low, estimate.interval.high], *within).tolist()
+    return replace(estimate, interval=replace(estimate.interval, low=low, high=high))
 
 
 def _estimate(

@@ -26,8 +26,8 @@ __all__ = [
     "Estimate",
     "Interval",
     "TopK",
-    "agreement",
     "certified_pairs",
+    "compare",
     "difference",
     "kendall",
     "mean_over_queries",
@@ -122,8 +122,8 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
     x, y = _pair(scores, reference)
     tau: list[float] = []
     for a, b in zip(x, y, strict=True):
-        found: Any = scipy.stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
-        tau.append(float(found.statistic))
+        kendalls: Any = scipy.stats.kendalltau(a, b, variant="b")  # scipy's stubs know no attributes
+        tau.append(float(kendalls.statistic))
     return mean_over_queries(np.array(tau), within=CORRELATIONS)
 
 
@@ -156,7 +156,7 @@ def top_k_overlap(
     return TopK(shared, k / x.shape[1], float(least.mean()), float(most.mean()))
 
 
-def agreement(scores: Scores, reference: Scores, k: int = 10) -> Agreement:
+def compare(scores: Scores, reference: Scores, k: int = 10) -> Agreement:
     """Pearson, Spearman, Kendall and top-k overlap of two score matrices at once.
 
     Args:

@@ -109,7 +109,7 @@ def test_certified_pairs_by_brute_force(pair, slack):
 def test_tensors_and_tiny_scores_are_welcome():
     x = torch.tensor([[1.0, 2.0, 4.0]]).double() * 1e-200
     assert ag.pearson(x, x).value == pytest.approx(1.0)
-    both = ag.agreement(x, x, k=2)
+    both = ag.compare(x, x, k=2)
     assert both.spearman.value == pytest.approx(1.0)
     assert both.top_k.value == 1.0
     assert both.top_k_chance == pytest.approx(2 / 3)
