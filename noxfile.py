@@ -75,7 +75,7 @@ def mutants(session: nox.Session) -> None:
         session.run("python", "-m", "validation.trust.mutants")
         return
     # This makes all of them and tests one.
-    session.run(*run, "refimpl.scores.examples.x__solved__mutmut_1", env=env)
+    session.run(*run, "refimpl.scores.queries.x_solve_queries__mutmut_1", env=env)
     sampled = ["python", "-m", "validation.trust.mutants", *session.posargs]
     names = session.run(*sampled, "--names", silent=True)
     session.run(*run, *str(names).split(), env=env)

@@ -1,18 +1,17 @@
-"""Curvature: apply, solve, dense. The one interface of every matrix here, and what a solve certifies."""
+"""Curvature: a matrix H that stands for the curvature of a problem. One class with apply, solve, dense."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature.spectra import DENSE, lanczos, largest_eigenvalue
+from refimpl.curvature.certificates import Certificate, Solution, certify, reshaped
 from refimpl.problem import checks
 from refimpl.problem.layout import ParameterLayout
 from refimpl.problem.problem import Problem
 
-__all__ = ["Certificate", "Curvature", "Eigenbasis", "NotConverged", "Solution"]
+__all__ = ["Curvature", "Eigenbasis"]
 
 # (Q_A, Q_S, D) per block, so that a matrix acts on V [O, I] as Q_S (D * (Q_S^T V Q_A)) Q_A^T.
 Eigenbasis = dict[
@@ -20,88 +19,41 @@ Eigenbasis = dict[
 ]
 
 
-class NotConverged(RuntimeError):
-    """An answer missed its tolerance."""
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """How good a solve of (H + lambda I) x = b is, one entry per right-hand side.
-
-    Args:
-        residual: ||b - (H + lambda I) x||_2.
-        backward_error: The normwise backward error of Rigal & Gaches (1967),
-            ||r|| / (||H + lambda I||_2 ||x|| + ||b||).
-        forward_error_bound: Bound on ||x - x*|| / ||x*||, from eta and the condition number kappa:
-            2 kappa eta / (1 - kappa eta) (Higham 2002, theorem 7.2); infinite where it says nothing.
-        tolerance: What the backward error must not exceed.
-    """
-
-    residual: Float[Tensor, "*k"]
-    backward_error: Float[Tensor, "*k"]
-    forward_error_bound: Float[Tensor, "*k"]
-    tolerance: float
-
-    @property
-    def converged(self) -> Bool[Tensor, "*k"]:
-        """Which right-hand sides met the tolerance; NaN does not."""
-        return self.backward_error <= self.tolerance
-
-    def require(self) -> None:
-        """Raise unless every answer met its tolerance.
-
-        Raises:
-            NotConverged: Some backward error exceeds the tolerance.
-        """
-        missed = int((~self.converged).sum())
-        if missed:
-            worst = float(self.backward_error.max())
-            raise NotConverged(
-                f"{missed} of {self.converged.numel()} solves missed their tolerance: worst "
-                f"backward error {worst:.1e}, tolerance {self.tolerance:.1e}. Use a larger damping, "
-                "dtype=torch.float64, or a looser tolerance"
-            )
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The answer x of (H + lambda I) x = b with its certificate."""
-
-    value: Float[Tensor, "*k P"]
-    certificate: Certificate
-
-
 class Curvature(ABC):
     """A symmetric P x P matrix H that stands for the curvature of a problem.
 
+    A curvature of one's own defines `apply` and `solve`, and `dense` where the matrix is known; the rest
+    follows from these. `certified` makes what `solve` returns.
+
     Args:
         problem: The problem, which gives the layout, dtype and device.
-    """
 
-    # Steps of iterative refinement that a solve may take where its backward error is not small.
-    refinements = 0
+    Attributes:
+        layout: How vectors [P] are the matrices of the blocks.
+        num_parameters: P.
+        parameters: The flat parameters [P] at which the curvature stands; dtype and device are theirs.
+
+    Example:
+        >>> import refimpl as ri
+        >>> class Scaled(ri.Curvature):
+        ...     def apply(self, vectors):
+        ...         return 3.0 * vectors
+        ...
+        ...     def solve(self, vectors, damping):
+        ...         return self.certified(vectors, vectors / (3.0 + damping), damping)
+        >>> x, y = torch.eye(3), torch.tensor([0, 1, 1])
+        >>> problem = ri.Problem(torch.nn.Linear(3, 2), ri.losses.CrossEntropy(), x, y)
+        >>> ri.influence(problem, x, y, curvature=Scaled(problem), damping=0.1).shape
+        torch.Size([3, 3])
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.layout: ParameterLayout = problem.layout
         self.num_parameters = problem.num_parameters
-        self._like: Tensor = problem.parameters
+        self.parameters: Float[Tensor, " P"] = problem.parameters
+        self._extremes: tuple[float, float] | None = None
 
     @abstractmethod
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-        """H v for each row v."""
-
-    @abstractmethod
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        """(H + damping I)^-1 v for each row v."""
-
-    @abstractmethod
-    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
-        """The smallest and the largest eigenvalue of H.
-
-        Args:
-            exact: Whether a lower bound will not do for the smallest, nor 0.1 % for the largest.
-        """
-
     def apply(self, vectors: Float[Tensor, "*k P"]) -> Float[Tensor, "*k P"]:
         """H v.
 
@@ -111,14 +63,8 @@ class Curvature(ABC):
         Returns:
             Products [..., P].
         """
-        checks.vectors(vectors, self.num_parameters, self._like)
-        return self._apply(vectors.reshape(-1, self.num_parameters)).reshape(vectors.shape)
 
-    def dense(self) -> Float[Tensor, "P P"]:
-        """The matrix H itself."""
-        eye = torch.eye(self.num_parameters, dtype=self._like.dtype, device=self._like.device)
-        return self._apply(eye)
-
+    @abstractmethod
     def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Solution:
         """(H + damping I)^-1 v with a certificate.
 
@@ -129,34 +75,84 @@ class Curvature(ABC):
         Raises:
             ValueError: The damping is negative, or zero on a (numerically) singular matrix.
         """
-        checks.vectors(vectors, self.num_parameters, self._like)
-        damping, low, high = self._invertible(damping)
-        flat = vectors.reshape(-1, self.num_parameters)
-        x = self._solve(flat, damping)
-        residual = self._damped(x, damping).neg_().add_(flat)
-        certificate = self._certify(flat, x, residual, damping, low, high)
-        for _ in range(self.refinements):
-            poor = certificate.backward_error > self.tolerance / 10
-            if not bool(poor.any()):
-                break
-            x[poor] += self._solve(residual[poor], damping)
-            residual[poor] = flat[poor] - self._damped(x[poor], damping)
-            certificate = self._certify(flat, x, residual, damping, low, high)
-        shape = vectors.shape[:-1]
-        return Solution(
-            x.reshape(vectors.shape),
-            Certificate(
-                certificate.residual.reshape(shape),
-                certificate.backward_error.reshape(shape),
-                certificate.forward_error_bound.reshape(shape),
-                certificate.tolerance,
-            ),
-        )
+
+    def dense(self) -> Float[Tensor, "P P"]:
+        """The matrix H itself."""
+        return self.apply(self._identity())
+
+    def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
+        """The smallest and the largest eigenvalue of H.
+
+        Args:
+            exact: Whether a lower bound will not do for the smallest, nor 0.1 % for the largest.
+        """
+        del exact
+        if self._extremes is None:
+            values = torch.linalg.eigvalsh(self.dense())
+            self._extremes = float(values[0]), float(values[-1])
+        return self._extremes
+
+    def certified(
+        self, vectors: Float[Tensor, "*k P"], solutions: Float[Tensor, "*k P"], damping: float
+    ) -> Solution:
+        """Solutions x of (H + damping I) x = v with their certificate.
+
+        Args:
+            vectors: Right-hand sides v [..., P].
+            solutions: What solves them, as well as it may, [..., P].
+            damping: lambda >= 0, absolute; 0 only where H is not singular.
+
+        Raises:
+            ValueError: The damping is negative, or zero on a (numerically) singular matrix.
+        """
+        checks.vectors(vectors, self.num_parameters, self.parameters)
+        damping, low, high = self.invertible(damping)
+        b, x = (v.reshape(-1, self.num_parameters) for v in (vectors, solutions))
+        certificate = self.certificate(b, x, b - self.apply_damped(x, damping), damping, low, high)
+        return reshaped(x, certificate, vectors.shape)
+
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(H + damping I)^-1 v for each row v, as a preconditioner needs it.
+
+        Args:
+            vectors: Right-hand sides v [k, P].
+            damping: lambda, absolute.
+        """
+        return self.solve(vectors, damping).value
+
+    def apply_damped(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        """The product of the matrix that `solve` inverts with each row v.
+
+        Args:
+            vectors: Vectors v [k, P].
+            damping: lambda, absolute.
+        """
+        return self.apply(vectors).add(vectors, alpha=damping)
+
+    def dense_damped(self, damping: float) -> Float[Tensor, "P P"]:
+        """The matrix that `solve` inverts.
+
+        Args:
+            damping: lambda, absolute.
+        """
+        return self.apply_damped(self._identity(), damping)
+
+    def damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
+        """The extreme absolute eigenvalues of the matrix that `solve` inverts.
+
+        Args:
+            damping: lambda, absolute.
+            low: The smallest eigenvalue of H.
+            high: The largest eigenvalue of H.
+        """
+        if low >= 0.0:
+            return low + damping, high + damping
+        return 0.0, max(abs(low + damping), high + damping)
 
     def inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
         """(Q_A, Q_S, D) per block where (H + damping I)^-1 is diagonal in a Kronecker basis, else None.
-
-        None as well of a subclass that solves in a way of its own.
 
         Args:
             damping: As for `solve`.
@@ -165,53 +161,27 @@ class Curvature(ABC):
             ValueError: As for `solve`.
             NotConverged: The basis is not orthonormal to rounding, or the inverse overflows.
         """
-        damping, _, _ = self._invertible(damping)
-        for kind in type(self).__mro__:
-            if "_inverse_eigenbasis" in vars(kind):
-                break
-            if vars(kind).keys() & {"solve", "_solve", "_apply", "_damped"}:
-                return None
-        basis = self._inverse_eigenbasis(damping)
-        for name, (Q_A, Q_S, D) in (basis or {}).items():
-            if not bool(torch.isfinite(D).all()):
-                raise NotConverged(
-                    f"block {name}: an eigenvalue + {damping:g} has no finite inverse"
-                )
-            for Q in (Q_A, Q_S):
-                defect = float((Q.mT @ Q - torch.eye(len(Q)).to(Q)).norm())
-                # An eigensolver's is a modest multiple of n u; float32's in float64 would be 1e8 u.
-                if not defect <= 30 * len(Q) * self._unit:
-                    raise NotConverged(
-                        f"block {name}: its eigenvectors are orthonormal to {defect:.1e} only. Were they "
-                        "saved in a lower dtype? Fit them anew"
-                    )
-        return basis
-
-    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis | None:
         del damping
 
-    def _invertible(self, damping: float) -> tuple[float, float, float]:
-        """The damping, and the extreme eigenvalues of H; refused where H + damping I is singular."""
+    def invertible(self, damping: float) -> tuple[float, float, float]:
+        """The damping, and the extreme eigenvalues of H; refused where H + damping I is singular.
+
+        Args:
+            damping: lambda, absolute.
+
+        Raises:
+            ValueError: The damping is negative, or zero on a (numerically) singular matrix.
+        """
         damping = checks.damping(damping)
         low, high = self.spectrum(exact=damping == 0.0)
-        if damping == 0.0 and low <= self.num_parameters * self._unit * high:
+        if damping == 0.0 and low <= self.num_parameters * self.unit_roundoff * high:
             raise ValueError(
                 f"damping is 0 but the matrix is singular to working precision (eigenvalues from "
                 f"{low:.1e} to {high:.1e}): use a damping > 0"
             )
         return damping, low, high
 
-    def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        """The operator that `_solve` inverts."""
-        return self._apply(x).add_(x, alpha=damping)
-
-    def _damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
-        """Extreme absolute eigenvalues of the operator that `_solve` inverts."""
-        if low >= 0.0:
-            return low + damping, high + damping
-        return 0.0, max(abs(low + damping), high + damping)
-
-    def _certify(
+    def certificate(
         self,
         b: Float[Tensor, "k P"],
         x: Float[Tensor, "k P"],
@@ -220,25 +190,23 @@ class Curvature(ABC):
         low: float,
         high: float,
     ) -> Certificate:
-        smallest, norm = self._damped_range(damping, low, high)
-        residual = remainder.norm(dim=-1)
-        scale = norm * x.norm(dim=-1) + b.norm(dim=-1)
-        eta = torch.where(residual == 0, torch.zeros_like(residual), residual / scale)
-        kappa = norm / smallest if smallest > 0 else float("inf")
-        slack = 1 - kappa * eta
-        bound = torch.where(slack > 0, 2 * kappa * eta / slack, torch.full_like(eta, torch.inf))
-        return Certificate(residual, eta, bound, self.tolerance)
+        """The certificate of x as a solution of the damped system.
 
-    def _largest_eigenvalue(self) -> float:
-        """Of a positive semidefinite H, to 0.1 %; without the matrix where that is large."""
-        if self.num_parameters <= DENSE:
-            return largest_eigenvalue(self.dense())
-        return lanczos(lambda v: self._apply(v[None])[0], self._like)
+        Args:
+            b: Right-hand sides, [k, P].
+            x: Solutions, [k, P].
+            remainder: b less the damped matrix times x, [k, P].
+            damping: lambda, absolute.
+            low: The smallest eigenvalue of H.
+            high: The largest eigenvalue of H.
+        """
+        smallest, norm = self.damped_range(damping, low, high)
+        return certify(b, x, remainder, smallest=smallest, norm=norm, tolerance=self.tolerance)
 
     @property
-    def _unit(self) -> float:
-        """Unit roundoff u."""
-        return torch.finfo(self._like.dtype).eps / 2
+    def unit_roundoff(self) -> float:
+        """Unit roundoff u of the dtype."""
+        return torch.finfo(self.parameters.dtype).eps / 2
 
     @property
     def tolerance(self) -> float:
@@ -248,4 +216,8 @@ class Curvature(ABC):
         as sqrt(P) u when roundings are independent (Higham & Mary 2019); the residual's own inner
         products of length P add as much.
         """
-        return 10 * self.num_parameters**0.5 * self._unit
+        return 10 * self.num_parameters**0.5 * self.unit_roundoff
+
+    def _identity(self) -> Float[Tensor, "P P"]:
+        like = self.parameters
+        return torch.eye(self.num_parameters, dtype=like.dtype, device=like.device)

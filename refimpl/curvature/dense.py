@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.spectra import largest_eigenvalue
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.problem import Problem
 
 __all__ = ["Dense", "cholesky", "cholesky_solve"]
 
 
-class Dense(Curvature):
+class Dense(StructuredCurvature):
     """A symmetric matrix given entry by entry, possibly as diagonal blocks.
 
     Args:
@@ -37,7 +37,8 @@ class Dense(Curvature):
         self._exact_range: tuple[float, float] | None = None
         self._factors: tuple[float, list[tuple[Tensor, Tensor | None]]] | None = None
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """H v for each row v, block by block."""
         parts = vectors.split(self._sizes, dim=-1)
         return torch.cat([v @ block for v, block in zip(parts, self.blocks, strict=True)], dim=-1)
 
@@ -45,7 +46,10 @@ class Dense(Curvature):
         """The matrix itself."""
         return torch.block_diag(*self.blocks)
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(H + damping I)^-1 v for each row v, by factors kept for the last damping."""
         if self._factors is None or self._factors[0] != damping:
             self._factors = (damping, [_factor(block, damping) for block in self.blocks])
         parts = vectors.split(self._sizes, dim=-1)

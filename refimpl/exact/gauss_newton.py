@@ -5,7 +5,8 @@ from typing import Any, Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature.curvature import Curvature, Solution
+from refimpl.curvature.certificates import Solution
+from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import Dense
 from refimpl.exact.assembly import assemble
 from refimpl.exact.estimates import available_memory, costs
@@ -44,20 +45,23 @@ class GaussNewton(Curvature):
         super().__init__(problem)
         self.method: Method = _choose(problem, method)
         self._route = _route(problem, self.method, options)
-        self.refinements = self._route.refinements
 
     def __repr__(self) -> str:
         return f"GaussNewton(P={self.num_parameters}, method={self.method!r})"
+
+    def apply(self, vectors: Float[Tensor, "*k P"]) -> Float[Tensor, "*k P"]:
+        """G v; see `Curvature.apply`."""
+        return self._route.apply(vectors)
 
     def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Solution:
         """(G + damping I)^-1 v with a certificate; see `Curvature.solve`."""
         return self._route.solve(vectors, damping)
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
-        return self._route._apply(vectors)
-
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        return self._route._solve(vectors, damping)
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(G + damping I)^-1 v for each row v, without a certificate or refinements."""
+        return self._route.solve_uncertified(vectors, damping)
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
         """Extreme eigenvalues; (0, the largest to 0.1 %) unless `exact`."""
@@ -80,9 +84,11 @@ class GaussNewton(Curvature):
             if block.name == name:
                 if isinstance(self._route, Dense):
                     return self._route.blocks[0][block.slice, block.slice]
-                columns = self._like.new_zeros(block.outputs * block.inputs, self.num_parameters)
+                columns = self.parameters.new_zeros(
+                    block.outputs * block.inputs, self.num_parameters
+                )
                 columns[:, block.slice].fill_diagonal_(1)
-                return self._route._apply(columns)[:, block.slice]
+                return self._route.apply(columns)[:, block.slice]
         raise ValueError(f"no block {name!r}: blocks are {[b.name for b in self.layout.blocks]}")
 
 

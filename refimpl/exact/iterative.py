@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.curvature.curvature import Curvature, Solution
+from refimpl.curvature.certificates import Solution
+from refimpl.curvature.curvature import Curvature
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem import memory
 from refimpl.problem.problem import Problem
 
@@ -74,7 +76,7 @@ def conjugate_gradients(
     return x, steps
 
 
-class Iterative(Curvature):
+class Iterative(StructuredCurvature):
     """G v = (1/N) sum_n J_n^T H_n J_n v by a forward and a backward derivative a batch.
 
     A solve that `max_iterations` do not finish is flagged by its certificate.
@@ -120,10 +122,14 @@ class Iterative(Curvature):
         self.iterations = 0
         return super().solve(vectors, damping)
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """G v for each row v, by differentiation."""
         return gauss_newton_product(self.problem, vectors)
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(G + damping I)^-1 v for each row v, by conjugate gradients."""
         if damping == 0.0:
             raise ValueError(
                 "the iterative route knows no smallest eigenvalue: use a damping > 0 or "
@@ -137,7 +143,7 @@ class Iterative(Curvature):
 
         def precondition(v: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
             assert inverse is not None
-            return inverse._solve(v.to(inverse._like.dtype), damping).to(v.dtype)
+            return inverse.solve_uncertified(v.to(inverse.parameters.dtype), damping).to(v.dtype)
 
         x, steps = conjugate_gradients(
             lambda v: gauss_newton_product(problem, v).add_(v, alpha=damping),
@@ -154,7 +160,7 @@ class Iterative(Curvature):
         """(0, the largest eigenvalue to 0.1 %): the smallest is not looked for."""
         del exact
         if self._largest is None:
-            self._largest = self._largest_eigenvalue()
+            self._largest = self.estimated_norm()
         return 0.0, self._largest
 
 

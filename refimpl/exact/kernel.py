@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refimpl import rows
-from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import cholesky, cholesky_solve
 from refimpl.curvature.spectra import largest_eigenvalue
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.exact.assembly import mirror, tiles
 from refimpl.problem import memory
 from refimpl.problem.problem import Problem
@@ -25,7 +25,7 @@ __all__ = ["Kernel"]
 PANEL = 2**10  # rows of the kernel computed at once
 
 
-class Kernel(Curvature):
+class Kernel(StructuredCurvature):
     """G = U^T U, solved through U U^T.
 
     Memory is that of the kernel and its factor, 2 (N K)^2 numbers, and of all layers' inputs and
@@ -57,7 +57,7 @@ class Kernel(Curvature):
         """U U^T, rows ordered by example, then direction; its lower half, mirrored."""
         examples, directions = next(iter(self._g.values())).shape[:2]
         size = examples * directions
-        total = self._like.new_zeros(size, size)
+        total = self.parameters.new_zeros(size, size)
         for name, a in self._a.items():
             g = self._g[name]
             if a.shape[1] == 1:
@@ -113,13 +113,17 @@ class Kernel(Curvature):
         moved = max(g.shape[0] * g.shape[2] * g.shape[3] for g in self._g.values())
         return vectors.split(max(1, memory.KERNEL // (2 * moved + self.num_parameters)))
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """U^T (U v) for each row v."""
         found = torch.empty_like(vectors)
         for v, out in zip(self._few(vectors), self._few(found), strict=True):
             self._transposed(self._times(v), out)
         return found
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(v - U^T (U U^T + damping I)^-1 U v) / damping for each row v."""
         if damping == 0.0:
             raise ValueError(
                 "the dual route divides by the damping: use a damping > 0 or method='primal'"

@@ -93,7 +93,7 @@ def bregman_response(
     shifts = certified_minima(
         lambda place: ProximalBregmanObjective.of(problem, sets[place], epsilon, damping),
         problem.parameters.new_zeros(len(sets), problem.num_parameters),
-        precondition=lambda v: matrix._solve(v, damping),
+        precondition=lambda v: matrix.solve_uncertified(v, damping),
         tolerance=tolerance,
         trials=quasi_newton_trials,
         newton_steps=newton_steps,

@@ -64,7 +64,7 @@ def retrain(
     begin = problem.parameters.expand(len(weights), -1) if start is None else start
 
     def precondition(v: Float[Tensor, "K P"]) -> Float[Tensor, "K P"]:
-        return v if preconditioner is None else preconditioner._solve(v, decay + near)
+        return v if preconditioner is None else preconditioner.solve_uncertified(v, decay + near)
 
     return certified_minima(
         lambda place: WeightedObjective.of(problem, weights[place], decay, near, begin[place]),

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from refimpl.curvature.curvature import NotConverged
+from refimpl.curvature.certificates import NotConverged
 from refimpl.exact.lbfgs import minimise
 from refimpl.exact.newton import trust_region
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import Dense
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.problem import Problem
 from refimpl.rows.matrices import gradient_matrices_in_pieces
 from refimpl.rows.sweeps import sweeps
@@ -13,7 +13,7 @@ from refimpl.rows.sweeps import sweeps
 __all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
 
 
-class Diagonal(Curvature):
+class Diagonal(StructuredCurvature):
     """The diagonal of the Gauss-Newton Hessian, the rest set to zero.
 
     Args:
@@ -47,10 +47,14 @@ class Diagonal(Curvature):
                     total[name] += (u**2).sum(dim=(0, 1))
         self.diagonal = problem.layout.flatten(total) / problem.num_examples
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """The diagonal times each row v."""
         return vectors * self.diagonal
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """Each row v over the damped diagonal."""
         return vectors / (self.diagonal + damping)
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:

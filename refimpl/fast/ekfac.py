@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from refimpl.curvature.curvature import Curvature, Eigenbasis
+from refimpl.curvature.curvature import Eigenbasis
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem.problem import Problem
 from refimpl.rows.draws import label_draws
@@ -71,7 +72,7 @@ def _squares(
     return total
 
 
-class EKFAC(Curvature):
+class EKFAC(StructuredCurvature):
     """Eigenvalue-corrected K-FAC (George et al. 2018; Grosse et al. 2023, section 2.2).
 
     Args:
@@ -134,13 +135,18 @@ class EKFAC(Curvature):
     def __repr__(self) -> str:
         return f"EKFAC(fisher={self.fisher!r})"
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """H v for each row v, in the eigenbasis."""
         return self._in(self.eigen, vectors)
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
-        return self._in(self._inverse_eigenbasis(damping), vectors)
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(H + damping I)^-1 v for each row v, in the eigenbasis."""
+        return self._in(self.kronecker_inverse(damping), vectors)
 
-    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis:
+    def kronecker_inverse(self, damping: float) -> Eigenbasis:
+        """(Q_A, Q_S, 1 / damped eigenvalues) per block."""
         return {n: (Q_A, Q_S, 1 / (L + damping)) for n, (Q_A, Q_S, L) in self.eigen.items()}
 
     def _in(self, basis: Eigenbasis, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from refimpl.curvature.curvature import Curvature, Eigenbasis
+from refimpl.curvature.curvature import Eigenbasis
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.problem import Problem
 from refimpl.rows.draws import label_draws
 from refimpl.rows.sweeps import Fisher, Sweep, sweeps
@@ -71,7 +72,7 @@ def mean_row(
     return mean, count > 0
 
 
-class KFAC(Curvature):
+class KFAC(StructuredCurvature):
     """Kronecker-factored curvature (Martens & Grosse 2015; Grosse & Martens 2016 for convolutions).
 
     Args:
@@ -133,21 +134,28 @@ class KFAC(Curvature):
         matrices = self.layout.matrices(vectors)
         return self.layout.flatten({name: act(name, V) for name, V in matrices.items()})
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """S V A for each row v, block by block."""
+
         def act(name: str, V: Float[Tensor, "k _O _I"]) -> Float[Tensor, "k _O _I"]:
             A, S = self.factors[name]
             return S @ V @ A  # (S (x) A) vec(V), vec row by row
 
         return self._blockwise(vectors, act)
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """(S (x) A + damping I)^-1 v for each row v, in the eigenbases of S and A."""
+
         def act(name: str, V: Float[Tensor, "k _O _I"]) -> Float[Tensor, "k _O _I"]:
             _, Q_A, _, Q_S = self._eigen[name]
             return Q_S @ ((Q_S.mT @ V @ Q_A) / self._eigenvalues(name, damping)) @ Q_A.mT
 
         return self._blockwise(vectors, act)
 
-    def _inverse_eigenbasis(self, damping: float) -> Eigenbasis:
+    def kronecker_inverse(self, damping: float) -> Eigenbasis:
+        """(Q_A, Q_S, 1 / damped eigenvalues) per block."""
         return {
             name: (Q_A, Q_S, 1 / self._eigenvalues(name, damping))
             for name, (_, Q_A, _, Q_S) in self._eigen.items()
@@ -169,20 +177,22 @@ class KFAC(Curvature):
         pi = (mean_a / mean_s) ** 0.5 if mean_a > 0 and mean_s > 0 else 1.0
         return pi * damping**0.5, damping**0.5 / pi
 
-    def _damped(self, x: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def apply_damped(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+        """The damped blocks times each row v."""
         if not self.factored_damping:
-            return super()._damped(x, damping)
+            return super().apply_damped(vectors, damping)
 
         def act(name: str, V: Float[Tensor, "k _O _I"]) -> Float[Tensor, "k _O _I"]:
             A, S = self.factors[name]
             a, s = self._shares(name, damping)
             return (S @ V + s * V) @ A + a * (S @ V + s * V)
 
-        return self._blockwise(x, act)
+        return self._blockwise(vectors, act)
 
-    def _damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
+    def damped_range(self, damping: float, low: float, high: float) -> tuple[float, float]:
+        """The extreme eigenvalues of the damped blocks."""
         if not self.factored_damping:
-            return super()._damped_range(damping, low, high)
+            return super().damped_range(damping, low, high)
         ends = []
         for name, (w_A, _, w_S, _) in self._eigen.items():
             a, s = self._shares(name, damping)

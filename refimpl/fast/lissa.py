@@ -14,7 +14,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.func import jvp, vjp, vmap
 
-from refimpl.curvature.curvature import Curvature, NotConverged
+from refimpl.curvature.certificates import NotConverged
+from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.data import Data, index, length
 from refimpl.problem.problem import Problem
 from refimpl.rows.matrices import gradient_matrices_in_pieces
@@ -36,7 +37,7 @@ class Trace:
     residuals: Float[Tensor, "R C k"]
 
 
-class LiSSA(Curvature):
+class LiSSA(StructuredCurvature):
     """The Gauss-Newton Hessian, known by its products alone and inverted by LiSSA.
 
     `solve` draws the same minibatches every time, so that the answer to a right-hand side depends
@@ -134,14 +135,15 @@ class LiSSA(Curvature):
     def minibatches(self) -> Iterator[Iterator[Int[Tensor, " B"]]]:
         """The examples of every step of every repeat, the same at every call."""
         generator = Generator().manual_seed(self._seed)
-        count, device = self.problem.num_examples, self._like.device
+        count, device = self.problem.num_examples, self.parameters.device
         for _ in range(self.repeats):
             yield (
                 torch.randperm(count, generator=generator)[: self.batch_size].to(device)
                 for _ in range(self.depth)
             )
 
-    def _apply(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+        """G v for each row v, with the G of all the data."""
         if self._matrix is not None:
             return vectors @ self._matrix
         total = torch.zeros_like(vectors)
@@ -149,7 +151,10 @@ class LiSSA(Curvature):
             total += _product(self.problem, inputs, targets, vectors) * len(targets)
         return total / self.problem.num_examples
 
-    def _solve(self, vectors: Float[Tensor, "k P"], damping: float) -> Float[Tensor, "k P"]:
+    def solve_uncertified(
+        self, vectors: Float[Tensor, "k P"], damping: float
+    ) -> Float[Tensor, "k P"]:
+        """The mean of the recursions' answers for each row v; `trace` tells how they converged."""
         scale = self.stable_scale(damping) if self.scale is None else self.scale
         total = torch.zeros_like(vectors)
         residuals: list[Tensor] = []
@@ -175,7 +180,7 @@ class LiSSA(Curvature):
             inputs, targets = index(problem.inputs, chosen), problem.targets[chosen]
             r = v + r - (_product(problem, inputs, targets, r) + damping * r) / scale
             if step in checkpoints:
-                residual = (v - self._damped(r / scale, damping)).norm(dim=1)
+                residual = (v - self.apply_damped(r / scale, damping)).norm(dim=1)
                 size = v.norm(dim=1)
                 residuals.append(torch.where(residual == 0, residual, residual / size))
                 self._require_stable(float(residuals[-1].max()), step, damping, scale)
@@ -211,7 +216,7 @@ class LiSSA(Curvature):
         """
         del exact
         if self._largest is None:
-            self._largest = self._largest_eigenvalue()
+            self._largest = self.estimated_norm()
         return 0.0, self._largest
 
 

@@ -1,6 +1,6 @@
-"""Whether the layers' inputs and gradients give a problem's gradients: looked at once, and sized.
+"""Verify once that a problem's layers give its gradients, and note how much an example holds.
 
-A problem never changes, so what is found is kept as long as it lives.
+A problem never changes, so its sizes are kept as long as it lives.
 """
 
 from collections.abc import Generator, Hashable

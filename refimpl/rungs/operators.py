@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -43,8 +42,7 @@ def operator(curvature: Curvature) -> Operator:
         curvature: The curvature.
     """
     if getattr(curvature, "factored_damping", False):  # no multiple of I
-        eye = torch.eye(curvature.num_parameters).to(curvature._like)
-        return Operator(lambda damping: curvature._damped(eye, damping), None)
+        return Operator(curvature.dense_damped, None)
     matrix = curvature.dense()
 
     def damped(damping: float) -> Float[Tensor, "P P"]:

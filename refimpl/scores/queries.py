@@ -62,7 +62,7 @@ def require_same_parameters(problem: Problem, curvature: Curvature) -> None:
             f"the curvature is of another problem: its layers are {curvature.layout}, "
             f"the problem's are {problem.layout}"
         )
-    own, other = problem.parameters, curvature._like
+    own, other = problem.parameters, curvature.parameters
     if (own.dtype, own.device) != (other.dtype, other.device):
         raise ValueError(
             f"the curvature is {other.dtype} on {other.device}, the problem {own.dtype} on "

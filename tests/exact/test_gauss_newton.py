@@ -52,8 +52,10 @@ def test_solves_are_backward_stable_and_within_their_forward_bound(problem, damp
 def test_a_certificate_tells_a_wrong_answer(monkeypatch):
     problem = _problem()
     curvature = ri.exact.GaussNewton(problem)
-    honest = ri.Dense._solve
-    monkeypatch.setattr(ri.Dense, "_solve", lambda self, v, damping: honest(self, v, 2 * damping))
+    honest = ri.Dense.solve_uncertified
+    monkeypatch.setattr(
+        ri.Dense, "solve_uncertified", lambda self, v, damping: honest(self, v, 2 * damping)
+    )
     solution = curvature.solve(vectors(problem, 2), 1e-2)
     assert not bool(solution.certificate.converged.any())
     with pytest.raises(ri.NotConverged, match="2 of 2 solves missed"):

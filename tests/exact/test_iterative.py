@@ -130,7 +130,7 @@ def test_without_damping_the_iterative_route_says_what_to_do():
     with pytest.raises(ValueError, match="singular"):
         curvature.solve(problem.gradients(), 0.0)
     with pytest.raises(ValueError, match="primal"):
-        curvature._solve(problem.gradients(), 0.0)
+        curvature.solve_uncertified(problem.gradients(), 0.0)
 
 
 def _system() -> tuple[torch.Tensor, torch.Tensor]:

@@ -106,11 +106,11 @@ def test_few_queries_of_many_candidates_are_solved_and_many_are_not(monkeypatch,
 class Doubled(ri.fast.EKFAC):
     """A user's own, which solves otherwise."""
 
-    def _solve(self, vectors, damping):
-        return 2 * super()._solve(vectors, damping)
+    def solve_uncertified(self, vectors, damping):
+        return 2 * super().solve_uncertified(vectors, damping)
 
-    def _damped(self, x, damping):
-        return super()._damped(x, damping) / 2
+    def apply_damped(self, x, damping):
+        return super().apply_damped(x, damping) / 2
 
 
 def test_a_subclass_that_solves_otherwise_is_asked_to_solve():

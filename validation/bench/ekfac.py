@@ -83,7 +83,7 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     solve = side_by_side(
         {
             "refimpl": lambda: ours.solve(vectors, damping),
-            "refimpl, no certificate": lambda: ours._solve(vectors, damping),
+            "refimpl, no certificate": lambda: ours.solve_uncertified(vectors, damping),
             "curvlinops": lambda: inverse @ columns,
         },
         config,

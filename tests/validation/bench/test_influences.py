@@ -3,7 +3,7 @@
 import pytest
 
 from refimpl import exact
-from refimpl.curvature.curvature import Solution
+from refimpl.curvature.certificates import Solution
 from validation.bench import influences
 from validation.bench.influences import growth
 

@@ -165,12 +165,16 @@ def test_a_planted_fault_leaves_its_bound(problem, name):
 
 @each_problem
 def test_a_damping_added_twice_is_seen(problem, monkeypatch):
-    dense, kron, eigen = ri.Dense._solve, ri.fast.KFAC._solve, ri.fast.EKFAC._solve
+    dense, kron, eigen = (
+        ri.Dense.solve_uncertified,
+        ri.fast.KFAC.solve_uncertified,
+        ri.fast.EKFAC.solve_uncertified,
+    )
     for owner, name in ((ri.Dense, dense), (ri.fast.KFAC, kron), (ri.fast.EKFAC, eigen)):
-        monkeypatch.setattr(owner, "_solve", lambda s, v, d, f=name: f(s, v, 2 * d))
+        monkeypatch.setattr(owner, "solve_uncertified", lambda s, v, d, f=name: f(s, v, 2 * d))
     for owner in (ri.fast.KFAC, ri.fast.EKFAC):
-        basis = owner._inverse_eigenbasis
-        monkeypatch.setattr(owner, "_inverse_eigenbasis", lambda s, d, f=basis: f(s, 2 * d))
+        basis = owner.kronecker_inverse
+        monkeypatch.setattr(owner, "kronecker_inverse", lambda s, d, f=basis: f(s, 2 * d))
     # the certificates would stop it first: they are silenced, since this is about the bounds
     monkeypatch.setattr(ri.Certificate, "require", lambda self: None)
     seen = red(problem, computed_answers(problem, known(problem).vectors))
