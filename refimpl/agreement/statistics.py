@@ -122,9 +122,8 @@ def kendall(scores: Scores, reference: Scores) -> Estimate:
     x, y = _pair(scores, reference)
     tau: list[float] = []
     for a, b in zip(x, y, strict=True):
-        kendalls: Any = scipy.stats.kendalltau(
-            a, b, variant="b"
-        )  # scipy's stubs know no attributes
+        # scipy's stubs know no attributes
+        kendalls: Any = scipy.stats.kendalltau(a, b, variant="b")
         tau.append(float(kendalls.statistic))
     return mean_over_queries(np.array(tau), within=CORRELATIONS)
 
