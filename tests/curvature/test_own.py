@@ -5,8 +5,10 @@ import torch
 from evidence import within
 
 import refimpl as ri
-from refimpl.rungs.comparisons import Setting, climb
-from refimpl.rungs.curvatures import TRUTH, Fit
+from refimpl.rungs.comparisons import compare_rungs
+from refimpl.rungs.curvatures import TRUTH
+from refimpl.rungs.fits import Fit
+from refimpl.rungs.setting import Setting
 
 U = torch.finfo(torch.float64).eps / 2
 DAMPINGS = (0.1, 1.0)
@@ -79,7 +81,7 @@ def test_it_stands_beside_the_others_on_the_ladder():
         Fit("spiked", Spiked(problem), problem),
         Fit("identity", ri.fast.Identity(problem), problem),
     ]
-    solved, records = climb(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
+    solved, records = compare_rungs(fits, at, DAMPINGS, known={}, top_k=3, operators=True)
     assert set(solved) == {TRUTH, "spiked", "identity"}
     G, H = ri.exact.gauss_newton_matrix(problem), Spiked(problem).dense()
     figures = [r for r in records["figures"] if r["curvature"] == "spiked"]
