@@ -176,7 +176,7 @@ def compare(scores: Scores, reference: Scores, k: int = 10) -> Agreement:
 
 
 def certified_pairs(scores: Scores, reference: Scores, error: Scores) -> tuple[int, int, int]:
-    """Pairs of examples whose order the reference is sure of, and how many of them are turned round.
+    """Pairs of examples whose order the reference is sure of, and how many of them the scores reverse.
 
     A pair (i, j) is certified when |y_i - y_j| > e_i + e_j: no error of that size could swap it.
 
@@ -191,13 +191,13 @@ def certified_pairs(scores: Scores, reference: Scores, error: Scores) -> tuple[i
     x, y = _pair(scores, reference)
     e, _ = _pair(error, reference)
     upper = np.triu_indices(x.shape[1], 1)
-    certified = turned = 0
+    certified = discordant = 0
     for row, true, slack in zip(x, y, e, strict=True):
         gap = np.subtract.outer(true, true)[upper]
         sure = np.abs(gap) > np.add.outer(slack, slack)[upper]
         certified += int(sure.sum())
-        turned += int((sure & (np.subtract.outer(row, row)[upper] * gap <= 0)).sum())
-    return certified, len(x) * len(upper[0]), turned
+        discordant += int((sure & (np.subtract.outer(row, row)[upper] * gap <= 0)).sum())
+    return certified, len(x) * len(upper[0]), discordant
 
 
 def _pair(

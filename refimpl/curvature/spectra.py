@@ -1,4 +1,4 @@
-"""Largest eigenvalues, which scale what certificates say."""
+"""Largest eigenvalues, the scale of certificates."""
 
 from collections.abc import Callable
 from typing import Any, Literal

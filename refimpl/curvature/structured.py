@@ -1,4 +1,4 @@
-"""Curvatures that say how rows are multiplied and solved; checks, refinement, certificates are here."""
+"""Curvatures given by a product with rows and a solve of them; checks and certificates go around these."""
 
 from abc import abstractmethod
 
@@ -13,12 +13,12 @@ from refimpl.problem import checks
 
 __all__ = ["StructuredCurvature"]
 
-# What a subclass may redefine that its inverse's eigenbasis would not know of.
+# A subclass that overrides one of these solves in a way that the eigenbasis of its parent does not have.
 SOLVING = {"apply", "solve", "apply_rows", "solve_uncertified", "apply_damped"}
 
 
 class StructuredCurvature(Curvature):
-    """A curvature given by what it does to rows of vectors [k, P].
+    """A curvature given by its product with rows of vectors [k, P], and by its solve of them.
 
     Args:
         problem: The problem, which gives the layout, dtype and device.

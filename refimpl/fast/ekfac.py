@@ -12,7 +12,7 @@ from refimpl.fast.kfac import Factors, WeightSharing, kronecker_factors
 from refimpl.problem.problem import Problem
 from refimpl.rows.draws import label_draws
 from refimpl.rows.matrices import gradient_matrices_in_pieces
-from refimpl.rows.sweeps import Fisher, Sweep, sweeps_kept
+from refimpl.rows.sweeps import Fisher, Sweep, repeatable_sweeps
 
 __all__ = ["EKFAC", "corrected_eigenvalues"]
 
@@ -41,7 +41,7 @@ def corrected_eigenvalues(
         samples: Labels per example, for "sampled".
         draws: Their random numbers.
         batch_size: Examples per pass; default: as many as fit in bounded memory.
-        passes: The pseudo-gradients, where they have been made already.
+        passes: The pseudo-gradients, where they are at hand already.
 
     Returns:
         Lambda [O, I] per block.
@@ -50,7 +50,7 @@ def corrected_eigenvalues(
         b.name: problem.parameters.new_zeros(b.outputs, b.inputs) for b in problem.layout.blocks
     }
     if passes is None:
-        passes = sweeps_kept(
+        passes = repeatable_sweeps(
             problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
         )
     for sweep in passes():
@@ -117,7 +117,7 @@ class EKFAC(StructuredCurvature):
             self.factors, self.eigen = factors, eigen
             return
         draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
-        passes = sweeps_kept(
+        passes = repeatable_sweeps(
             problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
         )
         if factors is None:
@@ -137,25 +137,25 @@ class EKFAC(StructuredCurvature):
 
     def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         """H v for each row v, in the eigenbasis."""
-        return self._in(self.eigen, vectors)
+        return self._act(self.eigen, vectors)
 
     def solve_uncertified(
         self, vectors: Float[Tensor, "k P"], damping: float
     ) -> Float[Tensor, "k P"]:
         """(H + damping I)^-1 v for each row v, in the eigenbasis."""
-        return self._in(self.kronecker_inverse(damping), vectors)
+        return self._act(self.kronecker_inverse(damping), vectors)
 
     def kronecker_inverse(self, damping: float) -> Eigenbasis:
         """(Q_A, Q_S, 1 / damped eigenvalues) per block."""
         return {n: (Q_A, Q_S, 1 / (L + damping)) for n, (Q_A, Q_S, L) in self.eigen.items()}
 
-    def _in(self, basis: Eigenbasis, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
+    def _act(self, basis: Eigenbasis, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         """Q_S (D * (Q_S^T V Q_A)) Q_A^T per block (Grosse et al. 2023, eq. 20)."""
-        turned: dict[str, Tensor] = {}
+        products: dict[str, Tensor] = {}
         for name, V in self.layout.matrices(vectors).items():
             Q_A, Q_S, D = basis[name]
-            turned[name] = Q_S @ (D * (Q_S.mT @ V @ Q_A)) @ Q_A.mT
-        return self.layout.flatten(turned)
+            products[name] = Q_S @ (D * (Q_S.mT @ V @ Q_A)) @ Q_A.mT
+        return self.layout.flatten(products)
 
     def spectrum(self, *, exact: bool = False) -> tuple[float, float]:
         """Extreme corrected eigenvalues."""

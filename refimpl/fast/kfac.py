@@ -51,9 +51,9 @@ def kronecker_factors(
                 a, counted = mean_row(a, counted)
                 g = g.sum(dim=2, keepdim=True)
             if sweep.first:
-                kept = a[counted]
-                a_sum[name].addmm_(kept.T, kept)
-                rows[name] += len(kept)
+                a = a[counted]
+                a_sum[name].addmm_(a.T, a)
+                rows[name] += len(a)
             flat = g.flatten(0, 2)
             s_sum[name].addmm_(flat.T, flat)
     return {
@@ -162,7 +162,7 @@ class KFAC(StructuredCurvature):
         }
 
     def _eigenvalues(self, name: str, damping: float) -> Float[Tensor, "_O _I"]:
-        """Of the damped block."""
+        """The eigenvalues of the damped block."""
         w_A, _, w_S, _ = self._eigen[name]
         if not self.factored_damping:
             return torch.outer(w_S, w_A) + damping
@@ -170,7 +170,7 @@ class KFAC(StructuredCurvature):
         return torch.outer(w_S + s, w_A + a)
 
     def _shares(self, name: str, damping: float) -> tuple[float, float]:
-        """What factored damping adds to A and to S: pi sqrt(lambda) and sqrt(lambda) / pi."""
+        """The multiples of I that are added to A and to S: pi sqrt(lambda) and sqrt(lambda) / pi."""
         A, S = self.factors[name]
         mean_a, mean_s = float(A.trace()) / len(A), float(S.trace()) / len(S)
         # A layer without gradients, or without inputs, has no ratio of scales: pi = 1.

@@ -37,7 +37,7 @@ def output_root(
     if readout is None:
         return problem.loss.compact_root(outputs, targets), False
     classes, width = readout.weight.shape
-    # The roots of a few examples at a time: they have a column for every class, and what is kept has not.
+    # The roots of a few examples at a time: they have a column for every class, the triangles do not.
     step = max(1, memory.LAYER_ROWS // (classes * outputs[0].numel()))
     triangles: list[Tensor] = []
     for some, labels in zip(outputs.split(step), targets.split(step), strict=True):

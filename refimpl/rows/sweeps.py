@@ -1,4 +1,4 @@
-"""Pseudo-gradients of the training data, batch by batch: what every curvature is summed from.
+"""Pseudo-gradients of the training data, batch by batch: the terms that every curvature sums.
 
 A sweep holds, for some examples, the rows a of their layers' inputs and the rows g of some directions in
 output space: columns of a root of the output Hessian, gradients at drawn labels, or at the data's own.
@@ -21,7 +21,7 @@ from refimpl.rows.hooks import Pass, forward_pass
 from refimpl.rows.roots import output_root, root_columns
 from refimpl.rows.verification import of
 
-__all__ = ["Fisher", "LayerRows", "Sweep", "layer_rows", "sweeps", "sweeps_kept"]
+__all__ = ["Fisher", "LayerRows", "Sweep", "layer_rows", "repeatable_sweeps", "sweeps"]
 
 Fisher = Literal["exact", "sampled", "empirical"]
 
@@ -86,7 +86,7 @@ def sweeps(
             first = False
 
 
-def sweeps_kept(
+def repeatable_sweeps(
     problem: Problem,
     *,
     fisher: Fisher = "exact",
@@ -94,7 +94,7 @@ def sweeps_kept(
     draws: Float[Tensor, "N samples ..."] | None = None,
     batch_size: int | None = None,
 ) -> Callable[[], Iterator[Sweep]]:
-    """`sweeps` for those who need them twice: kept where they fit 128 MiB, else made anew.
+    """Pseudo-gradients to go through more than once: stored where they fit 128 MiB, else computed again.
 
     Args:
         problem: The problem.
@@ -104,14 +104,14 @@ def sweeps_kept(
         batch_size: As for `sweeps`.
 
     Returns:
-        A function that gives them from the first on.
+        A function that starts from the first of them at each call.
     """
-    kept: list[Sweep] | None = None
+    stored: list[Sweep] | None = None
 
     def again() -> Iterator[Sweep]:
-        nonlocal kept
-        if kept is not None:
-            yield from kept
+        nonlocal stored
+        if stored is not None:
+            yield from stored
             return
         held, numbers = [], 0
         for sweep in sweeps(
@@ -124,14 +124,14 @@ def sweeps_kept(
             else:
                 held.clear()
             yield sweep
-        kept = held if numbers <= memory.LAYER_ROWS else None
+        stored = held if numbers <= memory.LAYER_ROWS else None
 
     return again
 
 
 @dataclass(frozen=True)
 class LayerRows:
-    """What u_nk = sum_r g_nkr a_nr^T is made of, with sum_k u_nk u_nk^T = J_n^T H_n J_n.
+    """The rows of u_nk = sum_r g_nkr a_nr^T, with sum_k u_nk u_nk^T = J_n^T H_n J_n.
 
     Args:
         place: Where the examples stand in the training data.

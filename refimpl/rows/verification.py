@@ -127,8 +127,9 @@ def _verified(problem: Problem) -> Sizes:
     """The sizes of the first examples' rows, once these and torch.func agree on the gradients.
 
     Two passes answer three questions: one with hooks, at parameters that require a gradient, and one
-    under vmap, where every example has parameters of its own. What the loss's gradient is in the first
-    it must be in the second; and that of a random combination of the outputs must be that of the rows.
+    under vmap, where every example has parameters of its own. The loss must have
+    the same gradient in both; and the rows of the first must give the gradient that a random combination
+    of the outputs has in the second.
     """
     inputs, targets = problem.examples_up_to(3)
     with torch.inference_mode(False), torch.enable_grad():

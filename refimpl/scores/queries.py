@@ -1,4 +1,4 @@
-"""What every score needs: candidates, a curvature of the same parameters, and solved queries."""
+"""Solved queries and chosen candidates, which every score starts from."""
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -62,11 +62,11 @@ def require_same_parameters(problem: Problem, curvature: Curvature) -> None:
             f"the curvature is of another problem: its layers are {curvature.layout}, "
             f"the problem's are {problem.layout}"
         )
-    own, other = problem.parameters, curvature.parameters
-    if (own.dtype, own.device) != (other.dtype, other.device):
+    theta, other = problem.parameters, curvature.parameters
+    if (theta.dtype, theta.device) != (other.dtype, other.device):
         raise ValueError(
-            f"the curvature is {other.dtype} on {other.device}, the problem {own.dtype} on "
-            f"{own.device}: make one of the other's"
+            f"the curvature is {other.dtype} on {other.device}, the problem {theta.dtype} on "
+            f"{theta.device}: make one of the other's"
         )
 
 

@@ -12,7 +12,7 @@ from refimpl.problem import memory
 from refimpl.rows.draws import label_draws
 from refimpl.rows.hooks import forward_pass
 from refimpl.rows.matrices import gradient_matrices, gradient_matrices_in_pieces
-from refimpl.rows.sweeps import sweeps, sweeps_kept
+from refimpl.rows.sweeps import repeatable_sweeps, sweeps
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -263,7 +263,7 @@ def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
     with pytest.MonkeyPatch.context() as patch:
         if not kept:
             patch.setattr(memory, "LAYER_ROWS", 1)
-        passes = sweeps_kept(problem, batch_size=2)
+        passes = repeatable_sweeps(problem, batch_size=2)
         first, second = list(passes()), list(passes())
     assert all((one is two) == kept for one, two in zip(first, second, strict=True))
     for one, two in zip(first, second, strict=True):

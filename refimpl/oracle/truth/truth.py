@@ -29,7 +29,7 @@ from refimpl.oracle.truth.kronecker import (
 )
 from refimpl.problem.problem import Problem
 from refimpl.rows.draws import label_draws
-from refimpl.rows.sweeps import Sweep, sweeps_kept
+from refimpl.rows.sweeps import Sweep, repeatable_sweeps
 
 __all__ = ["Truth", "Undecided"]
 
@@ -155,8 +155,8 @@ class Truth:
             generator = torch.Generator().manual_seed(self.seed)
             count = self.conventions.samples
             draws = label_draws(self.problem, count, generator)
-            return sweeps_kept(self.problem, fisher="sampled", samples=count, draws=draws)
-        return sweeps_kept(self.problem, fisher="empirical" if empirical else "exact")
+            return repeatable_sweeps(self.problem, fisher="sampled", samples=count, draws=draws)
+        return repeatable_sweeps(self.problem, fisher="empirical" if empirical else "exact")
 
     @cached_property
     def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
