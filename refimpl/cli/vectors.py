@@ -10,8 +10,8 @@ from rich.console import Console
 from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors.files import BadVector, export
-from refimpl.oracle.vectors.lint import lint
-from refimpl.oracle.vectors.verify import verify
+from refimpl.oracle.vectors.lint import lint_folder
+from refimpl.oracle.vectors.verify import verify_answers
 
 __all__ = ["app"]
 
@@ -37,7 +37,7 @@ def verify_command(
     if not answers.is_dir():
         raise typer.BadParameter(f"{answers} is no folder of answers")
     try:
-        outcomes = verify(folder, answers, dtype)
+        outcomes = verify_answers(folder, answers, dtype)
     except BadVector as error:
         raise typer.BadParameter(str(error)) from None
     if not outcomes:
@@ -55,7 +55,7 @@ def verify_command(
 @app.command("lint")
 def lint_command(folder: Folder) -> None:
     """Tell what is wrong with the vectors in DIR; exit code 1 where something is."""
-    complaints = lint(folder)
+    complaints = lint_folder(folder)
     for sentence in complaints:
         print(sentence)
     raise typer.Exit(1 if complaints else 0)

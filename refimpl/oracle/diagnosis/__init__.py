@@ -4,8 +4,8 @@ from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.behaviour import behaving, drawing
 from refimpl.oracle.diagnosis.history import remembered
 from refimpl.oracle.diagnosis.question import Question
-from refimpl.oracle.diagnosis.search import Finding, compared, search
-from refimpl.oracle.diagnosis.structure import structure
+from refimpl.oracle.diagnosis.search import Finding, compared, search_findings
+from refimpl.oracle.diagnosis.structure import observations
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.answer import BadAnswer
 from refimpl.oracle.stages.setting import Mode
@@ -48,12 +48,12 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
         stage, suspects = _upstream(trial, check.stage)
         question = Question(trial, stage, mode)
         if trial.labels_known or not STAGES[stage].draws_labels:
-            found = search(question, suspects, seconds)
+            found = search_findings(question, suspects, seconds)
             others = tuple(s for s in STAGES[stage].inherits if s not in suspects)
             if not found and others:  # not every author's scores call what the other stages do
-                found = search(question, others, seconds)
+                found = search_findings(question, others, seconds)
             if not found:
-                found = [Finding(text) for text in structure(question)]
+                found = [Finding(text) for text in observations(question)]
         else:
             found = _drawn(question, seconds)
         return of_state + found or behaving(trial, check, mode, 2 * seconds)
@@ -64,7 +64,9 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
 def _drawn(question: Question, seconds: float) -> list[Finding]:
     """Sampled labels: A is known; S may be that of labels that are not drawn at all."""
     if question.known.known_in_part:
-        found = [f for f in search(question, question.known.inherits, seconds) if f.hypothesis]
+        found = [
+            f for f in search_findings(question, question.known.inherits, seconds) if f.hypothesis
+        ]
         return found or list(drawing(question.trial))
     return []
 

@@ -16,7 +16,7 @@ from refimpl.oracle.question.conventions import Conventions, explanations
 from refimpl.oracle.stages.answer import Arrays
 from refimpl.oracle.subject.adapter import Declaration
 
-__all__ = ["Finding", "Hypothesis", "conventions_tried", "search"]
+__all__ = ["Finding", "Hypothesis", "conventions_tried", "search_findings"]
 
 LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
 
@@ -165,7 +165,7 @@ def conventions_tried(question: Question) -> Iterator[Hypothesis]:
                 yield Hypothesis(curvature=curvature)
 
 
-def search(question: Question, suspects: Iterable[str], seconds: float) -> list[Finding]:
+def search_findings(question: Question, suspects: Iterable[str], seconds: float) -> list[Finding]:
     """Findings, those of fewest parts first; empty where nothing fits.
 
     Args:

@@ -10,12 +10,12 @@ from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.stages.near import near
 
-__all__ = ["structure"]
+__all__ = ["observations"]
 
 PLURAL = {"entry": "entries"}
 
 
-def structure(question: Question) -> list[str]:
+def observations(question: Question) -> list[str]:
     """Sentences on where and how an answer is wrong.
 
     Args:

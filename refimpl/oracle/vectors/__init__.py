@@ -17,5 +17,5 @@ from refimpl.oracle.vectors.files import (
     released as released,
     write as write,
 )
-from refimpl.oracle.vectors.lint import lint as lint
-from refimpl.oracle.vectors.verify import Verified as Verified, verify as verify
+from refimpl.oracle.vectors.lint import lint_folder as lint_folder
+from refimpl.oracle.vectors.verify import Verified as Verified, verify_answers as verify_answers

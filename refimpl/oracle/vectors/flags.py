@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from refimpl.oracle.faults.fault import BugType
 
-__all__ = ["FLAGS", "LICENCES", "Note", "lint"]
+__all__ = ["FLAGS", "LICENCES", "Note", "lint_flags"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ FLAGS: dict[str, Note] = {
 LICENCES = ("RankDeficientNoDamping", "EmptyExample", "OneClass")
 
 
-def lint(used: Mapping[str, Iterable[str]]) -> list[str]:
+def lint_flags(used: Mapping[str, Iterable[str]]) -> list[str]:
     """What is wrong with the use of flags: those without a note, and notes without a use.
 
     Args:

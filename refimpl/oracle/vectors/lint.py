@@ -7,10 +7,10 @@ from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.vectors.files import BadVector, Vector, paths, read
 from refimpl.oracle.vectors.flags import FLAGS, LICENCES
 
-__all__ = ["lint"]
+__all__ = ["lint_folder"]
 
 
-def lint(folder: Path) -> list[str]:
+def lint_folder(folder: Path) -> list[str]:
     """What is wrong with the vectors of a folder, a sentence each; none: nothing.
 
     Args:

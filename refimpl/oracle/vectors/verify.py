@@ -14,7 +14,7 @@ from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors.files import Vector, paths, read
 
-__all__ = ["Verified", "verify"]
+__all__ = ["Verified", "verify_answers"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Verified:
     detail: str = ""
 
 
-def verify(folder: Path, answers: Path, dtype: str = "float64") -> list[Verified]:
+def verify_answers(folder: Path, answers: Path, dtype: str = "float64") -> list[Verified]:
     """Judge a folder of answers.
 
     Args:

@@ -2,7 +2,7 @@
 
 from refimpl.oracle.cases import cases
 from refimpl.oracle.vectors import paths, read, released
-from refimpl.oracle.vectors.flags import FLAGS, LICENCES, lint
+from refimpl.oracle.vectors.flags import FLAGS, LICENCES, lint_flags
 
 
 def used() -> dict[str, tuple[str, ...]]:
@@ -14,13 +14,13 @@ def used() -> dict[str, tuple[str, ...]]:
 
 
 def test_every_flag_has_a_note_and_every_note_a_use() -> None:
-    assert lint(used()) == []
+    assert lint_flags(used()) == []
 
 
 def test_the_linter_sees_both() -> None:
     flags = used() | {"mlp/tanh-square": ("NoSuchFlag",)}
     del flags["vector reject/nan-input"]
-    said = " ".join(lint(flags))
+    said = " ".join(lint_flags(flags))
     assert "'NoSuchFlag' has no note" in said
     assert "'NaNInput' is used by nothing" in said
 
