@@ -1,6 +1,7 @@
 """The documents are true: what they name exists, and every word stands in the glossary once."""
 
 import re
+import tomllib
 from operator import attrgetter
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_what_a_page_names_exists(path: Path):
         }
         assert missing == set()
     assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
+
+
+def test_the_paths_of_mutation_testing_exist():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "mutmut"
+    ]
+    mutated, tests = settings["only_mutate"], settings["pytest_add_cli_args_test_selection"]
+    assert [path for path in mutated + tests if not list(ROOT.glob(path))] == []
 
 
 def test_the_glossary_has_every_word_once_in_order():
