@@ -73,7 +73,7 @@ class CrossEntropy(LikelihoodLoss):
         """Targets as valid indices; ignored ones become 0 and are masked afterwards."""
         return torch.where(self.counted(targets), targets, 0).long()
 
-    def _target_mass(
+    def target_mass(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N ..."]:
         """Class-weighted smoothed target w_c q_c, zero where ignored; same shape as the outputs."""
@@ -88,7 +88,7 @@ class CrossEntropy(LikelihoodLoss):
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, " N"]:
         """-sum_c w_c q_c log softmax(f)_c, summed over tokens [N]."""
-        return -total(self._target_mass(outputs, targets) * F.log_softmax(outputs, dim=-1))
+        return -total(self.target_mass(outputs, targets) * F.log_softmax(outputs, dim=-1))
 
     def log_likelihood(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
@@ -122,7 +122,7 @@ class CrossEntropy(LikelihoodLoss):
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N T"]:
         """The weight omega = sum_c w_c q_c: 1 for a plain token, 0 for an ignored one."""
-        return as_tokens(self._target_mass(outputs, targets)).sum(dim=-1)
+        return as_tokens(self.target_mass(outputs, targets)).sum(dim=-1)
 
     def unit_root(self, outputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N T C C"]:
         """Columns sqrt(p_k) (e_k - p): R R^T = diag(p) - p p^T."""

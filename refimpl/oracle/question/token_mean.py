@@ -15,9 +15,10 @@ class TokenMean(CrossEntropy):
         As for `CrossEntropy`.
     """
 
-    def _target_mass(
+    def target_mass(
         self, outputs: Float[Tensor, "N ..."], targets: Shaped[Tensor, "N ..."]
     ) -> Float[Tensor, "N ..."]:
-        mass = super()._target_mass(outputs, targets)
+        """The same over the number of tokens of the example that count."""
+        mass = super().target_mass(outputs, targets)
         count = self.counted(targets).reshape(len(mass), -1).sum(dim=1).clamp(min=1)
         return mass / count.reshape(-1, *[1] * (mass.ndim - 1)).to(mass)
