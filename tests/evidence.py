@@ -1,4 +1,4 @@
-"""What tests measure against their bounds, kept for the trust report (`nox -s trust`).
+"""Keep what tests measure against their bounds, for the trust report (`nox -s trust`).
 
 A pytest plugin: `pytest --evidence FILE` writes one JSON line a test, with its outcome, its seconds,
 the number of random examples that it passed and the largest ratio of a deviation to its bound.
@@ -49,16 +49,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        found: dict[str, Any] = {"examples": _examples(item), "comparisons": len(_measured)}
+        summary: dict[str, Any] = {"examples": _examples(item), "comparisons": len(_measured)}
         if _measured:
-            found["ratio"], found["what"] = max(_measured, key=lambda m: (m[0] != m[0], m[0]))
-        item.user_properties.append(("evidence", found))
+            summary["ratio"], summary["what"] = max(_measured, key=lambda m: (m[0] != m[0], m[0]))
+        item.user_properties.append(("evidence", summary))
 
 
 def _examples(item: pytest.Item) -> int:
-    """How many random examples a property-based test passed, as hypothesis tells it."""
-    told = re.findall(r"(\d+) passing,", getattr(item, "hypothesis_statistics", ""))
-    return sum(int(count) for count in told)
+    """How many random examples a property-based test passed, by hypothesis's statistics."""
+    counts = re.findall(r"(\d+) passing,", getattr(item, "hypothesis_statistics", ""))
+    return sum(int(count) for count in counts)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""beartype, made once for each signature: a function inside a function is decorated at every call."""
+"""beartype, applied once for each signature: a function inside a function is decorated at every call."""
 
 import inspect
 from collections.abc import Callable
@@ -11,11 +11,11 @@ __all__ = ["checked"]
 # With `is_random` it would pick the list item that it looks at by Python's global generator, which
 # tests must leave alone.
 _beartype = beartype(conf=BeartypeConf(is_random=False))
-_made: dict[Any, Callable[..., Any]] = {}
+_checkers: dict[Any, Callable[..., Any]] = {}
 
 
 def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """What beartype makes of a function, the same for all that look alike.
+    """A function that checks its arguments, the same one for all functions that look alike.
 
     jaxtyping hands over an empty function with the signature of the one to be checked, and calls it
     with that one's arguments: two of one name and signature do the same. A third of the suite's time
@@ -30,9 +30,9 @@ def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
         for p in inspect.signature(fn).parameters.values()
     )
     key = (fn.__module__, fn.__qualname__, parameters, fn.__annotations__.get("return"))
-    if key not in _made:
-        _made[key] = _when_called(fn)
-    return _made[key]
+    if key not in _checkers:
+        _checkers[key] = _when_called(fn)
+    return _checkers[key]
 
 
 def _when_called(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,12 +41,12 @@ def _when_called(fn: Callable[..., Any]) -> Callable[..., Any]:
     # before: to check them twice was a tenth of the suite's time.
     if (returned := fn.__annotations__.get("return", Any)) is not Any:
         fn.__annotations__ = {"return": returned}
-    made: Callable[..., Any] | None = None
+    checker: Callable[..., Any] | None = None
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal made
-        if made is None:
-            made = _beartype(fn)
-        return made(*args, **kwargs)
+        nonlocal checker
+        if checker is None:
+            checker = _beartype(fn)
+        return checker(*args, **kwargs)
 
     return call

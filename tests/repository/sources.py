@@ -9,12 +9,13 @@ from types import ModuleType
 
 import refimpl
 import validation
+from validation.peers.requirements import libraries
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("refimpl", "validation")
 
 # Each wants the library that it adapts, which only `nox -s peers` installs.
-FOREIGN = tuple(f"validation.peers.{n}" for n in ("curvlinops", "dattri", "kronfluence", "pydvl"))
+FOREIGN = tuple(f"validation.peers.{name}" for name in libraries())
 
 # Imported here and not in a test: scikit-learn's import draws a random number.
 MODULES: list[ModuleType] = [

@@ -1,31 +1,16 @@
 """The safeguards of the tests can fail: shapes are enforced, and what is global is guarded."""
 
-import importlib
-import pkgutil
 from pathlib import Path
 
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from repository.sources import MODULES
 
-import refimpl
 import refimpl as ri
-import validation
-from validation.peers.requirements import libraries
 from validation.training.optimisers import train
 
 CONFTEST = Path(__file__).parents[2] / "conftest.py"
-
-# Each wants the library that it adapts, which only `nox -s peers` installs.
-FOREIGN = tuple(f"validation.peers.{name}" for name in libraries())
-
-# Imported here and not in a test: scikit-learn's import draws a random number.
-MODULES = [
-    importlib.import_module(module.name)
-    for package in (refimpl, validation)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if not module.name.endswith("__main__") and module.name not in FOREIGN
-]
 
 MOVES = {
     "Python's random state": "random.random()",

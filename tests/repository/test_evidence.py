@@ -77,12 +77,12 @@ def test_every_test_leaves_a_line_of_what_it_measured(pytester, monkeypatch, pro
         "-p", "evidence", "--evidence", "out.jsonl", "-n", processes, "-p", "no:cacheprovider"
     )
     lines = (pytester.path / "out.jsonl").read_text().splitlines()
-    found = {line["test"].split("::")[1]: line for line in map(json.loads, lines)}
-    assert found["test_property"]["examples"] == 7
-    assert found["test_property"]["comparisons"] == 7
-    worst = found["test_worst_of_two"]
+    by_test = {line["test"].split("::")[1]: line for line in map(json.loads, lines)}
+    assert by_test["test_property"]["examples"] == 7
+    assert by_test["test_property"]["comparisons"] == 7
+    worst = by_test["test_worst_of_two"]
     assert (worst["ratio"], worst["what"], worst["comparisons"]) == (0.75, "large", 2)
-    assert (found["test_red"]["outcome"], found["test_red"]["ratio"]) == ("failed", 2.0)
-    assert "ratio" not in found["test_without_bounds"]
-    assert found["test_without_its_fixture"]["outcome"] == "failed"
+    assert (by_test["test_red"]["outcome"], by_test["test_red"]["ratio"]) == ("failed", 2.0)
+    assert "ratio" not in by_test["test_without_bounds"]
+    assert by_test["test_without_its_fixture"]["outcome"] == "failed"
     assert len(lines) == 5
