@@ -77,18 +77,18 @@ def _examples_per_pass(problem: Problem, size: Sizes) -> int:
 
 
 class _Directions:
-    """u_nk of some examples, [K N, O I] of each block, made when first asked for."""
+    """u_nk of some examples, [K N, O I] of each block, computed when first needed."""
 
     def __init__(self, rows: LayerRows) -> None:
         self.rows = rows
-        self.made: dict[str, Tensor] = {}
+        self.by_block: dict[str, Tensor] = {}
 
     def of(self, block: Block) -> Float[Tensor, "M B"]:
         """The rows of one block."""
-        if block.name not in self.made:
+        if block.name not in self.by_block:
             u = gradient_matrices(self.rows.gradients[block.name], self.rows.inputs[block.name])
-            self.made[block.name] = u.flatten(0, 1).flatten(1)
-        return self.made[block.name]
+            self.by_block[block.name] = u.flatten(0, 1).flatten(1)
+        return self.by_block[block.name]
 
 
 def _add_by_directions(

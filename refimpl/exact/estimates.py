@@ -45,8 +45,11 @@ def costs(problem: Problem, *, vectors: int = 100, iterations: int = 200) -> tup
     """
     size = sizes_of(problem)
     blocks, n, p, k = (
-        problem.layout.blocks, problem.num_examples, problem.num_parameters, size.directions
-    )  # fmt: skip
+        problem.layout.blocks,
+        problem.num_examples,
+        problem.num_parameters,
+        size.directions,
+    )
     number = problem.parameters.element_size()
 
     def share(one: Block, other: Block) -> float:
@@ -87,14 +90,14 @@ def available_memory(device: torch.device) -> float:
 
 def _of_container() -> float:
     """Bytes that the limit of a control group leaves (cgroup v2); infinite without one."""
-    found: dict[str, str] = {}
+    group: dict[str, str] = {}
     try:
         for name in ("max", "current", "stat"):
             with open(f"/sys/fs/cgroup/memory.{name}", encoding="ascii") as file:
-                found[name] = file.read()
-        kept = dict(line.split() for line in found["stat"].splitlines())
+                group[name] = file.read()
+        statistics = dict(line.split() for line in group["stat"].splitlines())
         # What is cached of files is counted as used, and given back.
-        return float(found["max"]) - float(found["current"]) + float(kept["inactive_file"])
+        return float(group["max"]) - float(group["current"]) + float(statistics["inactive_file"])
     except (OSError, ValueError, KeyError):  # "max" says that there is no limit
         return float("inf")
 

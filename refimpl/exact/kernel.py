@@ -115,10 +115,10 @@ class Kernel(StructuredCurvature):
 
     def apply_rows(self, vectors: Float[Tensor, "k P"]) -> Float[Tensor, "k P"]:
         """U^T (U v) for each row v."""
-        found = torch.empty_like(vectors)
-        for v, out in zip(self._few(vectors), self._few(found), strict=True):
+        products = torch.empty_like(vectors)
+        for v, out in zip(self._few(vectors), self._few(products), strict=True):
             self._transposed(self._times(v), out)
-        return found
+        return products
 
     def solve_uncertified(
         self, vectors: Float[Tensor, "k P"], damping: float
@@ -129,11 +129,11 @@ class Kernel(StructuredCurvature):
                 "the dual route divides by the damping: use a damping > 0 or method='primal'"
             )
         factor = self._factored(damping)
-        found = torch.empty_like(vectors)
-        for b, out in zip(self._few(vectors), self._few(found), strict=True):
+        solutions = torch.empty_like(vectors)
+        for b, out in zip(self._few(vectors), self._few(solutions), strict=True):
             y = cholesky_solve(factor, self._times(b).T).T
             self._transposed(y, out).neg_().add_(b).div_(damping)
-        return found
+        return solutions
 
     def _factored(self, damping: float) -> Float[Tensor, "M M"]:
         """Cholesky's factor of U U^T + lambda I: symmetric, and positive where it is to rounding."""

@@ -61,8 +61,8 @@ class _History:
     ) -> Float[Tensor, "K P"]:
         """The L-BFGS step, by the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4)."""
         newest = torch.arange(-min(self.pushed, MEMORY), 0, device=at.device)
-        kept = (self.oldest[at] + newest[:, None]) % MEMORY  # the last of them the newest
-        s, y, rho = self.s[kept, at], self.y[kept, at], self.rho[kept, at]
+        pairs = (self.oldest[at] + newest[:, None]) % MEMORY  # the last of them the newest
+        s, y, rho = self.s[pairs, at], self.y[pairs, at], self.rho[pairs, at]
         q = gradient.clone()
         alpha = torch.zeros_like(rho)
         for i in reversed(range(len(rho))):

@@ -71,24 +71,24 @@ def operator_errors(
     if ours.matrix is not None and theirs.matrix is not None:  # the dampings cancel
         record = _relative(_norms(ours.matrix - theirs.matrix), theirs.norms)
         return [dict(record) for _ in dampings]
-    found: list[dict[str, Record]] = []
+    errors: list[dict[str, Record]] = []
     for damping in dampings:
         reference = theirs.damped(damping)
         difference = _norms(ours.damped(damping) - reference)
         if theirs.matrix is None:
             reference.diagonal().sub_(damping)
-            found.append(_relative(difference, _norms(reference)))
+            errors.append(_relative(difference, _norms(reference)))
         else:
-            found.append(_relative(difference, theirs.norms))
-    return found
+            errors.append(_relative(difference, theirs.norms))
+    return errors
 
 
 def _relative(errors: tuple[float, float], sizes: tuple[float, float]) -> dict[str, Record]:
-    found: dict[str, Record] = {}
+    records: dict[str, Record] = {}
     for name, error, size in zip(("frobenius", "spectral"), errors, sizes, strict=True):
         value = error / size if size > 0 else None
-        found[f"operator_{name}"] = {"value": value, "low": value, "high": value, "undefined": 0}
-    return found
+        records[f"operator_{name}"] = {"value": value, "low": value, "high": value, "undefined": 0}
+    return records
 
 
 def _norms(matrix: Float[Tensor, "P P"]) -> tuple[float, float]:

@@ -62,10 +62,13 @@ def ladder_parts(plan: Plan, given: Mapping[str, Curvature] | None = None) -> li
             parts.append(Part(f"responses/{place}", work, ("exact",), title=title))
             parts.append(
                 outcome_part(
-                    f"outcomes/{place}", plan, f"responses/{place}",
-                    reference=reference, damping=damping,
+                    f"outcomes/{place}",
+                    plan,
+                    f"responses/{place}",
+                    reference=reference,
+                    damping=damping,
                 )
-            )  # fmt: skip
+            )
     return parts
 
 

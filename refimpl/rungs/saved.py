@@ -24,7 +24,7 @@ __all__ = [
     "score_arrays",
     "scores_of",
     "truths_of",
-]  # fmt: skip
+]
 
 # How the names of arrays begin that comparisons of scores do not read: by far the larger part.
 NOT_SCORES = ("matrix/", "products/", "ekfac/")

@@ -140,7 +140,8 @@ def test_errors_against_the_truth_and_against_the_top_are_both_told(
     H, G = (matrix(at, name, 0.0) for name in (TOP, TRUTH))
     here = {"curvature": TRUTH, "reference": TOP, "damping": 1.0, "statistic": "operator_frobenius"}
     assert one(figures, **here)["value"] == pytest.approx(np.linalg.norm(G - H) / np.linalg.norm(H))
-    assert len({tuple(f[k] for k in ("curvature", "reference", "damping", "statistic")) for f in figures}) == len(figures)  # fmt: skip # noqa: E501
+    names = ("curvature", "reference", "damping", "statistic")
+    assert len({tuple(f[name] for name in names) for f in figures}) == len(figures)
 
 
 def test_other_layers_count_in_the_scores_and_products_keep_the_tracked_coordinates() -> None:

@@ -6,16 +6,16 @@ from typing import Any
 from torch import Tensor
 
 from validation.experiments import trained_model
-from validation.experiments.pictures import pictures
+from validation.experiments.pictures import gallery_of
 from validation.literature.claims import image_claims
 from validation.parts.study import Config, Earlier, Part
 from validation.training import recipes
 from validation.training.recipes import Recipe
 
-__all__ = ["parts"]
+__all__ = ["parts_of"]
 
 
-def parts(recipe: Recipe, config: Config) -> list[Part]:
+def parts_of(recipe: Recipe, config: Config) -> list[Part]:
     """Everything measured of the model, the pictures, and what was claimed of them.
 
     Args:
@@ -23,7 +23,7 @@ def parts(recipe: Recipe, config: Config) -> list[Part]:
         config: The study's configuration.
     """
     return [
-        *trained_model.parts(recipe, config),
+        *trained_model.parts_of(recipe, config),
         Part("pictures", partial(_pictures, recipe), ("train", "exact", "fits/Kronecker")),
         Part("claims", image_claims, ("pictures",)),
     ]
@@ -36,4 +36,4 @@ def _pictures(recipe: Recipe, config: Config, earlier: Earlier) -> Any:
         side = round(len(pixels) ** 0.5)
         return [[round(p, 3) for p in row] for row in pixels.reshape(side, side).tolist()]
 
-    return pictures(recipes.setting(recipe, config, earlier), image, config, earlier)
+    return gallery_of(recipes.trained_setting(recipe, config, earlier), image, config, earlier)

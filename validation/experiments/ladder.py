@@ -13,7 +13,7 @@ from refimpl.rungs.setting import Setting
 from validation.parts.saved import plain
 from validation.parts.study import Config, Earlier, Part
 
-__all__ = ["Make", "parts", "plan_of", "results", "study_part"]
+__all__ = ["Make", "parts_of", "plan_of", "results", "study_part"]
 
 # Makes the problem and its queries from the results of "train".
 Make = Callable[[Config, Earlier], Setting]
@@ -44,7 +44,7 @@ def plan_of(config: Config) -> Plan:
     )
 
 
-def parts(make: Make, config: Config) -> list[Part]:
+def parts_of(make: Make, config: Config) -> list[Part]:
     """The parts of the ladder; they need a part "train".
 
     Args:
@@ -73,17 +73,17 @@ def _work(
 
 
 def results(
-    config: Config, found: Mapping[int, Earlier], also: Mapping[str, Any] | None = None
+    config: Config, by_seed: Mapping[int, Earlier], also: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The plain data of a study's page, but for its name, title, setting and provenance.
 
     Args:
         config: The study's configuration.
-        found: Results by seed and part.
+        by_seed: Results by seed and part.
         also: More "curvatures", "references" and "statistics" for what the study measures besides.
     """
-    values = [result.values for earlier in found.values() for result in earlier.values()]
-    first = [result.values for result in next(iter(found.values())).values()]
+    values = [result.values for earlier in by_seed.values() for result in earlier.values()]
+    first = [result.values for result in next(iter(by_seed.values())).values()]
     records = gather(values) | {"scatter": gather(first)["scatter"]}  # one drawing, of one seed
     page = page_data(records, plan_of(config))
     for kind, entries in (also or {}).items():

@@ -15,13 +15,13 @@ from refimpl.rungs.saved import matrix_of
 from refimpl.rungs.setting import Setting
 from validation.data import Split, Vocabulary, complete
 from validation.experiments import ladder
-from validation.experiments.passages import passages
+from validation.experiments.passages import passages_of
 from validation.literature.claims import sequence_claims
 from validation.models import networks
 from validation.parts.study import Config, Earlier, Part
 from validation.training import optimisers
 
-__all__ = ["Corpus", "facts", "parts"]
+__all__ = ["Corpus", "facts", "parts_of"]
 
 MLP = ["blocks.*.mlp.*"]  # as in Grosse et al. 2023, section 3: attention and embeddings are frozen
 
@@ -48,7 +48,7 @@ class Corpus:
 Load = Callable[[Config], Corpus]
 
 
-def parts(load: Load, config: Config) -> list[Part]:
+def parts_of(load: Load, config: Config) -> list[Part]:
     """Training, the comparisons at each damping, the passages, and what was claimed of them.
 
     Args:
@@ -56,10 +56,10 @@ def parts(load: Load, config: Config) -> list[Part]:
         config: With "model", "training" and what the ladder and passages need; without passages where
             "passages" is false.
     """
-    make = partial(setting, load)
+    make = partial(trained_setting, load)
     read = ("train", "exact", "fits/Kronecker")
     headline = f"influences/{config['headline']:g}"
-    listed = [Part("train", partial(train, load)), *ladder.parts(make, config)]
+    listed = [Part("train", partial(train, load)), *ladder.parts_of(make, config)]
     if not config.get("passages", True):
         return [*listed, Part("claims", sequence_claims, (headline,))]
     listed.append(Part("passages", partial(_passages, load), read))
@@ -112,7 +112,7 @@ def train(load: Load, config: Config, earlier: Earlier) -> Any:
     return values, {name: value.numpy() for name, value in model.state_dict().items()}
 
 
-def setting(load: Load, config: Config, earlier: Earlier) -> Setting:
+def trained_setting(load: Load, config: Config, earlier: Earlier) -> Setting:
     """The trained problem and its queries, from what `train` saved."""
     corpus = load(config)
     model = _model(config, corpus, torch.Generator(), torch.float64)
@@ -141,12 +141,12 @@ def _prompts(corpus: Corpus, longest: int) -> list[int]:
 
 
 def _passages(load: Load, config: Config, earlier: Earlier) -> Any:
-    corpus, at = load(config), setting(load, config, earlier)
+    corpus, at = load(config), trained_setting(load, config, earlier)
     matrix = matrix_of(at.problem, earlier)
     assert matrix is not None, "passages take the exact matrix, which no route but the primal forms"
     exact = ri.Dense(at.problem, [matrix])
     sources = corpus.sources, corpus.query_sources
-    return passages(at, exact, corpus.vocabulary.decode, sources, config, earlier)
+    return passages_of(at, exact, corpus.vocabulary.decode, sources, config, earlier)
 
 
 def facts(config: Config, first: Earlier) -> list[tuple[str, str]]:

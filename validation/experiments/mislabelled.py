@@ -30,7 +30,7 @@ __all__ = [
     "detect",
     "find_flipped",
     "flip",
-    "parts",
+    "parts_of",
     "suspicion",
     "weighted",
 ]
@@ -81,7 +81,7 @@ def suspicion(problem: ri.Problem, curvature: ri.Curvature, damping: float) -> F
     return ri.self_influence(problem, curvature=curvature, damping=damping).abs().numpy()
 
 
-def parts(recipe: Recipe, config: Config) -> list[Part]:
+def parts_of(recipe: Recipe, config: Config) -> list[Part]:
     """The part that flips labels, trains, and looks for them.
 
     Args:

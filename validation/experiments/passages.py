@@ -16,7 +16,7 @@ from validation.experiments.ladder import plan_of
 from validation.experiments.selection import notable
 from validation.parts.study import Config, Earlier
 
-__all__ = ["Decode", "passages"]
+__all__ = ["Decode", "passages_of"]
 
 SHOWN = 6  # queries
 BESIDE = 3  # passages on either side
@@ -24,7 +24,7 @@ BESIDE = 3  # passages on either side
 Decode = Callable[[Int[Tensor, " T"]], str]
 
 
-def passages(
+def passages_of(
     at: Setting,
     exact: ri.Curvature,
     decode: Decode,
@@ -57,11 +57,18 @@ def passages(
         if not len(chosen):
             return []
         also = set(np.argsort(-sign * other[query], kind="stable")[:BESIDE].tolist())
-        tokens = weight * ri.token_influence(
-            at.problem, query_inputs[query : query + 1], query_targets[query : query + 1],
-            curvature=exact, damping=damping, measurement=at.measurement,
-            candidates=torch.from_numpy(chosen),
-        )[0].numpy()  # fmt: skip
+        tokens = (
+            weight
+            * ri.token_influence(
+                at.problem,
+                query_inputs[query : query + 1],
+                query_targets[query : query + 1],
+                curvature=exact,
+                damping=damping,
+                measurement=at.measurement,
+                candidates=torch.from_numpy(chosen),
+            )[0].numpy()
+        )
         return [
             {
                 "index": int(m),
@@ -93,7 +100,7 @@ def passages(
                 "harmful": side(q, -1),
             }
         )
-    found = {
+    page = {
         "seed": config["seed"],
         "curvature": TRUTH,
         "other": HEADLINE,
@@ -105,7 +112,7 @@ def passages(
         "influence.",
         "queries": queries,
     }
-    return {"passages": found}
+    return {"passages": page}
 
 
 def _tensor(inputs: Any) -> Int[Tensor, "N T"]:

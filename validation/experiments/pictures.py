@@ -16,13 +16,13 @@ from validation.experiments.ladder import plan_of
 from validation.experiments.selection import notable
 from validation.parts.study import Config, Earlier
 
-__all__ = ["pictures"]
+__all__ = ["gallery_of"]
 
 SHOWN = 12  # queries pictured
 BESIDE = 5  # training examples on either side
 
 
-def pictures(
+def gallery_of(
     at: Setting,
     image: Callable[[Tensor], list[list[float]]],
     config: Config,
@@ -84,8 +84,10 @@ def pictures(
     tops: list[dict[str, Any]] = []
     if len(ranked) > 1:  # an interval over queries needs two
         for group, sign in (("most helpful", 1), ("most harmful", -1)):
-            order_by, own = sign * change[ranked], query_labels[ranked]
-            tops.append(common | {"group": group} | _top(order_by, own, labels, losses, config))
+            order_by, its_label = sign * change[ranked], query_labels[ranked]
+            tops.append(
+                common | {"group": group} | _top(order_by, its_label, labels, losses, config)
+            )
     return {"gallery": gallery, "top_examples": tops}
 
 

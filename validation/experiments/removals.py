@@ -25,14 +25,14 @@ from validation.experiments.ladder import Make, plan_of
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import predictions
 
-__all__ = ["RANDOM", "REMOVAL", "parts", "remove_most_helpful"]
+__all__ = ["RANDOM", "REMOVAL", "parts_of", "remove_most_helpful"]
 
 REMOVAL = "removing the most helpful"
 RANDOM = "random examples"
 RUNGS = (TRUTH, "EK-FAC", "K-FAC", "empirical Fisher", "LiSSA", "identity")
 
 
-def parts(make: Make, config: Config) -> list[Part]:
+def parts_of(make: Make, config: Config) -> list[Part]:
     """The part that removes, at the headline's damping.
 
     Args:
@@ -70,7 +70,7 @@ def remove_most_helpful(make: Make, config: Config, earlier: Earlier) -> Any:
         )
         flips, rises = _effects(at, chosen, response.parameters, len(sets))
         certificate = response.certificate
-        kept = certificate.converged.reshape(len(sets), -1).numpy()
+        converged = certificate.converged.reshape(len(sets), -1).numpy()
         common = {"seed": config["seed"], "reference": REMOVAL, "damping": damping}
         records["responses"].append(
             common
@@ -85,7 +85,7 @@ def remove_most_helpful(make: Make, config: Config, earlier: Earlier) -> Any:
             }
         )
         for row, name in enumerate(sets):
-            ok = kept[row]
+            ok = converged[row]
             if ok.sum() < 2:
                 continue
             share = scipy.stats.binomtest(int(flips[row][ok].sum()), int(ok.sum())).proportion_ci(
@@ -121,8 +121,8 @@ def _effects(
     inputs, targets = at.query_inputs, at.query_targets
     assert isinstance(inputs, Tensor)
     before = problem.outputs(inputs)[where]
-    own = vmap(lambda theta, x: problem.outputs(x[None], theta)[0])
-    after = own(parameters, inputs[where])
+    outputs_at = vmap(lambda theta, x: problem.outputs(x[None], theta)[0])
+    after = outputs_at(parameters, inputs[where])
     flipped = predictions(problem.loss, after) != predictions(problem.loss, before)
     losses = [problem.loss.value(o, targets[where]) for o in (after, before)]
     rise = (losses[0] - losses[1]).reshape(rungs, -1).numpy()

@@ -25,7 +25,7 @@ from validation.literature.references import HALVES, NEAR, PBRF, SCRATCH, WARM
 from validation.parts.study import Config, Earlier, Part
 from validation.training.recipes import Recipe
 
-__all__ = ["FOUND", "gaps", "left_out", "parts"]
+__all__ = ["FOUND", "gaps", "left_out", "parts_of"]
 
 FOUND = 1e-2  # what counts as trained: the gradient norm over the one at the start
 # The five terms: (name, the way nearer to leaving out, the way nearer to the estimate).
@@ -40,7 +40,7 @@ TERMS = (
 )
 
 
-def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
+def parts_of(recipe: Recipe, make: Make, config: Config) -> list[Part]:
     """Retrainings, every rung's predictions of them, and the five terms.
 
     Args:
@@ -76,10 +76,13 @@ def parts(recipe: Recipe, make: Make, config: Config) -> list[Part]:
             )
             listed.append(
                 Part(
-                    f"gaps/{damping:g}", gaps, needs, {"damping": damping},
+                    f"gaps/{damping:g}",
+                    gaps,
+                    needs,
+                    {"damping": damping},
                     without=NOT_SCORES,
                 )
-            )  # fmt: skip
+            )
         for reference, name in here.items():
             outcome = f"outcomes/{damping:g}/{'near' if reference == NEAR else name.split('/')[1]}"
             statistics = ("pearson", "spearman", "kendall") if reference == HALVES else None
@@ -112,12 +115,12 @@ def scratch(recipe: Recipe, make: Make, config: Config, earlier: Earlier) -> Any
     at, options = make(config, earlier), config["scratch"]
     without = _without(at.problem, left_out(config))
     weights = torch.cat([torch.ones_like(without[:1]), without])
-    found = [
+    responses = [
         _anew(recipe, at.problem, config, weights, options["trials"], run)
         for run in range(options["seeds"])
     ]
     # A model's change is known only as well as the model that it is the change of.
-    norms = torch.stack([r.certificate.relative_gradient_norm for r in found])
+    norms = torch.stack([r.certificate.relative_gradient_norm for r in responses])
     worst = norms.max(dim=0).values
     record = _record(
         config,
@@ -125,9 +128,9 @@ def scratch(recipe: Recipe, make: Make, config: Config, earlier: Earlier) -> Any
         None,
         left_out(config).tolist(),
         torch.maximum(worst[1:], worst[:1]),
-        found[0].certificate.iterations[1:],
+        responses[0].certificate.iterations[1:],
     )
-    runs = torch.stack([at.values(r.parameters) for r in found])
+    runs = torch.stack([at.values(r.parameters) for r in responses])
     change = (runs[:, 1:] - runs[:, :1]).mean(dim=0).T
     arrays = {"change": change.numpy(), "weights": _shift(without).numpy()}
     return {"responses": [record]}, arrays
@@ -174,14 +177,14 @@ def halves(recipe: Recipe, make: Make, config: Config, earlier: Earlier) -> Any:
     weights = at.problem.parameters.new_zeros(options["models"], count)
     for row in weights:
         row[torch.from_numpy(random.permutation(count)[: count // 2])] = count / (count // 2)
-    found = [
+    responses = [
         _anew(recipe, at.problem, config, weights, options["trials"], run)
         for run in range(options["seeds"])
     ]
-    norms = torch.stack([r.certificate.relative_gradient_norm for r in found]).max(dim=0).values
-    runs = torch.stack([at.values(r.parameters).T for r in found])  # [runs, Q, models]
+    norms = torch.stack([r.certificate.relative_gradient_norm for r in responses]).max(dim=0).values
+    runs = torch.stack([at.values(r.parameters).T for r in responses])  # [runs, Q, models]
     record = _record(
-        config, HALVES, None, list(range(len(weights))), norms, found[0].certificate.iterations
+        config, HALVES, None, list(range(len(weights))), norms, responses[0].certificate.iterations
     )
     values: dict[str, Any] = {"responses": [record]}
     if len(runs) > 1:
@@ -203,14 +206,14 @@ def gaps(config: Config, earlier: Earlier) -> Any:
         NEAR: earlier[_near(config, damping)].arrays["change"],
         PBRF: removed.arrays["change"][:, places.numpy()],
     }
-    kept = np.array(removed.values["responses"][0]["converged"])[places.numpy()]
+    converged = np.array(removed.values["responses"][0]["converged"])[places.numpy()]
     for name in ("retrained/scratch", "retrained/warm", _near(config, damping)):
-        kept &= np.array(earlier[name].values["responses"][0]["converged"])
+        converged &= np.array(earlier[name].values["responses"][0]["converged"])
     for name, scores in scores_of(plan_of(config), earlier, damping).items():
         ways[name] = -scores[:, chosen.numpy()] / config["train"]
-    if kept.sum() < 2:
+    if converged.sum() < 2:
         return {"gaps": [], "contrasts": []}
-    ways = {name: change[:, kept] for name, change in ways.items()}
+    ways = {name: change[:, converged] for name, change in ways.items()}
     common = {"seed": config["seed"], "damping": damping}
     records = [
         common | {"term": term, "upper": upper, "lower": lower, "statistic": s} | interval(e)

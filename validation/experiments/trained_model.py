@@ -13,40 +13,40 @@ from validation.parts.study import Config, Earlier, Part
 from validation.training import recipes
 from validation.training.recipes import Recipe
 
-__all__ = ["parts", "results"]
+__all__ = ["parts_of", "results"]
 
 
-def parts(recipe: Recipe, config: Config) -> list[Part]:
+def parts_of(recipe: Recipe, config: Config) -> list[Part]:
     """Training, the comparisons at each damping, and whatever else the configuration asks for.
 
     Args:
         recipe: How the model comes about.
         config: What the ladder needs; "scratch", "halves", "mislabelled" and "removal" at will.
     """
-    make = partial(recipes.setting, recipe)
+    make = partial(recipes.trained_setting, recipe)
     return [
         Part("train", partial(recipes.train, recipe)),
-        *ladder.parts(make, config),
-        *retraining.parts(recipe, make, config),
-        *mislabelled.parts(recipe, config),
-        *removals.parts(make, config),
+        *ladder.parts_of(make, config),
+        *retraining.parts_of(recipe, make, config),
+        *mislabelled.parts_of(recipe, config),
+        *removals.parts_of(make, config),
     ]
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of a page, but for its name, title, setting and provenance.
 
     Args:
         config: The study's configuration.
-        found: Results by seed and part.
+        by_seed: Results by seed and part.
     """
     also: dict[str, list[Any]] = {"curvatures": [], "references": [], "statistics": []}
     if "scratch" in config:
         also["references"] += _leaving_out(config)
     if "halves" in config:
-        also["references"].append(_halves(config, found))
+        also["references"].append(_halves(config, by_seed))
     if "mislabelled" in config:
-        also["references"].append(_flipped(config, found))
+        also["references"].append(_flipped(config, by_seed))
         also["curvatures"].append(_row(LOSS, "no curvature: the loss of the example itself"))
         also["statistics"] += [
             {"name": "auroc", "label": "AUROC", "better": "higher"},
@@ -60,7 +60,7 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
                 {"name": f"flips_{size}", "label": f"flipped, k = {size}", "better": "higher"},
                 {"name": f"rise_{size}", "label": f"rise of loss, k = {size}", "better": "higher"},
             ]
-    return ladder.results(config, found, also)
+    return ladder.results(config, by_seed, also)
 
 
 def _row(name: str, description: str) -> dict[str, Any]:
@@ -105,11 +105,11 @@ def _leaving_out(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def _halves(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def _halves(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     options = config["halves"]
     ceilings = [
         c
-        for earlier in found.values()
+        for earlier in by_seed.values()
         if (c := earlier["retrained/halves"].values.get("ceiling")) and c["value"] is not None
     ]
     intervals = "; ".join(
@@ -135,9 +135,9 @@ def _halves(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
     }
 
 
-def _flipped(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def _flipped(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     share = config["mislabelled"]["share"]
-    count = next(iter(found.values()))["mislabelled"].values["flipped"]
+    count = next(iter(by_seed.values()))["mislabelled"].values["flipped"]
     return {
         "name": FLIPPED,
         "title": "finding flipped labels",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from validation.parts.runner import environment
+from validation.parts.dependencies import environment
 from validation.parts.saved import write_atomically
 
 __all__ = ["BadBaseline", "Departure", "departures", "figures_of", "read", "write"]

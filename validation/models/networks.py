@@ -164,8 +164,8 @@ class Transformer(nn.Module):
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         allowed = causal[None, None]
         if attention_mask is not None:
-            own = torch.eye(length, dtype=torch.bool, device=ids.device)
-            allowed = allowed & (attention_mask[:, None, None, :] | own)
+            itself = torch.eye(length, dtype=torch.bool, device=ids.device)
+            allowed = allowed & (attention_mask[:, None, None, :] | itself)
         x = self.tokens(ids) + self.positions(torch.arange(length, device=ids.device))
         for block in self.blocks:
             x = block(x, allowed)

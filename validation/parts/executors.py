@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from validation.parts.runner import ROOT, InProcess, environment
+from validation.parts.dependencies import ROOT, environment
+from validation.parts.runner import InProcess
 from validation.parts.saved import source_hash
 
 __all__ = ["ElsewhereDiffers", "NoExecutor", "executor"]
@@ -42,13 +43,13 @@ def executor(wanted: str, *, timeout: float = 10.0) -> Iterator[Executor]:
     """
     kind, _, where = wanted.partition(":")
     if kind == "dask" and where:
-        with _dask(where, timeout) as found:
-            yield found
+        with _dask(where, timeout) as remote:
+            yield remote
     elif wanted == "in-process":
         yield InProcess()
     elif kind == "processes" and (wanted == kind or (where.isdecimal() and int(where) > 0)):
-        with _processes(int(where) if where else os.cpu_count() or 1) as found:
-            yield found
+        with _processes(int(where) if where else os.cpu_count() or 1) as pool:
+            yield pool
     else:
         raise NoExecutor(f"no executor {wanted!r}: there is {FORMS}")
 
@@ -83,8 +84,8 @@ def _dask(address: str, timeout: float) -> Iterator[Executor]:
                 "with `dask scheduler`, and workers with `dask worker`, then give its address"
             ) from None
         # Not pure: else the scheduler would hash every argument to find tasks that it knows.
-        with client, client.get_executor(pure=False) as found:
-            yield _Alike(found)
+        with client, client.get_executor(pure=False) as remote:
+            yield _Alike(remote)
 
 
 class _Alike(Executor):
@@ -102,11 +103,11 @@ def _alike(wanted: dict[str, Any], fn: Callable[..., Any], *args: Any, **kwargs:
     """Run a task as the process that wants its result would."""
     # In every task and not once a worker: workers may join late, and be started anew when they die.
     torch.set_num_threads(wanted["threads"])
-    found = _here()
-    if wrong := [name for name, value in wanted.items() if found.get(name) != value]:
+    here = _here()
+    if wrong := [name for name, value in wanted.items() if here.get(name) != value]:
         raise ElsewhereDiffers(
             "a worker would not compute what this process does: "
-            + "; ".join(f"{name} is {found.get(name)}, {wanted[name]} is needed" for name in wrong)
+            + "; ".join(f"{name} is {here.get(name)}, {wanted[name]} is needed" for name in wrong)
             + ". Start the workers anew, in this environment and with this code."
         )
     return fn(*args, **kwargs)

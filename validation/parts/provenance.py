@@ -10,20 +10,20 @@ from validation.parts.study import Config
 __all__ = ["of"]
 
 
-def of(config: Config, found: Run) -> dict[str, Any]:
+def of(config: Config, run: Run) -> dict[str, Any]:
     """What made a run's numbers: versions, seeds, precision, threads, times.
 
     Args:
         config: Its configuration.
-        found: What the run gave.
+        run: What the run gave.
     """
-    everything = [result for results in found.results.values() for result in results.values()]
+    everything = [result for results in run.results.values() for result in results.values()]
     last = max(everything, key=lambda result: result.made["at"]).made
     libraries = dict(last["environment"])
     threads = libraries.pop("threads")
     versions = sorted({result.made["code"][:12] for result in everything})
     seconds: dict[str, float] = {}
-    for results in found.results.values():
+    for results in run.results.values():
         for name, result in results.items():
             seconds[name] = seconds.get(name, 0.0) + result.seconds
     return {
@@ -32,7 +32,7 @@ def of(config: Config, found: Run) -> dict[str, Any]:
         "libraries": {"python": platform.python_version(), **libraries},
         "machine": f"{platform.system()} {platform.machine()}, CPU, {threads} thread(s)",
         "precision": "float64 throughout",
-        "seeds": ", ".join(map(str, found.results)),
+        "seeds": ", ".join(map(str, run.results)),
         "configuration": {name: str(value) for name, value in config.items()},
         "time, all parts": f"{sum(seconds.values()):.1f} s",
         "time by part": {name: f"{value:.1f} s" for name, value in seconds.items()},

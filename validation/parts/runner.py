@@ -1,24 +1,19 @@
 """Run a study: its parts in order of need, each saved as it finishes, through any Executor."""
 
-import platform
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
-import scipy
-import torch
 
-import refimpl
+from validation.parts import dependencies
 from validation.parts.progress import Progress
-from validation.parts.saved import Result, fingerprint, load, save, source_hash
+from validation.parts.saved import Result, fingerprint, load, save
 from validation.parts.study import Config, Earlier, Study, Work
 
 __all__ = [
@@ -30,12 +25,6 @@ __all__ = [
     "saved_part",
     "saved_run",
 ]
-
-ROOT = Path(__file__).parents[2]
-# The shared code of all studies that numbers depend on: files, and folders with all files in them.
-# What only draws, lists or runs does not count.
-SHARED = ("data", "models", "training", "experiments", "literature/claims.py")
-DRAWING = ("report", "oracle")
 
 
 class Busy(RuntimeError):
@@ -159,38 +148,6 @@ def saved_part(folder: Path, name: str, *, seed: int = 0) -> Result | None:
     return load(_path(folder, seed, name), None)
 
 
-def code_version(study: Study) -> str:
-    """A hash of the sources that the study's numbers depend on, and refimpl's version."""
-    package = [
-        file
-        for file in (ROOT / "refimpl").rglob("*.py")
-        if file.relative_to(ROOT / "refimpl").parts[0] not in DRAWING
-    ]
-    shared = [
-        file
-        for name in SHARED
-        for path in [ROOT / "validation" / name]
-        for file in (path.rglob("*.py") if path.is_dir() else [path])
-    ]
-    own = Path(str(study.module.__file__))
-    base = ROOT if own.is_relative_to(ROOT) else own.parent
-    return fingerprint(
-        refimpl.__version__, source_hash(ROOT, package + shared), source_hash(base, [own])
-    )
-
-
-def environment() -> dict[str, Any]:
-    """What else decides the last digits: libraries, threads, and the processor's instructions."""
-    return {
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": version("scikit-learn"),
-        "threads": torch.get_num_threads(),
-        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-    }
-
-
 class _Runner:
     def __init__(
         self,
@@ -205,7 +162,7 @@ class _Runner:
         self.parts = {(seed, p.name): p for seed in seeds for p in study.parts(self.config)}
         if len(self.parts) != len(seeds) * len(study.parts(self.config)):
             raise ValueError(f"study {study.name!r} has two parts of one name, or a seed twice")
-        self.code, self.environment = code_version(study), environment()
+        self.code, self.environment = dependencies.code_version(study), dependencies.environment()
         self.keys = self._keys()
         self.results: dict[tuple[int, str], Result] = {}
         self.failed: dict[tuple[int, str], BaseException] = {}
@@ -217,17 +174,22 @@ class _Runner:
                 if (seed, need) not in keys:
                     raise ValueError(f"part {name!r} needs {need!r}, which is not listed before it")
             keys[seed, name] = fingerprint(
-                self.study.name, name, self.config, part.options, seed,
-                self.code, self.environment,
+                self.study.name,
+                name,
+                self.config,
+                part.options,
+                seed,
+                self.code,
+                self.environment,
                 [keys[seed, need] for need in part.needs],
-            )  # fmt: skip
+            )
         return keys
 
     def run(self, executor: Executor, fresh: bool) -> Run:
         if not fresh:
             for at, key in self.keys.items():
-                if (found := load(_path(self.folder, *at), key)) is not None:
-                    self.results[at] = found
+                if (saved := load(_path(self.folder, *at), key)) is not None:
+                    self.results[at] = saved
         reused = len(self.results)
         with self.progress.study(self.study.name, len(self.parts), reused):
             self._compute(executor)
@@ -295,8 +257,8 @@ class _Runner:
 
 def _timed(work: Work, config: Config, earlier: Earlier) -> Result:
     start = time.perf_counter()
-    found = work(config, earlier)
-    values, arrays = found if isinstance(found, tuple) else (found, {})
+    outcome = work(config, earlier)
+    values, arrays = outcome if isinstance(outcome, tuple) else (outcome, {})
     seconds = time.perf_counter() - start
     return Result(values, arrays, seconds)
 

@@ -35,16 +35,16 @@ class Part:
     options: Config = field(default_factory=dict)
     without: tuple[str, ...] = ()
 
-    def given(self, found: Result) -> Result:
+    def given(self, result: Result) -> Result:
         """A result as it is sent.
 
         Args:
-            found: Of one of its needs.
+            result: Of one of its needs.
         """
         if not self.without:
-            return found
-        sent = {n: a for n, a in found.arrays.items() if not n.startswith(self.without)}
-        return replace(found, arrays=sent)
+            return result
+        sent = {n: a for n, a in result.arrays.items() if not n.startswith(self.without)}
+        return replace(result, arrays=sent)
 
 
 @dataclass(frozen=True)

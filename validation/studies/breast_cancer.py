@@ -58,18 +58,18 @@ def load(config: Config) -> data.Split:
 RECIPE = Recipe(load, ri.losses.BinaryCrossEntropy(), recipes.mlp)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     hidden = "-".join(map(str, config["sizes"]))
-    return trained_model.results(config, found) | {
+    return trained_model.results(config, by_seed) | {
         "name": "breast_cancer",
         "title": f"Two classes, nearly separable: breast cancer, MLP {hidden}",
         "setting": (
             "scikit-learn's Wisconsin breast cancer data, inputs standardised; an MLP "
             f"{hidden} with tanh units and binary cross-entropy, "
-            f"{recipes.how(config, found, 'patients')}. The measurement is each query's loss."
+            f"{recipes.how(config, by_seed, 'patients')}. The measurement is each query's loss."
         ),
-        "facts": recipes.facts(config, found),
+        "facts": recipes.facts(config, by_seed),
     }
 
 
@@ -78,7 +78,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(trained_model.parts, RECIPE),
+    partial(trained_model.parts_of, RECIPE),
     results,
     seeds=(0, 1, 2),
 )

@@ -45,24 +45,25 @@ QUICK: Config = {
 def load(config: Config) -> language.Corpus:
     """The stream's windows; queries from where it pairs letters and digits that training did not."""
     count = None if config["train"] == CONFIG["train"] else config["train"]
-    found = data.character_windows(config["queries"], config["seed"], train=count)
+    windows = data.character_windows(config["queries"], config["seed"], train=count)
     places = [
-        [f"characters {p} to {p + 4}" for p in all_] for all_ in (found.places, found.query_places)
+        [f"characters {p} to {p + 4}" for p in all_]
+        for all_ in (windows.places, windows.query_places)
     ]
-    return language.Corpus(found.split, found.vocabulary, *places)
+    return language.Corpus(windows.split, windows.vocabulary, *places)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
-    return ladder.results(config, found) | {
+    first = next(iter(by_seed.values()))
+    return ladder.results(config, by_seed) | {
         "name": "characters",
         "title": "The walk-through's character task: a 2-layer Transformer on a0b1c2d3…",
         "setting": (
             "Letters and digits alternate and each kind counts upwards: a0b1c2d3 … z5a6b7 …. A "
             "decoder-only Transformer (pre-norm, causal attention, GELU) is trained by L-BFGS on the "
             f"{config['train']} windows of five of the first 200 characters, "
-            f"{recipes.seeds(found)}; its MLP layers are "
+            f"{recipes.seeds(by_seed)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Queries are windows from later in the stream, "
             "with pairs of letter and digit that training did not have; the measurement is the "
             "log-likelihood of the last three characters given the first two."
@@ -72,5 +73,5 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
 
 
 STUDY = Study(
-    "characters", sys.modules[__name__], CONFIG, QUICK, partial(language.parts, load), results
+    "characters", sys.modules[__name__], CONFIG, QUICK, partial(language.parts_of, load), results
 )

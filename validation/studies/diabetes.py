@@ -55,18 +55,18 @@ def load(config: Config) -> data.Split:
 RECIPE = Recipe(load, ri.losses.SquaredError(), recipes.mlp)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     hidden = "-".join(map(str, config["sizes"]))
-    return trained_model.results(config, found) | {
+    return trained_model.results(config, by_seed) | {
         "name": "diabetes",
         "title": f"A regression with much noise: diabetes, MLP {hidden}",
         "setting": (
             "scikit-learn's diabetes data (Efron et al. 2004), inputs and target standardised; an MLP "
-            f"{hidden} with tanh units and squared error, {recipes.how(config, found, 'patients')}. "
+            f"{hidden} with tanh units and squared error, {recipes.how(config, by_seed, 'patients')}. "
             "The measurement is each query's loss."
         ),
-        "facts": recipes.facts(config, found, what="R²"),
+        "facts": recipes.facts(config, by_seed, what="R²"),
     }
 
 
@@ -75,7 +75,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(trained_model.parts, RECIPE),
+    partial(trained_model.parts_of, RECIPE),
     results,
     seeds=(0, 1, 2),
 )

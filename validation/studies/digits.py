@@ -61,17 +61,17 @@ def load(config: Config) -> data.Split:
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     hidden = "-".join(map(str, config["sizes"]))
-    return trained_model.results(config, found) | {
+    return trained_model.results(config, by_seed) | {
         "name": "digits",
         "title": f"How far can an influence estimate be trusted? Handwritten digits, MLP {hidden}",
         "setting": (
             f"scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; a softmax MLP {hidden} with "
-            f"tanh units, {recipes.how(config, found, 'images')}. The measurement is each query's loss."
+            f"tanh units, {recipes.how(config, by_seed, 'images')}. The measurement is each query's loss."
         ),
-        "facts": recipes.facts(config, found),
+        "facts": recipes.facts(config, by_seed),
     }
 
 
@@ -80,7 +80,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(classifier.parts, RECIPE),
+    partial(classifier.parts_of, RECIPE),
     results,
     seeds=(0, 1, 2),
 )

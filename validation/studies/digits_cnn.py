@@ -68,18 +68,18 @@ def cnn(config: Config, generator: torch.Generator) -> nn.Module:
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), cnn)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
     channels = " and ".join(map(str, config["channels"]))
-    return trained_model.results(config, found) | {
+    return trained_model.results(config, by_seed) | {
         "name": "digits_cnn",
         "title": "Where weights are shared over positions: handwritten digits, convolutions",
         "setting": (
             "scikit-learn's 8 × 8 handwritten digits, pixels in [0, 1]; 3 × 3 convolutions of "
             f"{channels} channels with tanh units, then a softmax layer, "
-            f"{recipes.how(config, found, 'images')}. The measurement is each query's loss."
+            f"{recipes.how(config, by_seed, 'images')}. The measurement is each query's loss."
         ),
-        "facts": recipes.facts(config, found),
+        "facts": recipes.facts(config, by_seed),
     }
 
 
@@ -88,7 +88,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(classifier.parts, RECIPE),
+    partial(classifier.parts_of, RECIPE),
     results,
     seeds=(0, 1, 2),
 )

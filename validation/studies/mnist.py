@@ -54,9 +54,9 @@ def load(config: Config) -> data.Split:
 RECIPE = Recipe(load, ri.losses.CrossEntropy(), recipes.mlp)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    parameters = next(iter(found.values()))["train"].values["parameters"]
+    parameters = next(iter(by_seed.values()))["train"].values["parameters"]
     hidden = "-".join(map(str, config["sizes"]))
     real = bool(config["folder"])
     images = (
@@ -65,20 +65,20 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
         else "No MNIST was given (--mnist FOLDER), so these are scikit-learn's 8 × 8 digits, drawn at "
         "MNIST's 28 × 28 by bilinear interpolation: coarser and easier than MNIST"
     )
-    return trained_model.results(config, found) | {
+    return trained_model.results(config, by_seed) | {
         "name": "mnist",
         "title": f"The walk-through's MNIST experiment, MLP {hidden}"
         + ("" if real else ", on digits drawn larger"),
         "setting": (
             f"{images}. A softmax MLP {hidden} with ReLU units, "
-            f"{recipes.how(config, found, 'images')}. The exact GNH of its {parameters:,} parameters is "
+            f"{recipes.how(config, by_seed, 'images')}. The exact GNH of its {parameters:,} parameters is "
             "solved through the kernel of pairs of examples and never formed. The measurement "
             "is each query's loss."
         ),
-        "facts": recipes.facts(config, found),
+        "facts": recipes.facts(config, by_seed),
     }
 
 
 STUDY = Study(
-    "mnist", sys.modules[__name__], CONFIG, QUICK, partial(classifier.parts, RECIPE), results
+    "mnist", sys.modules[__name__], CONFIG, QUICK, partial(classifier.parts_of, RECIPE), results
 )

@@ -57,31 +57,31 @@ QUICK: Config = {
 def load(config: Config) -> language.Corpus:
     """Windows of the documentation, or of the user's texts."""
     sizes = config["windows"], config["queries"], config["length"], config["seed"]
-    found = (
+    windows = (
         data.folder_windows(Path(config["folder"]), *sizes)
         if config["folder"]
         else data.text_windows(*sizes)
     )
     places = [
         [f"{place.source}, character {place.offset:,}" for place in all_]
-        for all_ in (found.places, found.query_places)
+        for all_ in (windows.places, windows.query_places)
     ]
-    return language.Corpus(found.split, found.vocabulary, *places, found.fingerprint)
+    return language.Corpus(windows.split, windows.vocabulary, *places, windows.fingerprint)
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
+    first = next(iter(by_seed.values()))
     left_out = "The full Hessian and the matrix of all layers are left out: minutes for each seed."
     source = "the user's texts" if config["folder"] else "the documentation that ships with Python"
-    return ladder.results(config, found) | {
+    return ladder.results(config, by_seed) | {
         "name": "text",
         "title": "Which passages does a completion rest on? A 2-layer Transformer on English prose",
         "setting": (
             f"Next character on {source} (text {first['train'].values['fingerprint']}), in windows of "
             f"{config['length']} characters. A decoder-only Transformer (pre-norm, causal attention, "
             f"GELU) is trained by Adam on {config['windows']:,} windows, "
-            f"{recipes.seeds(found)}; its MLP layers are "
+            f"{recipes.seeds(by_seed)}; its MLP layers are "
             "tracked, attention and embeddings frozen. Influence is asked of "
             f"{config['train']} of these windows, and the curvature is a mean over the same ones. "
             "Queries come from other topics; the measurement is the log-likelihood of a window's last "
@@ -97,7 +97,7 @@ STUDY = Study(
     sys.modules[__name__],
     CONFIG,
     QUICK,
-    partial(language.parts, load),
+    partial(language.parts_of, load),
     results,
     seeds=(0, 1, 2),
 )

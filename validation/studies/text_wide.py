@@ -33,16 +33,16 @@ QUICK: Config = {
 }
 
 
-def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
+def results(config: Config, by_seed: Mapping[int, Earlier]) -> dict[str, Any]:
     """The plain data of the page."""
-    first = next(iter(found.values()))
+    first = next(iter(by_seed.values()))
     values = first["train"].values
-    return ladder.results(config, found) | {
+    return ladder.results(config, by_seed) | {
         "name": "text_wide",
         "title": "English prose, a wider Transformer: exact solves by conjugate gradients",
         "setting": (
             f"The study “text” with a model of {values['parameters']:,} tracked parameters, "
-            f"{recipes.seeds(found)} (text {values['fingerprint']}). The exact Gauss-Newton Hessian is "
+            f"{recipes.seeds(by_seed)} (text {values['fingerprint']}). The exact Gauss-Newton Hessian is "
             "not formed: its solves are conjugate gradients on products by differentiation, each "
             f"certified by its residual. Influence is asked of {config['train']} windows of "
             f"{config['length']} characters, over which the curvature is a mean."
@@ -52,5 +52,10 @@ def results(config: Config, found: Mapping[int, Earlier]) -> dict[str, Any]:
 
 
 STUDY = Study(
-    "text_wide", sys.modules[__name__], CONFIG, QUICK, partial(language.parts, text.load), results
+    "text_wide",
+    sys.modules[__name__],
+    CONFIG,
+    QUICK,
+    partial(language.parts_of, text.load),
+    results,
 )

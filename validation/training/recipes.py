@@ -18,8 +18,16 @@ from validation.parts.study import Config, Earlier
 from validation.training import optimisers
 
 __all__ = [
-    "Recipe", "facts", "fitted", "how", "mlp", "predictions", "seeds", "setting", "train",
-]  # fmt: skip
+    "Recipe",
+    "facts",
+    "fitted",
+    "how",
+    "mlp",
+    "predictions",
+    "seeds",
+    "train",
+    "trained_setting",
+]
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -89,7 +97,7 @@ def train(recipe: Recipe, config: Config, earlier: Earlier) -> Any:
     return values, {name: value.numpy() for name, value in state.items()}
 
 
-def setting(recipe: Recipe, config: Config, earlier: Earlier) -> Setting:
+def trained_setting(recipe: Recipe, config: Config, earlier: Earlier) -> Setting:
     """The trained problem and its queries, from what `train` saved."""
     split = recipe.load(config)
     model = recipe.model(config, torch.Generator())
@@ -119,40 +127,40 @@ def _quality(loss: Loss, outputs: Float[Tensor, "N C"], targets: Shaped[Tensor, 
     return float((predictions(loss, outputs) == targets).double().mean())
 
 
-def seeds(found: Mapping[int, Earlier]) -> str:
+def seeds(by_seed: Mapping[int, Earlier]) -> str:
     """Which seeds a page is of, as its setting says it.
 
     Args:
-        found: Results by seed.
+        by_seed: Results by seed.
     """
-    return f"seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+    return f"seed{'s' if len(by_seed) > 1 else ''} {', '.join(map(str, by_seed))}"
 
 
-def how(config: Config, found: Mapping[int, Earlier], examples: str) -> str:
+def how(config: Config, by_seed: Mapping[int, Earlier], examples: str) -> str:
     """How the model was trained, as a page's setting says it.
 
     Args:
         config: The study's configuration.
-        found: Results by seed.
+        by_seed: Results by seed.
         examples: What it was trained on.
     """
     return (
         f"trained on {config['train']:,} {examples} by full-batch L-BFGS with weight decay "
-        f"{config['weight_decay']:g}, {seeds(found)}"
+        f"{config['weight_decay']:g}, {seeds(by_seed)}"
     )
 
 
 def facts(
-    config: Config, found: Mapping[int, Earlier], *, what: str = "accuracy"
+    config: Config, by_seed: Mapping[int, Earlier], *, what: str = "accuracy"
 ) -> list[tuple[str, str]]:
     """The figures that a page begins with, of its first seed.
 
     Args:
         config: The study's configuration.
-        found: Results by seed.
+        by_seed: Results by seed.
         what: The quality: "accuracy", or "R²".
     """
-    trained = next(iter(found.values()))["train"].values
+    trained = next(iter(by_seed.values()))["train"].values
 
     def said(value: float) -> str:
         return f"{value:.2f}" if what == "R²" else f"{100 * value:.1f} %"

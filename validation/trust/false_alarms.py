@@ -26,7 +26,7 @@ from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.run.asking import asked
 from refimpl.oracle.selftest.honest import KINDS, implementation, questions, variants
 from refimpl.oracle.subject.in_process import InProcess
-from validation.parts.runner import ROOT
+from validation.parts.dependencies import ROOT
 from validation.parts.saved import source_hash
 
 __all__ = ["ask_seed", "case_of", "chosen_for", "combination", "name_of", "read", "run", "summary"]

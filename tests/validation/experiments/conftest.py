@@ -11,11 +11,18 @@ from validation.experiments import ladder
 from validation.parts.saved import Result, plain
 
 LADDER: dict[str, Any] = {
-    "seed": 0, "train": 40, "queries": 6, "examples": 12, "top": 3, "headline": 1.0,
-    "notable": 1e-4, "quasi_newton_trials": 400, "dampings": [10.0, 1.0],
+    "seed": 0,
+    "train": 40,
+    "queries": 6,
+    "examples": 12,
+    "top": 3,
+    "headline": 1.0,
+    "notable": 1e-4,
+    "quasi_newton_trials": 400,
+    "dampings": [10.0, 1.0],
     "groups": ["wider", "Kronecker", "labels", "empirical", "diagonal", "identity"],
     "retrained": {"+": [10.0, 1.0], "-": [1.0]},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +58,7 @@ def ladder_of(setting: Setting) -> Any:
 
     def computed(config: dict[str, Any], wanted: tuple[str, ...] = ("exact", "fits/")) -> Any:
         results = {"train": Result({})}
-        for part in ladder.parts(lambda c, e: setting, config):
+        for part in ladder.parts_of(lambda c, e: setting, config):
             if part.name.startswith(wanted):
                 earlier = {need: results[need] for need in part.needs}
                 values, arrays = part.work(config, earlier)

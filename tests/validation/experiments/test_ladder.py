@@ -43,9 +43,13 @@ def retrained(ladder_of: Any, config: dict[str, Any]) -> dict[str, Result]:
 def outcome(plan: Plan, scores: dict[str, Result], measured: Result, reference: str) -> Result:
     """Every rung's predictions of the measured changes, at a damping of 1."""
     records = compare_outcomes(
-        plan, scores | {"measured": measured}, retrained="measured", reference=reference,
-        damping=1.0, statistics=None,
-    )  # fmt: skip
+        plan,
+        scores | {"measured": measured},
+        retrained="measured",
+        reference=reference,
+        damping=1.0,
+        statistics=None,
+    )
     return Result(plain(records))
 
 
@@ -79,7 +83,7 @@ def test_scores_are_the_public_influences_of_every_curvature(
 def test_drawn_labels_are_compared_with_the_ekfac_that_was_saved(
     setting: Setting, config: dict[str, Any], scores: dict[str, Result]
 ) -> None:
-    (part,) = (p for p in ladder.parts(lambda c, e: setting, config) if p.name == "fits/labels")
+    (part,) = (p for p in ladder.parts_of(lambda c, e: setting, config) if p.name == "fits/labels")
 
     def steps(*names: str, **changed: np.ndarray) -> Any:
         earlier = {name: scores[name] for name in names}
@@ -203,7 +207,7 @@ def test_a_curvature_whose_solves_miss_their_tolerance_is_reported_and_left_out(
 def test_parts_are_named_apart_and_need_what_is_listed_before(
     setting: Setting, config: dict[str, Any]
 ) -> None:
-    parts = ladder.parts(lambda c, e: setting, config)
+    parts = ladder.parts_of(lambda c, e: setting, config)
     names = ["train", *(p.name for p in parts)]
     # the truth, six groups, two dampings, and three kinds of retraining with their outcomes
     assert len(set(names)) == len(names) == 1 + 1 + 6 + 2 + 2 * 3
@@ -231,11 +235,17 @@ def test_a_study_saves_the_numbers_that_the_public_ladder_gives(
     page = ladder.results(every, {0: everything})
     public = plain(
         ri.ladder(
-            setting.problem, setting.query_inputs, setting.query_targets,
-            dampings=every["dampings"], headline=every["headline"], retrain=every["examples"],
-            top_k=every["top"], trials=every["quasi_newton_trials"], seed=every["seed"],
+            setting.problem,
+            setting.query_inputs,
+            setting.query_targets,
+            dampings=every["dampings"],
+            headline=every["headline"],
+            retrain=every["examples"],
+            top_k=every["top"],
+            trials=every["quasi_newton_trials"],
+            seed=every["seed"],
         )
-    )  # fmt: skip
+    )
     shared = public.keys() & page.keys()
     assert {kind: page[kind] for kind in shared} == {kind: public[kind] for kind in shared}
     assert {"agreement", "contrasts", "steps", "scatter", "responses", "traces"} <= shared

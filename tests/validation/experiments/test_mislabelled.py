@@ -16,9 +16,14 @@ from validation.experiments.mislabelled import LOSS, detect, flip, weighted
 from validation.training.recipes import Recipe
 
 CONFIG: dict[str, Any] = {
-    "seed": 0, "weight_decay": 0.01, "iterations": 100, "newton": 0, "dampings": [0.1, 0.01],
-    "groups": ["Kronecker", "identity"], "mislabelled": {"share": 0.1, "classes": 3},
-}  # fmt: skip
+    "seed": 0,
+    "weight_decay": 0.01,
+    "iterations": 100,
+    "newton": 0,
+    "dampings": [0.1, 0.01],
+    "groups": ["Kronecker", "identity"],
+    "mislabelled": {"share": 0.1, "classes": 3},
+}
 
 
 def load(config: Any) -> Split:

@@ -16,7 +16,7 @@ from validation.parts.saved import Result, plain
 def test_pictures_show_the_most_helpful_and_the_most_harmful(
     setting: Setting, scores: dict[str, Result], config: dict[str, Any]
 ) -> None:
-    found = plain(pictures.pictures(setting, lambda x: [[0.5]], config, scores))
+    found = plain(pictures.gallery_of(setting, lambda x: [[0.5]], config, scores))
     change = (1 / 40) * scores_of(plan_of(config), scores, 1.0)[TRUTH]
     strength = np.abs(change).max(axis=1)
     gallery = found["gallery"]
@@ -39,11 +39,11 @@ def test_queries_without_notable_influence_are_counted_and_left_out(
 ) -> None:
     strength = np.abs(scores_of(plan_of(config), scores, 1.0)[TRUTH]).max(axis=1) / 40
     some = config | {"notable": float(np.sort(strength)[2])}  # four of six reach it
-    found = pictures.pictures(setting, lambda x: [[0.5]], some, scores)
+    found = pictures.gallery_of(setting, lambda x: [[0.5]], some, scores)
     assert found["gallery"]["notable"] == 4
     assert found["top_examples"][0]["queries"] == 4
     none = config | {"notable": 1e9}
-    found = pictures.pictures(setting, lambda x: [[0.5]], none, scores)
+    found = pictures.gallery_of(setting, lambda x: [[0.5]], none, scores)
     assert found["gallery"]["queries"] == []
     assert found["top_examples"] == []
 

@@ -15,10 +15,17 @@ from validation.experiments.removals import RANDOM
 from validation.parts.saved import Result, plain
 
 CONFIG: dict[str, Any] = {
-    "seed": 0, "train": 24, "queries": 12, "top": 3, "headline": 0.05, "damping": 0.05,
-    "quasi_newton_trials": 300, "dampings": [0.05], "groups": ["identity"],
+    "seed": 0,
+    "train": 24,
+    "queries": 12,
+    "top": 3,
+    "headline": 0.05,
+    "damping": 0.05,
+    "quasi_newton_trials": 300,
+    "dampings": [0.05],
+    "groups": ["identity"],
     "removal": {"queries": 5, "sizes": [1, 6], "trials": 300},
-}  # fmt: skip
+}
 
 
 def _setting(binary: bool) -> Setting:
@@ -40,7 +47,7 @@ def test_flips_and_rises_are_those_of_retraining_one_by_one(binary: bool) -> Non
     at = _setting(binary)
     problem = at.problem
     earlier = {"train": Result({}, {})}
-    for part in ladder.parts(lambda c, e: at, CONFIG):
+    for part in ladder.parts_of(lambda c, e: at, CONFIG):
         if part.name in ("exact", "fits/identity"):
             values, arrays = part.work(CONFIG, {need: earlier[need] for need in part.needs})
             earlier[part.name] = Result(plain(values), arrays)
@@ -52,9 +59,12 @@ def test_flips_and_rises_are_those_of_retraining_one_by_one(binary: bool) -> Non
     assert bool(right[torch.from_numpy(queries)].all())
     assert not bool(right.all())  # or there was nothing to choose
     scores = ri.influence(
-        problem, at.query_inputs, at.query_targets,
-        curvature=ri.exact.GaussNewton(problem), damping=0.05,
-    )  # fmt: skip
+        problem,
+        at.query_inputs,
+        at.query_targets,
+        curvature=ri.exact.GaussNewton(problem),
+        damping=0.05,
+    )
     for size in (1, 6):
         flips, rises = [], []
         for q in queries.tolist():

@@ -19,13 +19,22 @@ from validation.training import recipes
 from validation.training.recipes import Recipe
 
 CONFIG: dict[str, Any] = {
-    "seed": 0, "train": 30, "queries": 5, "examples": 8, "top": 3, "headline": 0.5,
-    "weight_decay": 0.1, "iterations": 200, "newton": 0, "quasi_newton_trials": 300,
+    "seed": 0,
+    "train": 30,
+    "queries": 5,
+    "examples": 8,
+    "top": 3,
+    "headline": 0.5,
+    "weight_decay": 0.1,
+    "iterations": 200,
+    "newton": 0,
+    "quasi_newton_trials": 300,
     "dampings": [0.5, 0.1],
-    "groups": ["Kronecker"], "retrained": {"-": [0.5, 0.1]},
+    "groups": ["Kronecker"],
+    "retrained": {"-": [0.5, 0.1]},
     "scratch": {"examples": 4, "seeds": 2, "trials": 300},
     "halves": {"models": 6, "seeds": 2, "trials": 300},
-}  # fmt: skip
+}
 
 
 def load(config: Any) -> Split:
@@ -47,7 +56,7 @@ def linear(config: Any, generator: torch.Generator) -> nn.Module:
 
 
 RECIPE = Recipe(load, ri.losses.SquaredError(), linear)
-MAKE = partial(recipes.setting, RECIPE)
+MAKE = partial(recipes.trained_setting, RECIPE)
 
 
 def ridge(weights: Tensor, near: float = 0.0, centre: Tensor | None = None) -> Tensor:
@@ -76,7 +85,7 @@ def done(found: Any) -> Result:
 def earlier() -> dict[str, Result]:
     """Everything that a study of it would save, by part, in the study's own order."""
     found: dict[str, Result] = {"train": done(recipes.train(RECIPE, CONFIG, {}))}
-    for part in [*ladder.parts(MAKE, CONFIG), *retraining.parts(RECIPE, MAKE, CONFIG)]:
+    for part in [*ladder.parts_of(MAKE, CONFIG), *retraining.parts_of(RECIPE, MAKE, CONFIG)]:
         needed = {name: found[name] for name in part.needs}
         found[part.name] = done(part.work({**CONFIG, **part.options}, needed))
     return found
@@ -180,7 +189,7 @@ def test_the_five_terms_of_a_convex_quadratic_problem(earlier: dict[str, Result]
 def test_what_does_not_converge_is_left_out() -> None:
     config = CONFIG | {"scratch": CONFIG["scratch"] | {"trials": 1}}
     found: dict[str, Result] = {"train": done(recipes.train(RECIPE, CONFIG, {}))}
-    for part in [*ladder.parts(MAKE, config), *retraining.parts(RECIPE, MAKE, config)]:
+    for part in [*ladder.parts_of(MAKE, config), *retraining.parts_of(RECIPE, MAKE, config)]:
         needed = {name: found[name] for name in part.needs}
         found[part.name] = done(part.work({**config, **part.options}, needed))
     assert not any(found["retrained/scratch"].values["responses"][0]["converged"])

@@ -50,10 +50,14 @@ def study(folder: Path) -> Study:
     parts = [
         Part(name, walk, needs, {"name": name})
         for name, needs in (
-            ("first", ()), ("second", ()), ("victim", ("first",)), ("beside", ("second",)),
-            ("other", ()), ("last", ("victim", "beside", "other")),
+            ("first", ()),
+            ("second", ()),
+            ("victim", ("first",)),
+            ("beside", ("second",)),
+            ("other", ()),
+            ("last", ("victim", "beside", "other")),
         )
-    ]  # fmt: skip
+    ]
     config = {"folder": str(folder)}
     return Study("toy", module, config, {}, lambda config: parts, lambda config, found: {})
 
@@ -247,9 +251,13 @@ def test_the_command_line_hands_its_executor_to_the_run(
 
     def bare(config: Any, found: Any) -> dict[str, Any]:
         return {
-            "format": 1, "name": "toy", "title": "Toy", "setting": "", "curvatures": [],
+            "format": 1,
+            "name": "toy",
+            "title": "Toy",
+            "setting": "",
+            "curvatures": [],
             "agreement": [],
-        }  # fmt: skip
+        }
 
     toy = Study(toy.name, toy.module, toy.config, {}, toy.parts, bare)
     monkeypatch.setattr(main, "STUDIES", {"toy": toy})

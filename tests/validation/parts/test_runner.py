@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 import pytest
 
-from validation.parts import runner
+from validation.parts import dependencies, runner
 from validation.parts.runner import Busy, InProcess, PartsFailed, run
 from validation.parts.study import Config, Earlier, Part, Study
 
@@ -123,10 +123,10 @@ def test_whatever_the_numbers_depend_on_changes_the_key(
         parts[1] = Part("scale", parts[1].work, options={"factor": 4.0})
         toy, expected = study(parts, tmp_path), 2  # "draw" does not depend on it, "combine" does
     if change == "environment":
-        changed = {**runner.environment(), "threads": -1}
-        monkeypatch.setattr(runner, "environment", lambda: changed)
+        changed = {**dependencies.environment(), "threads": -1}
+        monkeypatch.setattr(dependencies, "environment", lambda: changed)
     if change == "shared sources":
-        monkeypatch.setattr(runner, "SHARED", ("models",))
+        monkeypatch.setattr(dependencies, "SHARED", ("models",))
     assert run(toy, tmp_path / "out", config=config).computed == expected
 
 
@@ -134,11 +134,11 @@ def test_sources_that_only_draw_do_not_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     toy = study([], tmp_path)
-    before = runner.code_version(toy)
-    monkeypatch.setattr(runner, "DRAWING", ("report", "oracle", "nothing-of-this-name"))
-    assert runner.code_version(toy) == before
-    monkeypatch.setattr(runner, "DRAWING", ("oracle",))
-    assert runner.code_version(toy) != before
+    before = dependencies.code_version(toy)
+    monkeypatch.setattr(dependencies, "DRAWING", ("report", "oracle", "nothing-of-this-name"))
+    assert dependencies.code_version(toy) == before
+    monkeypatch.setattr(dependencies, "DRAWING", ("oracle",))
+    assert dependencies.code_version(toy) != before
 
 
 def test_every_file_of_a_shared_folder_counts(
@@ -149,15 +149,15 @@ def test_every_file_of_a_shared_folder_counts(
     (folder / "deeper").mkdir(parents=True)
     (folder.parent / "models.py").write_text("")
     files = [folder / "one.py", folder / "deeper" / "two.py", folder.parent / "models.py"]
-    monkeypatch.setattr(runner, "ROOT", tmp_path)
-    monkeypatch.setattr(runner, "SHARED", ("data", "models.py"))
-    versions = [runner.code_version(toy)]
+    monkeypatch.setattr(dependencies, "ROOT", tmp_path)
+    monkeypatch.setattr(dependencies, "SHARED", ("data", "models.py"))
+    versions = [dependencies.code_version(toy)]
     for file in files:
         file.write_text("# another line\n")
-        versions.append(runner.code_version(toy))
+        versions.append(dependencies.code_version(toy))
     assert len(set(versions)) == len(versions)
     (folder / "one.txt").write_text("")
-    assert runner.code_version(toy) == versions[-1]
+    assert dependencies.code_version(toy) == versions[-1]
 
 
 def test_a_failing_part_names_itself_and_leaves_the_rest_saved(tmp_path: Path) -> None:

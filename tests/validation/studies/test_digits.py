@@ -112,7 +112,7 @@ def test_training_reports_where_it_ended() -> None:
 def test_the_setting_is_the_trained_model() -> None:
     config = quick() | {"seed": 0}
     values, arrays = recipes.train(digits.RECIPE, config, {})
-    at = recipes.setting(digits.RECIPE, config, {"train": digits_result(values, arrays)})
+    at = recipes.trained_setting(digits.RECIPE, config, {"train": digits_result(values, arrays)})
     assert float(at.problem.losses().mean()) == values["train_loss"]
     assert len(at.query_targets) == config["queries"]
 

@@ -24,11 +24,11 @@ CONFIG = {
     "iterations": 20, "newton": 0, "dampings": [0.1], "headline": 0.1, "groups": ["identity"],
     "top": 3,
 }
-MAKE = partial(recipes.setting, diabetes.RECIPE)
+MAKE = partial(recipes.trained_setting, diabetes.RECIPE)
 
 
 def parts(config):
-    return [Part("train", partial(recipes.train, diabetes.RECIPE)), *ladder.parts(MAKE, config)]
+    return [Part("train", partial(recipes.train, diabetes.RECIPE)), *ladder.parts_of(MAKE, config)]
 
 
 def results(config, found):
