@@ -100,3 +100,45 @@ def test_one_query_is_refused(arguments: Arguments) -> None:
     problem, x, y = arguments
     with pytest.raises(ValueError, match="20 examples and 1 queries"):
         ri.ladder(problem, x[:1], y[:1], dampings=[0.1])
+
+
+class Shrunk(ri.Curvature):
+    """Half the exact matrix, by a class of the user's own."""
+
+    def __init__(self, problem: ri.Problem) -> None:
+        super().__init__(problem)
+        self.matrix = ri.exact.gauss_newton_matrix(problem) / 2
+
+    def apply(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors @ self.matrix
+
+    def solve(self, vectors: torch.Tensor, damping: float) -> ri.Solution:
+        damped = self.matrix + damping * torch.eye(len(self.matrix), dtype=self.matrix.dtype)
+        return self.certified(vectors, torch.linalg.solve(damped, vectors.T).T, damping)
+
+
+def test_a_users_curvature_is_a_rung_as_it_is(arguments: Arguments, tmp_path: Path) -> None:
+    problem, x, y = arguments
+    found = ri.ladder(
+        *arguments, dampings=[0.1], retrain=3, curvatures={"half of it": Shrunk(problem)}
+    )
+    assert found["curvatures"][-1]["name"] == "half of it"
+    told = {
+        (f["reference"], f["statistic"]): f["value"]
+        for f in found["agreement"]
+        if f["curvature"] == "half of it"
+    }
+    assert {reference for reference, _ in told} == {TRUTH, TOP, *SIGNS}
+    # ||G/2 - G|| / ||G||, to the roundings of a norm.
+    assert told[TRUTH, "operator_frobenius"] == pytest.approx(0.5, rel=1e-12)
+    # Twice the damping of the whole matrix, and twice its scores.
+    doubled = ri.influence(problem, x, y, curvature=ri.exact.GaussNewton(problem), damping=0.2)
+    exact = ri.influence(problem, x, y, curvature=ri.exact.GaussNewton(problem), damping=0.1)
+    pearson = ri.agreement.pearson(doubled.numpy(), exact.numpy()).value
+    assert told[TRUTH, "pearson"] == pytest.approx(pearson, abs=1e-10)
+    assert "half of it" in report.write(found, tmp_path).read_text()
+
+
+def test_a_curvature_that_is_named_as_a_rung_is_refused(arguments: Arguments) -> None:
+    with pytest.raises(ValueError, match="rungs of the ladder have these names already: K-FAC"):
+        ri.ladder(*arguments, curvatures={"K-FAC": ri.fast.KFAC(arguments[0])})
