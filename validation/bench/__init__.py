@@ -1,4 +1,4 @@
-"""Benches: what the exact answer and the fast one cost, each beside what the field uses."""
+"""Benches of the exact and the fast answers' cost, each beside the libraries that the field uses."""
 
 from validation.bench import dense, ekfac, influences, responses
 

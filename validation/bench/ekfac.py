@@ -143,7 +143,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
 
 
 def batched(config: Config, _: Earlier) -> dict[str, Any]:
-    """Products of solved queries with all examples, whole and in low rank, and what that loses."""
+    """Products of solved queries with all examples, whole and in low rank, and the error of the latter."""
     bench = _bench(config)
     problem = bench.problem
     queries = problem.gradients(bench.split.query_inputs, bench.split.query_targets)

@@ -67,7 +67,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
     problem, errors = bench.problem, []
 
     class Watched(exact.GaussNewton):
-        """Keeps what its solves certify."""
+        """Collects the backward errors of its solves."""
 
         def solve(self, vectors: Float[Tensor, "*k P"], damping: float) -> Any:
             solution = super().solve(vectors, damping)
@@ -100,7 +100,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
 
 
 def _repeated(run: Callable[[], Any], first: float, config: Config) -> list[float]:
-    """`REPEATS` times, or as often as `BUDGET` seconds allow; the first counts only where it is long."""
+    """Time `REPEATS` runs, or as many as fit `BUDGET` seconds; a first run that is long counts."""
     if first > BUDGET / 2:
         return [first]
     count = min(REPEATS, max(1, int(BUDGET / first)))

@@ -54,7 +54,7 @@ def share(values: Values) -> float:
 
 
 def quickest(seconds: Mapping[str, list[float]]) -> str:
-    """The quickest contender that is not ours."""
+    """The quickest contender other than refimpl."""
     return min((n for n in seconds if n != "refimpl"), key=lambda n: median(seconds[n]))
 
 

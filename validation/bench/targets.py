@@ -133,7 +133,7 @@ def _responses(measured: Measurements) -> list[dict[str, Any]]:
 
 
 def _memory(measured: Measurements) -> list[dict[str, Any]]:
-    """The peaks: what they are of what the output needs, and how they grow with it."""
+    """Peaks of memory over the least that must be held, and the exponent of their growth."""
     verdicts: list[dict[str, Any]] = []
     for label, parts in (
         ("(a) dense GNH", under(measured, "dense", "memory")),

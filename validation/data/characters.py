@@ -46,7 +46,7 @@ class Characters:
 
 
 def stream(start: int, length: int) -> str:
-    """So many characters of the endless stream, from a place on."""
+    """`length` characters of the endless stream, beginning at `start`."""
     return "".join(
         (LETTERS[k // 2 % 26], DIGITS[k // 2 % 10])[k % 2] for k in range(start, start + length)
     )

@@ -1,4 +1,4 @@
-"""What every data set is: training examples and queries."""
+"""A data set split into training examples and queries."""
 
 from dataclasses import dataclass
 

@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Text:
-    """Windows of text, where each comes from, and the texts.
+    """Windows of text, their places, and the texts that they come from.
 
     `fingerprint` is the start of a hash of all texts used: another Python has other topics.
     """

@@ -86,10 +86,10 @@ class _Operators(Adapter):
 
     def _apply(self, operator: Any, case: Case, vectors: Array) -> Array:
         conventions = self.declaration.chosen
-        given = to_parameters(case, vectors, conventions)
-        columns = [given[name].movedim(0, -1).contiguous() for name in names(case)]
-        found = operator @ columns
-        named = {n: t.movedim(-1, 0) for n, t in zip(names(case), found, strict=True)}
+        tensors = to_parameters(case, vectors, conventions)
+        columns = [tensors[name].movedim(0, -1).contiguous() for name in names(case)]
+        products = operator @ columns
+        named = {n: t.movedim(-1, 0) for n, t in zip(names(case), products, strict=True)}
         return flatten(from_parameters(case, named, conventions), conventions)
 
     def _scores(self, inverse: Any, case: Case) -> Array:
@@ -202,10 +202,10 @@ class Kfac(_Operators):
 
     def _state(self, state: State, K: Any) -> dict[str, Any]:
         assert state.factors is not None
-        kept = {name: state.factors[name] for name in state.case.tracked}
+        factors = {name: state.factors[name] for name in state.case.tracked}
         return {
-            "input_covariances": {f"inner.{n}": _copy(A) for n, (A, _) in kept.items()},
-            "gradient_covariances": {f"inner.{n}": _copy(S) for n, (_, S) in kept.items()},
+            "input_covariances": {f"inner.{n}": _copy(A) for n, (A, _) in factors.items()},
+            "gradient_covariances": {f"inner.{n}": _copy(S) for n, (_, S) in factors.items()},
         }
 
 
@@ -279,9 +279,9 @@ class Ekfac(Kfac):
         K = self._operator(case, seed)
         K.load_state_dict({**K.state_dict(), **_basis(case, basis)})
         K.compute_eigenvalue_correction()
-        found = K.state_dict()["corrected_eigenvalues"]
+        eigenvalues = K.state_dict()["corrected_eigenvalues"]
         return {
-            name: self._joint(found[f"inner.{name}"]).numpy() / len(case.inputs)
+            name: self._joint(eigenvalues[f"inner.{name}"]).numpy() / len(case.inputs)
             for name in case.tracked
         }
 
@@ -295,9 +295,10 @@ class Ekfac(Kfac):
         assert state.eigenvalues is not None
         corrected: dict[str, Any] = {}
         for name in state.case.tracked:
-            own = _copy(state.eigenvalues[name])
+            eigenvalues = _copy(state.eigenvalues[name])
             places = K._mapping[f"inner.{name}"]
-            corrected[f"inner.{name}"] = own if len(places) == 2 else {places["weight"]: own}
+            alone = {places["weight"]: eigenvalues}
+            corrected[f"inner.{name}"] = eigenvalues if len(places) == 2 else alone
         return {**_basis(state.case, state.basis), "corrected_eigenvalues": corrected}
 
 

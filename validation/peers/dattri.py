@@ -125,13 +125,13 @@ class Explicit(Adapter):
     declaration = Declaration(
         "dattri explicit", VERSION, {"sign": "product"}, curvature="gauss_newton"
     )
-    made: Any = IFAttributorExplicit
+    method: Any = IFAttributorExplicit
 
     def scores(self, case: Case, seed: int) -> Array:
         """`cache` with all data in one batch, then `attribute`."""
         if not linear_in_parameters(case):
             raise Unsupported("it inverts the Hessian, which is another matrix here")
-        attributor = self.made(_task(case), layer_name=names(case), regularization=case.damping)
+        attributor = self.method(_task(case), layer_name=names(case), regularization=case.damping)
         return _attribute(attributor, case, len(case.inputs))
 
 
@@ -139,7 +139,7 @@ class Cg(Explicit):
     """`IFAttributorCG` as it comes."""
 
     declaration = Declaration("dattri CG", VERSION, {"sign": "product"}, curvature="gauss_newton")
-    made = IFAttributorCG
+    method = IFAttributorCG
 
 
 def _attribute(attributor: Any, case: Case, batch_size: int) -> Array:

@@ -106,15 +106,15 @@ class Ekfac(Adapter):
             analyzer.fit_lambda_matrices(
                 "f", plain(case.dataset()), case.batch_size, factor_args=arguments
             )
-        answer: dict[str, Array] = {}
+        matrices: dict[str, Array] = {}
         for name, caught in task.caught.items():
             k = repeated[name]
             sums = [torch.stack(caught[i : i + k]).sum(0) for i in range(0, len(caught), k)]
             whole = torch.cat(sums).numpy()
             groups = grouped(case, name)
             for group, part in zip(groups, np.split(whole, len(groups), axis=1), strict=True):
-                answer[group] = part
-        return answer
+                matrices[group] = part
+        return matrices
 
     def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
         """`fit_covariance_matrices`, each sum over the number that it says it has processed."""
@@ -148,11 +148,11 @@ class Ekfac(Adapter):
             raw[f"num_{kind}_covariance_processed"] = dict.fromkeys(aliases, torch.ones(1))
         with tempfile.TemporaryDirectory() as folder:
             analyzer = Analyzer("a", prepared, _Everything(), cpu=True, output_dir=folder)
-            answer = perform_eigendecomposition(
+            eigen = perform_eigendecomposition(
                 raw, prepared, analyzer.state, pytest_factor_arguments(self.strategy), True
             )
         return {
-            name: tuple(answer[part][alias].numpy() for part in NAMES)  # type: ignore[misc]
+            name: tuple(eigen[part][alias].numpy() for part in NAMES)  # type: ignore[misc]
             for alias, name in aliases.items()
         }
 
@@ -162,7 +162,7 @@ class Ekfac(Adapter):
         """`fit_lambda_matrices` in the given basis."""
         _supported(case)
         with _analyzer(case, _Task(case)) as analyzer:
-            processed, answer = fit_lambda_matrices_with_loader(
+            processed, moments = fit_lambda_matrices_with_loader(
                 analyzer.model,
                 analyzer.state,
                 analyzer.task,
@@ -173,7 +173,7 @@ class Ekfac(Adapter):
             )
         del processed
         return {
-            name: (answer["lambda_matrix"][name] / answer["num_lambda_processed"][name]).numpy()
+            name: (moments["lambda_matrix"][name] / moments["num_lambda_processed"][name]).numpy()
             for name in case.tracked
         }
 
@@ -183,17 +183,17 @@ class Ekfac(Adapter):
         assert state.basis is not None
         config, parts = FactorConfig.CONFIGS[self.strategy], _as_factors(state.basis)
         score = pytest_score_arguments(damping_factor=damping)
-        answer: dict[str, Array] = {}
+        solutions: dict[str, Array] = {}
         for name, V in unflatten(vectors, state.case, state.case.conventions).items():
             storage: dict[str, Any] = {part: parts[part][name].clone() for part in NAMES}
             if state.eigenvalues is not None:
                 storage["lambda_matrix"] = torch.from_numpy(np.array(state.eigenvalues[name]))
             storage["num_lambda_processed"] = torch.ones(1)
             config.prepare(storage, score, torch.device("cpu"))
-            answer[name] = config.precondition_gradient(
+            solutions[name] = config.precondition_gradient(
                 torch.from_numpy(np.array(V)), storage
             ).numpy()
-        return flatten(answer, state.case.conventions)
+        return flatten(solutions, state.case.conventions)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`fit_all_factors`, then `compute_pairwise_scores`."""
@@ -203,10 +203,14 @@ class Ekfac(Adapter):
                 "f", enumerated(case), case.batch_size, factor_args=self._arguments(case)
             )
             analyzer.compute_pairwise_scores(
-                "s", "f", plain(case.queries()), plain(case.dataset()), case.batch_size,
+                "s",
+                "f",
+                plain(case.queries()),
+                plain(case.dataset()),
+                case.batch_size,
                 per_device_train_batch_size=case.batch_size,
                 score_args=pytest_score_arguments(damping_factor=case.damping),
-            )  # fmt: skip
+            )
             scores = analyzer.load_pairwise_scores("s")
         assert scores is not None
         return scores["all_modules"].numpy()

@@ -97,12 +97,12 @@ class Kfac(Adapter):
         flat = torch.cat(
             [named[n].reshape(len(vectors), -1) for n in influence.model_params], dim=1
         )
-        found = influence._solve_hvp(flat.float())
+        solutions = influence._solve_hvp(flat.float())
         sizes = [p.numel() for p in influence.model_params.values()]
         parts = {
             n: t.reshape(-1, *p.shape)
             for (n, p), t in zip(
-                influence.model_params.items(), found.split(sizes, dim=1), strict=True
+                influence.model_params.items(), solutions.split(sizes, dim=1), strict=True
             )
         }
         return flatten(from_parameters(state.case, parts, conventions), conventions)
@@ -154,7 +154,7 @@ class _Composed(Adapter):
     """The influence models that solve with a whole matrix."""
 
     mode = SecondOrderMode.HESSIAN
-    made: Any = DirectInfluence
+    method: Any = DirectInfluence
     options: dict[str, Any] = {}  # noqa: RUF012
 
     def _fitted(self, case: Case, damping: float) -> Any:
@@ -165,11 +165,9 @@ class _Composed(Adapter):
         def mean(outputs: Tensor, labels: Tensor) -> Tensor:
             return loss.value(outputs, labels).mean()
 
-        influence = self.made(
-            _model(case, torch.float64), mean, regularization=damping,
-            second_order_mode=self.mode, **self.options,
-        )  # fmt: skip
-        return influence.fit(case.loader())
+        options = {"second_order_mode": self.mode, **self.options}
+        model = _model(case, torch.float64)
+        return self.method(model, mean, regularization=damping, **options).fit(case.loader())
 
     def solve(self, state: State, vectors: Array, damping: float) -> Array:
         """The operator of the one block."""
@@ -178,20 +176,20 @@ class _Composed(Adapter):
         params = block.gp.params_to_restrict_to
         named = to_parameters(state.case, vectors, conventions)
         flat = torch.cat([named[n].reshape(len(vectors), -1) for n in params], dim=1)
-        found = block.op.apply(flat).split([p.numel() for p in params.values()], dim=1)
+        solutions = block.op.apply(flat).split([p.numel() for p in params.values()], dim=1)
         parts = {
-            n: t.reshape(-1, *p.shape) for (n, p), t in zip(params.items(), found, strict=True)
+            n: t.reshape(-1, *p.shape) for (n, p), t in zip(params.items(), solutions, strict=True)
         }
         return flatten(from_parameters(state.case, parts, conventions), conventions)
 
     def gradients(self, case: Case) -> dict[str, Array]:
         """Those of the block's gradient provider."""
         model, loss = _model(case, torch.float64), case.loss.build()
-        influence = self.made(model, lambda f, y: loss.value(f, y).mean(), regularization=1.0)
+        influence = self.method(model, lambda f, y: loss.value(f, y).mean(), regularization=1.0)
         params = {n: p for n, p in influence.model.named_parameters() if p.requires_grad}
         provider = TorchGradientProvider(model, influence.loss, params)
-        found = provider.grads(TorchBatch(*case.dataset().tensors))
-        return from_parameters(case, found, self.declaration.chosen)
+        tensors = provider.grads(TorchBatch(*case.dataset().tensors))
+        return from_parameters(case, tensors, self.declaration.chosen)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`fit`, then `influences`."""
@@ -227,7 +225,7 @@ class CgHessian(_Composed):
     declaration = Declaration(
         "pyDVL CG, Hessian", VERSION, {"sign": "product"}, curvature="gauss_newton"
     )
-    made = CgInfluence
+    method = CgInfluence
     gradients = Adapter.gradients
 
 
@@ -241,7 +239,7 @@ class Cg(_Composed):
         curvature="gauss_newton",
     )
     mode = SecondOrderMode.GAUSS_NEWTON
-    made = CgInfluence
+    method = CgInfluence
     gradients = Adapter.gradients
 
 

@@ -80,8 +80,13 @@ def reproduced(folder: Path) -> list[dict[str, Any]]:
         # -P: the folder of the script is not searched for imports, so that kronfluence/ hides nothing
         finished = subprocess.run(
             [sys.executable, "-P", "-W", "ignore::FutureWarning", str(script)],
-            capture_output=True, text=True, timeout=300, env=alone, cwd=folder, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=alone,
+            cwd=folder,
+            check=False,
+        )
         broken = "Traceback" in finished.stderr or finished.returncode not in (0, 1)
         print(f"{script.stem}: {'broken' if broken else not finished.returncode}", flush=True)
         records.append(
@@ -100,7 +105,7 @@ def reproduced(folder: Path) -> list[dict[str, Any]]:
 
 
 def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
-    """All that is found out about one library.
+    """Everything that a session records about one library.
 
     Args:
         library: The name of its file in this folder.

@@ -1,6 +1,6 @@
 """Proved micro problems: float64 answers against enclosures by ball arithmetic.
 
-`arb_mlp` and `arb_solves` prove what the answers are (python-flint's `arb`, 110 digits, no torch);
+`arb_mlp` and `arb_solves` enclose the true answers (python-flint's `arb`, 110 digits, no torch);
 `bounds`, `solve_bounds` and `rotation_bounds` derive how far float64 may be from that; `answers` asks
 refimpl; `comparison` puts the three together.
 """

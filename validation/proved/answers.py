@@ -1,4 +1,4 @@
-"""What refimpl answers in float64 about a micro problem: the only place that asks it."""
+"""refimpl's float64 answers on a micro problem; nothing else in this room calls refimpl."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ Factors = list[tuple[ndarray, ndarray]]
 
 @dataclass(frozen=True)
 class Answers:
-    """What refimpl says in float64, as arrays; solves are of the right-hand sides in `Truth`."""
+    """refimpl's float64 answers as arrays; solves are of the right-hand sides in `Truth`."""
 
     outputs: Float[ndarray, "N C"]
     jacobian: Float[ndarray, "NC P"]
@@ -60,7 +60,7 @@ def computed_answers(problem: MicroProblem, vectors: Float[ndarray, "k P"]) -> A
 
 
 def torch_problem(problem: MicroProblem) -> ri.Problem:
-    """The same numbers as a torch model."""
+    """The micro problem as a Problem, with the same numbers in a torch model."""
     modules: list[nn.Module] = []
     for matrix in problem.matrices:
         outputs, columns = matrix.shape

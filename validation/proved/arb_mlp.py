@@ -1,4 +1,4 @@
-"""Enclosures of what an MLP's outputs, Jacobians, gradients and curvatures are, by hand.
+"""Enclosures of an MLP's outputs, Jacobians, gradients and curvatures, derived by hand.
 
 Neither torch nor refimpl is used: the forward and backward recursions, the first and second
 derivatives of the activations and of the losses are written out below, in ball arithmetic.
@@ -13,10 +13,19 @@ from flint import arb, arb_mat
 from jaxtyping import Float, Shaped
 from numpy import ndarray
 
-from validation.proved.balls import balls, diagonal, row, stack
+from validation.proved.balls import diagonal, exact_balls, row, stack
 from validation.proved.problems import Activation, LossName, MicroProblem
 
-__all__ = ["Enclosure", "Pass", "enclose", "forward_backward", "output_gradient", "output_hessian"]
+__all__ = [
+    "Enclosure",
+    "Pass",
+    "activation_balls",
+    "enclose",
+    "forward_backward",
+    "output_gradient",
+    "output_hessian",
+    "softmax_balls",
+]
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,8 @@ def enclose(problem: MicroProblem) -> Enclosure:
 
 def forward_backward(problem: MicroProblem, x: Float[ndarray, " d"]) -> Pass:
     """Forward, then B_L = I, B_l = B_{l+1} W_{l+1} diag(phi'(s_l))."""
-    matrices = [balls(matrix) for matrix in problem.matrices]
-    a = balls(x[:, None])
+    matrices = [exact_balls(matrix) for matrix in problem.matrices]
+    a = exact_balls(x[:, None])
     inputs: list[arb_mat] = []
     slopes: list[list[arb]] = []
     bends: list[list[arb]] = []
@@ -97,7 +106,7 @@ def forward_backward(problem: MicroProblem, x: Float[ndarray, " d"]) -> Pass:
         inputs.append(stack([a, arb_mat(1, 1, [1])]) if problem.bias else a)
         s = matrix * inputs[-1]
         if layer < len(matrices) - 1:
-            values = [_activation(problem.activation, value) for value in s.entries()]
+            values = [activation_balls(problem.activation, value) for value in s.entries()]
             a = arb_mat(len(values), 1, [value for value, _, _ in values])
             slopes.append([slope for _, slope, _ in values])
             bends.append([bend for _, _, bend in values])
@@ -105,12 +114,12 @@ def forward_backward(problem: MicroProblem, x: Float[ndarray, " d"]) -> Pass:
             a = s
     backward = [diagonal([arb(1)] * problem.num_outputs)]
     for layer in reversed(range(len(matrices) - 1)):
-        W = balls(problem.matrices[layer + 1][:, : len(problem.matrices[layer])])
+        W = exact_balls(problem.matrices[layer + 1][:, : len(problem.matrices[layer])])
         backward.insert(0, backward[0] * W * diagonal(slopes[layer]))
     return Pass(inputs, slopes, bends, a, backward)
 
 
-def _activation(name: Activation, s: arb) -> tuple[arb, arb, arb]:
+def activation_balls(name: Activation, s: arb) -> tuple[arb, arb, arb]:
     """phi, phi', phi'' of tanh, or of softplus log(1 + e^s) with derivative sigma = 1 / (1 + e^-s)."""
     if name == "tanh":
         a = s.tanh()
@@ -119,7 +128,7 @@ def _activation(name: Activation, s: arb) -> tuple[arb, arb, arb]:
     return s.exp().log1p(), sigma, sigma * (1 - sigma)
 
 
-def _softmax(f: arb_mat) -> list[arb]:
+def softmax_balls(f: arb_mat) -> list[arb]:
     exponentials = [value.exp() for value in f.entries()]
     total = sum(exponentials, arb(0))
     return [e / total for e in exponentials]
@@ -128,17 +137,17 @@ def _softmax(f: arb_mat) -> list[arb]:
 def output_gradient(loss: LossName, f: arb_mat, y: np.int64 | Float[ndarray, " C"]) -> arb_mat:
     """dl/df: p - e_y for cross-entropy, f - y for half the squared distance, [C, 1]."""
     if isinstance(y, np.integer):
-        p = _softmax(f)
+        p = softmax_balls(f)
         p[int(y)] -= 1
         return arb_mat(len(p), 1, p)
-    return f - balls(y[:, None])
+    return f - exact_balls(y[:, None])
 
 
 def output_hessian(loss: LossName, f: arb_mat) -> arb_mat:
     """d2l/df2: diag(p) - p p^T for cross-entropy, I for half the squared distance, [C, C]."""
     if loss == "squared_error":
         return diagonal([arb(1)] * f.nrows())
-    p = _softmax(f)
+    p = softmax_balls(f)
     column = arb_mat(len(p), 1, p)
     return diagonal(p) - column * column.transpose()
 
@@ -185,7 +194,7 @@ def _factors(passes: list[Pass], hessians: list[arb_mat], layer: int) -> tuple[a
 
 
 def _second_order(problem: MicroProblem, passes: list[Pass]) -> arb_mat:
-    """sum_n of (dl/df)^T d2f, what the Hessian has beyond the GNH.
+    """sum_n of (dl/df)^T d2f, the Hessian's difference from the GNH.
 
     d2s_l = 2 dW_l da_{l-1} + W_l d2a_{l-1} and d2a_l = phi'(s_l) d2s_l + phi''(s_l) ds_l^2, hence with
     v_l = B_l^T dl/df the second differential is
@@ -200,7 +209,7 @@ def _second_order(problem: MicroProblem, passes: list[Pass]) -> arb_mat:
     ]
     total = arb_mat(size, size)
     for layer in range(1, depth):
-        W = balls(problem.matrices[layer][:, : len(problem.matrices[layer - 1])])
+        W = exact_balls(problem.matrices[layer][:, : len(problem.matrices[layer - 1])])
         # ds_{l-1} of all examples below one another, and the same with its weights
         ds = stack([t[0][layer - 1] for t in tangents])
         weights = [
@@ -237,7 +246,7 @@ def _tangents(problem: MicroProblem, p: Pass) -> tuple[list[arb_mat], list[arb_m
         if layer == 0:
             tangent = arb_mat(outputs, size)
         else:
-            tangent = balls(problem.matrices[layer][:, : da[-1].nrows()]) * da[-1]
+            tangent = exact_balls(problem.matrices[layer][:, : da[-1].nrows()]) * da[-1]
         start = problem.slices[layer].start
         for o in range(outputs):
             for i in range(columns):

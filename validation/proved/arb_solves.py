@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flint import acb_mat, arb, arb_mat
 
 from validation.proved.arb_mlp import Enclosure
-from validation.proved.balls import diagonal, row, stack
+from validation.proved.balls import column_slice, diagonal, row, stack
 from validation.proved.problems import MicroProblem
 
 __all__ = [
@@ -83,7 +83,7 @@ def solve_gauss_newton(problem: MicroProblem, enclosure: Enclosure, vectors: arb
 def solve_kfac(problem: MicroProblem, enclosure: Enclosure, vectors: arb_mat) -> arb_mat:
     """Rows (S (x) A + lambda I)^-1 v, block by block, from the Kronecker product itself."""
     parts = [
-        _solve(_kron(S, A), problem.damping, _columns(vectors, place))
+        _solve(_kron(S, A), problem.damping, column_slice(vectors, place))
         for (A, S), place in zip(enclosure.factors, problem.slices, strict=True)
     ]
     return stack([part.transpose() for part in parts]).transpose()
@@ -134,7 +134,3 @@ def _kron(S: arb_mat, A: arb_mat) -> arb_mat:
         for j in range(A.nrows())
     ]
     return arb_mat(size, size, entries)
-
-
-def _columns(matrix: arb_mat, place: slice) -> arb_mat:
-    return arb_mat([row(matrix, i)[place] for i in range(matrix.nrows())])

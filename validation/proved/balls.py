@@ -16,14 +16,16 @@ from numpy import ndarray
 
 __all__ = [
     "DIGITS",
-    "balls",
+    "column_slice",
     "diagonal",
     "distance",
+    "exact_balls",
     "midpoints",
-    "precision",
     "radii",
     "row",
+    "row_slice",
     "stack",
+    "working_precision",
 ]
 
 # Working precision. Damping 1e-10 and inputs collinear to 1e-6 cost the solves some 40 digits (as
@@ -32,15 +34,15 @@ DIGITS = 110
 
 
 @contextmanager
-def precision(digits: int = DIGITS) -> Generator[None, None, None]:
-    """The working precision of flint within the block; the caller's own afterwards."""
+def working_precision(digits: int = DIGITS) -> Generator[None, None, None]:
+    """Set flint's working precision within a block, and restore the caller's afterwards."""
     context: Any = flint.ctx
     with context.workdps(digits):
         yield
 
 
-def balls(values: Float[ndarray, "m n"]) -> arb_mat:
-    """The exact matrix of the given float64 numbers."""
+def exact_balls(values: Float[ndarray, "m n"]) -> arb_mat:
+    """A matrix of balls of radius zero around float64 numbers."""
     m, n = values.shape
     return arb_mat(m, n, np.asarray(values, dtype=np.float64).ravel().tolist())
 
@@ -88,12 +90,17 @@ def row(matrix: arb_mat, i: int) -> list[arb]:
     return [matrix[i, j] for j in range(matrix.ncols())]
 
 
-def rows(matrix: arb_mat, where: slice) -> arb_mat:
-    """Some of the rows."""
+def row_slice(matrix: arb_mat, where: slice) -> arb_mat:
+    """The rows of a slice."""
     return arb_mat([row(matrix, i) for i in range(matrix.nrows())[where]])
 
 
+def column_slice(matrix: arb_mat, where: slice) -> arb_mat:
+    """The columns of a slice."""
+    return arb_mat([row(matrix, i)[where] for i in range(matrix.nrows())])
+
+
 def stack(matrices: list[arb_mat]) -> arb_mat:
-    """The matrices one below the other."""
+    """The matrices stacked below one another."""
     entries = [x for matrix in matrices for x in matrix.entries()]
     return arb_mat(sum(m.nrows() for m in matrices), matrices[0].ncols(), entries)

@@ -1,4 +1,4 @@
-"""Bounds on the float64 errors of what needs no inverse: the recursions of `arb_mlp`, with roundings.
+"""Bounds on the float64 errors of quantities without an inverse: `arb_mlp`'s recursions with roundings.
 
 Each function follows the way in which refimpl evaluates a quantity, so that every rounding has its
 term (see `rounding` and `elementary`).
@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from validation.proved.elementary import activation, softmax
 from validation.proved.problems import LossName, MicroProblem
-from validation.proved.rounding import Rounded, U, exact
+from validation.proved.rounding import Rounded, U, without_error
 
 __all__ = ["Bounds", "Layers", "corrected_eigenvalues", "error_bounds"]
 
@@ -72,7 +72,7 @@ def error_bounds(problem: MicroProblem) -> Bounds:
     unit = np.broadcast_to(
         np.eye(problem.num_outputs)[:, None], (problem.num_outputs, n, problem.num_outputs)
     )
-    J = _rows(problem, run, exact(unit))  # [C, N, P]
+    J = _rows(problem, run, without_error(unit))  # [C, N, P]
     J = Rounded(J.value.swapaxes(0, 1), J.error.swapaxes(0, 1))
     H = _output_hessian(problem.loss, run.outputs)
     flat = J.reshape(-1, size)
@@ -99,14 +99,14 @@ def corrected_eigenvalues(
     layers: Layers, layer: int, Q_A: Float[ndarray, "I I"], Q_S: Float[ndarray, "O O"]
 ) -> Rounded:
     """Lambda in the given basis, the basis being exact: (1/N) sum_n sum_k (Q_S^T g)^2 (a^T Q_A)^2."""
-    g = layers.gradients[layer] @ exact(Q_S)
-    a = layers.inputs[layer] @ exact(Q_A)
+    g = layers.gradients[layer] @ without_error(Q_S)
+    a = layers.inputs[layer] @ without_error(Q_A)
     n = a.value.shape[0]
     return _mean((g * g).sum(axis=0).T @ (a * a), n)
 
 
 def _mean(total: Rounded, count: int) -> Rounded:
-    return total / exact(np.array(float(count)))
+    return total / without_error(np.array(float(count)))
 
 
 def _flat(g: Rounded) -> Rounded:
@@ -114,7 +114,7 @@ def _flat(g: Rounded) -> Rounded:
 
 
 def _forward(problem: MicroProblem, x: Float[ndarray, "N d"]) -> _Forward:
-    a = exact(x)
+    a = without_error(x)
     inputs: list[Rounded] = []
     slopes: list[Rounded] = []
     bends: list[Rounded] = []
@@ -124,7 +124,7 @@ def _forward(problem: MicroProblem, x: Float[ndarray, "N d"]) -> _Forward:
             one = np.ones((len(x), 1))
             a = Rounded(np.hstack([a.value, one]), np.hstack([a.error, 0 * one]))
         inputs.append(a)
-        s = a @ exact(matrix.T)
+        s = a @ without_error(matrix.T)
         if layer == last:
             return _Forward(inputs, slopes, bends, s)
         a, slope, bend = activation(problem.activation, s)
@@ -137,7 +137,9 @@ def _backward(problem: MicroProblem, run: _Forward, cotangents: Rounded) -> list
     """g_L = cotangent, g_l = (g_{l+1} W_{l+1}) phi'(s_l), each [K, N, O]."""
     gradients = [cotangents]
     for layer in reversed(range(len(problem.matrices) - 1)):
-        gradients.insert(0, (gradients[0] @ exact(_weight(problem, layer + 1))) * run.slopes[layer])
+        gradients.insert(
+            0, (gradients[0] @ without_error(_weight(problem, layer + 1))) * run.slopes[layer]
+        )
     return gradients
 
 
@@ -167,8 +169,8 @@ def _rows(problem: MicroProblem, run: _Forward, cotangents: Rounded) -> Rounded:
 def _residual(loss: LossName, f: Rounded, y: Shaped[ndarray, "N ..."]) -> Rounded:
     """P - e_y, or f - y: [N, C]."""
     if loss == "cross_entropy":
-        return softmax(f) - exact(np.eye(f.value.shape[-1])[y])
-    return f - exact(y)
+        return softmax(f) - without_error(np.eye(f.value.shape[-1])[y])
+    return f - without_error(y)
 
 
 def _output_hessian(loss: LossName, f: Rounded) -> Rounded:
@@ -176,9 +178,9 @@ def _output_hessian(loss: LossName, f: Rounded) -> Rounded:
     n, classes = f.value.shape
     eye = np.broadcast_to(np.eye(classes), (n, classes, classes))
     if loss == "squared_error":
-        return exact(eye)
+        return without_error(eye)
     p = softmax(f)
-    return p.reshape(n, classes, 1) * (exact(eye) - p.reshape(n, 1, classes))
+    return p.reshape(n, classes, 1) * (without_error(eye) - p.reshape(n, 1, classes))
 
 
 def _root(loss: LossName, f: Rounded) -> Rounded:
@@ -186,9 +188,9 @@ def _root(loss: LossName, f: Rounded) -> Rounded:
     n, classes = f.value.shape
     eye = np.eye(classes)
     if loss == "squared_error":
-        return exact(np.broadcast_to(eye[:, None], (classes, n, classes)))
+        return without_error(np.broadcast_to(eye[:, None], (classes, n, classes)))
     p = softmax(f)
-    others = (p @ exact(1 - eye)).T  # 1 - p_k, [C, N]
+    others = (p @ without_error(1 - eye)).T  # 1 - p_k, [C, N]
     sign = eye[:, None] - (1 - eye[:, None])  # +1 at the own class, -1 elsewhere
     magnitudes = eye[:, None] * others.value[:, :, None] + (1 - eye[:, None]) * p.value[None]
     error = eye[:, None] * others.error[:, :, None] + (1 - eye[:, None]) * p.error[None]
@@ -218,11 +220,11 @@ def _hessian(problem: MicroProblem, run: _Forward) -> Rounded:
     moves = _directions(problem)
 
     s_dot: list[Rounded] = []
-    a_dot = [exact(np.zeros((size, *run.inputs[0].value.shape)))]
+    a_dot = [without_error(np.zeros((size, *run.inputs[0].value.shape)))]
     for layer in range(depth):
         # transposed directions [P, I, O] act on the rows a~
-        direct = run.inputs[layer] @ exact(moves[layer].swapaxes(1, 2))
-        s_dot.append(a_dot[layer] @ exact(problem.matrices[layer].T) + direct)
+        direct = run.inputs[layer] @ without_error(moves[layer].swapaxes(1, 2))
+        s_dot.append(a_dot[layer] @ without_error(problem.matrices[layer].T) + direct)
         if layer < depth - 1:
             inner = run.slopes[layer] * s_dot[layer]
             a_dot.append(_pad(inner) if problem.bias else inner)
@@ -238,8 +240,10 @@ def _hessian(problem: MicroProblem, run: _Forward) -> Rounded:
         parts.insert(0, rows.reshape(size, -1))
         if layer > 0:
             W = _weight(problem, layer)
-            c = g[layer] @ exact(W)
-            c_dot = g_dot @ exact(W) + g[layer] @ exact(moves[layer][:, :, : W.shape[1]])
+            c = g[layer] @ without_error(W)
+            c_dot = g_dot @ without_error(W) + g[layer] @ without_error(
+                moves[layer][:, :, : W.shape[1]]
+            )
             g_dot = run.slopes[layer - 1] * c_dot + (run.bends[layer - 1] * s_dot[layer - 1]) * c
     value = np.concatenate([part.value for part in parts], axis=1)
     error = np.concatenate([part.error for part in parts], axis=1)

@@ -1,4 +1,4 @@
-"""float64 against proof: refimpl's answers, their enclosures, and the bounds between the two."""
+"""Compare refimpl's float64 answers with their enclosures, within the bounds on rounding."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,23 @@ from validation.proved import arb_solves, rotation_bounds, solve_bounds
 from validation.proved.answers import Answers, computed_answers
 from validation.proved.arb_mlp import Enclosure, enclose
 from validation.proved.arb_solves import Eigenpairs
-from validation.proved.balls import balls, diagonal, distance, midpoints, precision, rows, stack
+from validation.proved.balls import (
+    diagonal,
+    distance,
+    exact_balls,
+    midpoints,
+    row_slice,
+    stack,
+    working_precision,
+)
 from validation.proved.bounds import Bounds, corrected_eigenvalues, error_bounds
 from validation.proved.problems import PROBLEMS, MicroProblem
 from validation.proved.records import ProvedRecord, record
 from validation.proved.rotation_bounds import LARGEST_TURN, Turned, turns
-from validation.proved.rounding import Rounded, U, exact
+from validation.proved.rounding import Rounded, U, without_error
 from validation.proved.solve_bounds import EIGENSOLVER, Vectors
 
-__all__ = ["Truth", "compare", "proved_records", "truth"]
+__all__ = ["Truth", "compare", "enclosed_truth", "proved_records"]
 
 Entry = tuple[str, ndarray, ndarray]  # quantity, errors, bounds
 
@@ -40,14 +48,14 @@ def proved_records(problems: Sequence[MicroProblem] = PROBLEMS) -> list[ProvedRe
     """Compare refimpl with the proved value of every quantity of every problem."""
     records: list[ProvedRecord] = []
     for problem in problems:
-        known = truth(problem)
+        known = enclosed_truth(problem)
         records.extend(compare(problem, known, computed_answers(problem, known.vectors)))
     return records
 
 
-def truth(problem: MicroProblem) -> Truth:
-    """Enclose a problem and bound the errors that float64 may make on it."""
-    with precision():
+def enclosed_truth(problem: MicroProblem) -> Truth:
+    """Enclose a problem's quantities and bound the float64 errors in computing them."""
+    with working_precision():
         enclosure = enclose(problem)
         pairs = [tuple(arb_solves.eigenpairs(m) for m in factors) for factors in enclosure.factors]
         # A vector in general position, and gradients: those lie in the range of G.
@@ -57,7 +65,7 @@ def truth(problem: MicroProblem) -> Truth:
 
 def compare(problem: MicroProblem, known: Truth, computed: Answers) -> list[ProvedRecord]:
     """Every quantity of one problem: its error from the proved value against its bound."""
-    with precision():
+    with working_precision():
         entries = [
             *_derivatives(known, computed),
             *_factors(known, computed),
@@ -104,7 +112,7 @@ def _factors(known: Truth, computed: Answers) -> Iterator[Entry]:
 def _own_basis(problem: MicroProblem, known: Truth, computed: Answers) -> Iterator[Entry]:
     """Lambda, solves and influences of EK-FAC in refimpl's own eigenbasis, whatever the spectrum."""
     e, b = known.enclosure, known.bounds
-    basis = [(balls(Q_A), balls(Q_S)) for Q_A, Q_S in computed.basis]
+    basis = [(exact_balls(Q_A), exact_balls(Q_S)) for Q_A, Q_S in computed.basis]
     true: list[arb_mat] = []
     limits: list[Rounded] = []
     for layer, ((Q_A, Q_S), place) in enumerate(zip(computed.basis, problem.slices, strict=True)):
@@ -113,7 +121,7 @@ def _own_basis(problem: MicroProblem, known: Truth, computed: Answers) -> Iterat
         yield "Λ, own basis", distance(computed.eigenvalues[layer], true[-1]), limits[-1].error
         # tr (Q^T G Q) = tr G but for a basis orthonormal to 30 n u
         trace = sum((e.gauss_newton[i, i] for i in range(place.start, place.stop)), arb(0))
-        total = sum(balls(computed.eigenvalues[layer]).entries(), arb(0))
+        total = sum(exact_balls(computed.eigenvalues[layer]).entries(), arb(0))
         error = float((total - trace).abs_upper())
         loose = EIGENSOLVER * (len(Q_A) + len(Q_S)) * U * float(trace.abs_upper())
         yield "trace of Λ", np.array(error), np.array(limits[-1].error.sum() + loose)
@@ -162,7 +170,7 @@ def _end_to_end(problem: MicroProblem, known: Truth, computed: Answers) -> Itera
         for pair, factor, Q in zip(pairs, factors, computed.basis[layer], strict=True):
             turn = None if pair is None else turns(factor, _values(pair))
             if pair is None or turn is None or np.max(turn) > LARGEST_TURN:
-                chosen.append(balls(Q))
+                chosen.append(exact_balls(Q))
                 turned.append(np.zeros_like(Q))
             else:
                 proved += 1
@@ -199,14 +207,14 @@ class _Solved:
 
 def _solved(known: Truth, solve: Callable[[arb_mat], arb_mat]) -> _Solved:
     e, b = known.enclosure, known.bounds
-    right = [balls(known.vectors), e.query_gradients, e.gradients]
+    right = [exact_balls(known.vectors), e.query_gradients, e.gradients]
     together = solve(stack(right))  # one factorisation for all
     ends = np.cumsum([0, *(matrix.nrows() for matrix in right)]).tolist()
-    x, x_q, x_m = (rows(together, slice(*ends[i : i + 2])) for i in range(3))
+    x, x_q, x_m = (row_slice(together, slice(*ends[i : i + 2])) for i in range(3))
     return _Solved(
         x,
         arb_solves.influences(x_q, e),
-        Vectors(exact(known.vectors), midpoints(x)),
+        Vectors(without_error(known.vectors), midpoints(x)),
         Vectors(b.query_gradients, midpoints(x_q)),
         Vectors(b.gradients, midpoints(x_m)),
     )
@@ -218,7 +226,7 @@ def _values(pairs: Eigenpairs) -> Float[ndarray, " n"]:
 
 def _sines(Q: Float[ndarray, "n n"], true: arb_mat) -> Float[ndarray, " n"]:
     """||q^ - (q^T q^) q|| for every pair of columns: the sine of their angle times ||q^||."""
-    given = balls(Q)
+    given = exact_balls(Q)
     inner = given.transpose() * true
     scaled = true * diagonal([inner[i, i] for i in range(len(Q))])
     return _row_norms(distance(Q.T, scaled.transpose()))

@@ -1,4 +1,4 @@
-"""What a comparison says: one line per problem and quantity, plain numbers."""
+"""Records of a comparison: one for each problem and quantity, in plain numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Bounds for EK-FAC end to end: what the errors of the factors do to its basis, Lambda and answers.
+"""Bounds for EK-FAC end to end: how errors of the factors move its basis, Lambda and answers.
 
 EK-FAC is a function of A and S through their eigenvectors, whose sensitivity is ||E|| / gap (Davis &
 Kahan 1970). It is bounded here where the spectrum is proved simple and the gaps are

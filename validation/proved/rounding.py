@@ -1,4 +1,4 @@
-"""Running error analysis: float64 numbers with a bound on what rounding has done to them.
+"""Running error analysis: float64 numbers with a bound on their rounding errors.
 
 A `Rounded` holds the value of a quantity and a first-order bound on the error with which *any* correct
 float64 evaluation of the same formula computes it (Higham 2002, sections 3.1 and 3.3):
@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-__all__ = ["Rounded", "U", "exact", "gamma"]
+__all__ = ["Rounded", "U", "gamma", "without_error"]
 
 U = 2.0**-53
 
@@ -106,7 +106,7 @@ class Rounded:
         return Rounded(function(x), np.abs(derivative(x)) * self.error + own(x))
 
 
-def exact(value: ndarray) -> Rounded:
-    """Numbers that are known without error."""
+def without_error(value: ndarray) -> Rounded:
+    """Numbers without error."""
     value = np.asarray(value, dtype=np.float64)
     return Rounded(value, np.zeros_like(value))

@@ -1,4 +1,4 @@
-"""Forward error bounds of damped solves and influences, from the conditioning and nothing measured.
+"""Forward error bounds of damped solves and influences, derived from the conditioning alone.
 
 Where M = H + lambda I with H >= 0, ||M^-1||_2 <= 1 / lambda. A computed x^ solves a perturbed system
 (M + E) x^ = b + db and is then perturbed by dx; hence x^ - x = M^-1 (db - E x^) + dx and, with
@@ -24,7 +24,7 @@ from numpy import ndarray
 
 from validation.proved.bounds import Bounds
 from validation.proved.problems import MicroProblem
-from validation.proved.rounding import Rounded, U, exact, gamma
+from validation.proved.rounding import Rounded, U, gamma, without_error
 
 __all__ = [
     "Vectors",
@@ -44,7 +44,7 @@ Basis = list[tuple[ndarray, ndarray]]
 
 @dataclass(frozen=True)
 class Vectors:
-    """Right-hand sides b with what is known of their errors, and the true solutions x, [k, P]."""
+    """Right-hand sides b with bounds on their errors, and the true solutions x, [k, P]."""
 
     b: Rounded
     x: Float[ndarray, "k P"]
@@ -136,9 +136,9 @@ def own_basis_solve(
     parts: list[Rounded] = []
     for (Q_A, Q_S), L, place in zip(basis, eigenvalues, problem.slices, strict=True):
         V = vectors[:, place].reshape(-1, *L.value.shape)
-        turned = exact(Q_S.T) @ V @ exact(Q_A)
-        damped = L + exact(np.full_like(L.value, problem.damping))
-        back = exact(Q_S) @ (turned / damped) @ exact(Q_A.T)
+        turned = without_error(Q_S.T) @ V @ without_error(Q_A)
+        damped = L + without_error(np.full_like(L.value, problem.damping))
+        back = without_error(Q_S) @ (turned / damped) @ without_error(Q_A.T)
         parts.append(back.reshape(len(vectors.value), -1))
     return Rounded(
         np.concatenate([p.value for p in parts], axis=1),
@@ -158,7 +158,7 @@ def _turning_error(S: Rounded, A: Rounded) -> float:
 
 
 def gradient_share(queries: Vectors, training: Vectors) -> Float[ndarray, "Q N"]:
-    """What the errors of both gradients contribute."""
+    """The share of both gradients' errors in the error of an influence."""
     return np.abs(queries.x) @ training.b.error.T + queries.b.error @ np.abs(training.x).T
 
 

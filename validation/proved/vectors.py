@@ -1,4 +1,4 @@
-"""The released vectors, made anew: python -m validation.proved.vectors DIR.
+"""Generate the released vectors anew: python -m validation.proved.vectors DIR.
 
 Besides those that refimpl computes in float64, a few whose outputs are proved: enclosures by ball
 arithmetic of micro problems, of which the midpoints are the outputs.
@@ -26,31 +26,42 @@ from refimpl.oracle.vectors.generate import (
 from refimpl.oracle.vectors.refusals import licensed, refused
 from validation.proved import arb_solves
 from validation.proved.arb_mlp import Enclosure, enclose
-from validation.proved.balls import DIGITS, balls, midpoints, precision, radii
+from validation.proved.balls import (
+    DIGITS,
+    column_slice,
+    exact_balls,
+    midpoints,
+    radii,
+    working_precision,
+)
 from validation.proved.problems import PROBLEMS, MicroProblem
 
-__all__ = ["PROVED", "micro_case", "proved", "release", "vectors"]
+__all__ = ["PROVED", "all_vectors", "micro_case", "proved_vector", "release"]
 
-# Name in PROBLEMS of each proved vector, and what it shows.
-PROVED = {
+# Name in PROBLEMS of each proved vector, and the flags that say what it shows.
+PROVED: dict[str, tuple[str, tuple[str, ...]]] = {
     "proved/tanh-cross-entropy": (
-        "tanh, cross_entropy, one hidden layer, bias", ("NonZeroMeanInput",),
+        "tanh, cross_entropy, one hidden layer, bias",
+        ("NonZeroMeanInput",),
     ),
     "proved/tanh-squared-error": (
-        "tanh, squared_error, one hidden layer, no bias", ("NoBias", "SquaredError"),
+        "tanh, squared_error, one hidden layer, no bias",
+        ("NoBias", "SquaredError"),
     ),
     "proved/softplus-cross-entropy": (
-        "softplus, cross_entropy, one hidden layer, no bias", ("NoBias", "NonZeroMeanInput"),
+        "softplus, cross_entropy, one hidden layer, no bias",
+        ("NoBias", "NonZeroMeanInput"),
     ),
     "proved/softplus-squared-error": (
-        "softplus, squared_error, one hidden layer, bias", ("SquaredError",),
+        "softplus, squared_error, one hidden layer, bias",
+        ("SquaredError",),
     ),
     "proved/saturated-softmax": ("saturated softmax", ("SaturatedSoftmax",)),
-}  # fmt: skip
+}
 
 
 def micro_case(id: str, problem: MicroProblem, flags: tuple[str, ...]) -> Case:
-    """A micro problem as a case: the same numbers."""
+    """A micro problem as an oracle's case, with the same numbers."""
     layers: list[dict[str, Any]] = []
     parameters: dict[str, Array] = {}
     for i, matrix in enumerate(problem.matrices, start=1):
@@ -62,13 +73,21 @@ def micro_case(id: str, problem: MicroProblem, flags: tuple[str, ...]) -> Case:
     layers.pop()
     names = tuple(layer["name"] for layer in layers if layer["op"] == "linear")
     return Case(
-        id, tuple(layers), parameters, names, problem.inputs.copy(), problem.targets.copy(),
-        problem.query_inputs.copy(), problem.query_targets.copy(), LossSpec(problem.loss),
-        problem.damping, flags,
-    )  # fmt: skip
+        id,
+        tuple(layers),
+        parameters,
+        names,
+        problem.inputs.copy(),
+        problem.targets.copy(),
+        problem.query_inputs.copy(),
+        problem.query_targets.copy(),
+        LossSpec(problem.loss),
+        problem.damping,
+        flags,
+    )
 
 
-def proved(id: str) -> Vector:
+def proved_vector(id: str) -> Vector:
     """A vector whose outputs are the midpoints of enclosures.
 
     Scales are refimpl's; eigenvalues of factors and EK-FAC's scores, which depend on an eigensolver,
@@ -79,7 +98,7 @@ def proved(id: str) -> Vector:
     case = micro_case(id, problem, flags)
     arguments = arguments_of(case)
     ours = outputs_of(case, arguments)
-    with precision():
+    with working_precision():
         enclosed = dict(_enclosed(problem, case, arguments, enclose(problem)))
     outputs, ratios, widest = {}, [0.0], [0.0]
     for key, ball in enclosed.items():
@@ -88,29 +107,34 @@ def proved(id: str) -> Vector:
         outputs[key] = right, scale
         ratios.append(worst(value - right, wide, U))
         widest.append(worst(radii(ball).reshape(right.shape), wide, 1.0))
-    provenance = {
-        "kind": "ball arithmetic", "outputs": sorted(outputs), "worst": float(f"{max(ratios):.1e}"),
+    record = {
+        "kind": "ball arithmetic",
+        "outputs": sorted(outputs),
+        "worst": float(f"{max(ratios):.1e}"),
         "radius": float(f"{max(widest):.1e}"),
-    }  # fmt: skip
+    }
     return packed(
-        case, arguments, outputs, [provenance], generator="validation.vectors",
+        case,
+        arguments,
+        outputs,
+        [record],
+        generator="validation.vectors",
         precision=f"ball arithmetic with {DIGITS} digits, rounded to float64",
-    )  # fmt: skip
+    )
 
 
 def _enclosed(
     problem: MicroProblem, case: Case, arguments: dict[str, Array], e: Enclosure
 ) -> Iterator[tuple[str, Any]]:
     basis = basis_of(arguments)
-    pairs = [(balls(Q_A), balls(Q_S)) for _, Q_A, _, Q_S in basis.values()]
-    lam = [balls(arguments[f"eigenvalues/{b.name}"]) for b in case.blocks]
-    v = balls(arguments["vectors"])
+    pairs = [(exact_balls(Q_A), exact_balls(Q_S)) for _, Q_A, _, Q_S in basis.values()]
+    lam = [exact_balls(arguments[f"eigenvalues/{b.name}"]) for b in case.blocks]
+    v = exact_balls(arguments["vectors"])
     for layer, (block, place) in enumerate(zip(case.blocks, problem.slices, strict=True)):
-        yield f"gradients/{block.name}", arb_solves._columns(e.gradients, place)
+        yield f"gradients/{block.name}", column_slice(e.gradients, place)
         for part, factor in zip("AS", e.factors[layer], strict=True):
             yield f"factors/{block.name}/{part}", factor
-        true = arb_solves.corrected_eigenvalues(e, layer, *pairs[layer])
-        yield f"eigenvalues/{block.name}", true
+        yield f"eigenvalues/{block.name}", arb_solves.corrected_eigenvalues(e, layer, *pairs[layer])
     yield "gauss_newton", v * e.gauss_newton
     yield "solve/ekfac", arb_solves.solve_eigenbasis(problem, pairs, lam, v)
     yield "solve/gauss_newton", arb_solves.solve_gauss_newton(problem, e, v)
@@ -122,7 +146,7 @@ def _enclosed(
         yield f"scores/{name}", arb_solves.influences(solve(problem, e, q), e)
 
 
-def vectors() -> Iterator[Vector]:
+def all_vectors() -> Iterator[Vector]:
     """Every vector of version 1."""
     seeds = recorded()
     for id, case in cases().items():
@@ -130,12 +154,12 @@ def vectors() -> Iterator[Vector]:
     yield from licensed()
     yield from refused()
     for id in PROVED:
-        yield proved(id)
+        yield proved_vector(id)
 
 
 def release(folder: Path) -> None:
     """Write all vectors and their hashes."""
-    for one in vectors():
+    for one in all_vectors():
         write(one, folder)
     names = sorted(p for p in folder.glob("*/*") if p.suffix in (".json", ".safetensors"))
     lines = [

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Breakage:
-    """One edit: what it does wrong, where, and the tests that are asked to see it."""
+    """One edit: its mistake, its place, and the tests that should fail."""
 
     mistake: str
     file: str
@@ -143,7 +143,7 @@ BREAKAGES = (
 
 
 def broken(breakage: Breakage) -> str:
-    """The file with the mistake made in it.
+    """The text of the file with the mistake in it.
 
     Args:
         breakage: The edit.
@@ -175,8 +175,11 @@ def catch(breakage: Breakage) -> str:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--tb=no"]
         run = subprocess.run(
             [*command, "-p", "no:cacheprovider", breakage.tests],
-            cwd=copy, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     failed = re.search(r"^FAILED (.+?)(?: - .*)?$", run.stdout, re.MULTILINE)
     if failed is None:
         raise RuntimeError(f"no test of {breakage.tests} notices: {breakage.mistake}\n{run.stdout}")

@@ -34,7 +34,7 @@ __all__ = ["ask_seed", "case_of", "chosen_for", "combination", "name_of", "read"
 WRONG = (Verdict.FAIL, Verdict.ERROR)
 # Seeds handed out: enough for some cores, few enough to lose little when a run is stopped.
 AT_ONCE = 8
-# How adapters are reached and reports are made, and what is done with verdicts.
+# Sources on which no verdict depends: they reach adapters, write reports or use verdicts.
 NEVER_ASKED = (
     "cli/",
     "report/",
@@ -67,7 +67,7 @@ Chosen = tuple[Mapping[str, str], str]  # a variant, and which of the honest one
 def case_of(seed: int) -> Case:
     """The case of a seed: of the oracle's recipes with other numbers, and of drawn perceptrons, in turn.
 
-    Spectra are not certified here: what they leave undecided has to be told as `indeterminate`.
+    Spectra are not certified here: a check that they leave undecided must say `indeterminate`.
 
     Args:
         seed: Any number >= 0.
@@ -80,9 +80,12 @@ def case_of(seed: int) -> Case:
 
     @seeded(seed)
     @settings(
-        max_examples=2, database=None, deadline=None, phases=(Phase.generate,),
+        max_examples=2,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     @given(drawn())
     def collect(case: Case) -> None:
         cases.append(case)
@@ -133,7 +136,7 @@ def code() -> str:
 
 
 def name_of(variant: Mapping[str, str]) -> str:
-    """How a variant is called.
+    """The name of a variant.
 
     Args:
         variant: Its conventions and curvature, as they differ from the defaults.
@@ -160,7 +163,7 @@ def chosen_for(seed: int, others: int) -> list[Chosen]:
 
     Args:
         seed: The seed.
-        others: How many others; in those that are left the reference alone is asked.
+        others: Number of variants in which all are asked; in the rest the reference alone.
     """
     defaults, *rest = variants()
     first = seed % len(rest)

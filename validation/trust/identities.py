@@ -43,25 +43,35 @@ ROWS = (
     ("G, A, S, Λ do not see repetition, order or batches", ALWAYS),
     ("loss × c and λ × c: scores × c", ALWAYS),
     ("λ · scores → products of gradients, off by at most ‖G‖/λ", ALWAYS),
-    ("the undamped K-FAC step does not see affine maps of a layer's inputs or outputs",
-     "exact Fisher, factors of full rank"),
-    ("dθ/dε of the PBO's minimiser is −(G + λI)⁻¹∇ℓ; its error O(ε), of central differences O(ε²)",
-     "smooth activations"),
+    (
+        "the undamped K-FAC step does not see affine maps of a layer's inputs or outputs",
+        "exact Fisher, factors of full rank",
+    ),
+    (
+        "dθ/dε of the PBO's minimiser is −(G + λI)⁻¹∇ℓ; its error O(ε), of central differences O(ε²)",
+        "smooth activations",
+    ),
     ("PBRF = its influence prediction for every ε", "linear model, squared error"),
-    ("scores of the training examples are symmetric, self-influence has one sign",
-     "measurement = loss"),
+    (
+        "scores of the training examples are symmetric, self-influence has one sign",
+        "measurement = loss",
+    ),
     ("a sequence's influence is the sum of its tokens'; padding changes nothing", "additive loss"),
     ("Λ before and after the sum over tokens coincide", "tokens that do not mix; else they differ"),
-    ("EK-FAC has A and S only through their eigenvectors, and is not unique where eigenvalues repeat",
-     ALWAYS),
+    (
+        "EK-FAC has A and S only through their eigenvectors, and is not unique where eigenvalues repeat",
+        ALWAYS,
+    ),
     ("K-FAC = GNH block", "all examples identical, no weight sharing"),
     ("expand = reduce", "one token"),
     ("‖G − EK-FAC‖² = ‖G‖² − ‖EK-FAC‖², Λ = diag(QᵀGQ)", "block by block, exact Fisher"),
-    ("softmax H = RRᵀ; rows of the last S sum to 0, its trace is mean(1 − Σp²)",
-     "cross-entropy, plain"),
+    (
+        "softmax H = RRᵀ; rows of the last S sum to 0, its trace is mean(1 − Σp²)",
+        "cross-entropy, plain",
+    ),
     ("the last entry of A is 1, its last column the mean input", "bias, one token"),
     ("the expectation of sampled A, S, Λ over all labels is the exact one", "labels enumerated"),
-)  # fmt: skip
+)
 IDENTITIES = tuple(Identity(number, *row) for number, row in enumerate(ROWS, start=1))
 
 

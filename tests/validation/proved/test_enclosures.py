@@ -15,7 +15,14 @@ from flint import arb, arb_mat
 from mpmath import mp, mpf
 
 from validation.proved import arb_mlp, arb_solves
-from validation.proved.balls import balls, diagonal, midpoints, precision, radii, stack
+from validation.proved.balls import (
+    diagonal,
+    exact_balls,
+    midpoints,
+    radii,
+    stack,
+    working_precision,
+)
 from validation.proved.problems import PROBLEMS
 
 STEP = mpf(10) ** -20
@@ -27,7 +34,7 @@ each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name
 
 @cache
 def enclosed(problem):
-    with precision():
+    with working_precision():
         return arb_mlp.enclose(problem)
 
 
@@ -64,8 +71,8 @@ def test_enclosures_are_narrower_than_sixty_digits(problem):
     factors = [matrix for pair in e.factors for matrix in pair]
     for matrix in (e.outputs, e.jacobian, e.gradients, e.gauss_newton, e.hessian, *factors):
         assert radii(matrix).max() <= 1e-60 * np.abs(midpoints(matrix)).max()
-    with precision():
-        rhs = stack([balls(problem.probe()[None]), e.gradients])
+    with working_precision():
+        rhs = stack([exact_balls(problem.probe()[None]), e.gradients])
         for solve in (arb_solves.solve_gauss_newton, arb_solves.solve_kfac):
             x = solve(problem, e, rhs)
             assert (radii(x).max(axis=1) <= 1e-60 * np.abs(midpoints(x)).max(axis=1)).all()
@@ -95,11 +102,11 @@ def test_jacobian_gradients_and_hessian_equal_central_differences(problem):
         }
         mixed = sum(value * (1 if i == j else -1) for (i, j), value in corners.items())
         curvature = mixed / (4 * STEP**2 * n)
-        with precision():
-            column = balls(v[:, None])
+        with working_precision():
+            column = exact_balls(v[:, None])
             exact_slopes = _mp(e.jacobian * column)
             exact_losses = _mp(e.gradients * column)
-            exact_curvature = _mp(balls(w[None]) * e.hessian * column)[0]
+            exact_curvature = _mp(exact_balls(w[None]) * e.hessian * column)[0]
         assert max(abs(a - b) for a, b in zip(slopes, exact_slopes, strict=True)) < CLOSE * SHARP
         assert max(abs(a - b) for a, b in zip(losses, exact_losses, strict=True)) < CLOSE * SHARP
         # a second difference divides the noise 1e-80 by h^2 = 1e-40
@@ -112,23 +119,23 @@ def test_the_gauss_newton_matrix_is_the_hessian_of_the_linearised_model(problem)
     e = enclosed(problem)
     v = np.random.RandomState(4).randn(problem.num_parameters)
     classes = problem.num_outputs
-    with mp.workdps(80), precision():
+    with mp.workdps(80), working_precision():
         f = _mp(e.outputs)
-        df = _mp(e.jacobian * balls(v[:, None]))
+        df = _mp(e.jacobian * exact_balls(v[:, None]))
         values = []
         for t in (STEP, mpf(0), -STEP):
             moved = [a + t * b for a, b in zip(f, df, strict=True)]
             grouped = [moved[i : i + classes] for i in range(0, len(moved), classes)]
             values.append(sum(_losses(problem, grouped)))
         second = (values[0] - 2 * values[1] + values[2]) / STEP**2 / problem.num_examples
-        exact = _mp(balls(v[None]) * e.gauss_newton * balls(v[:, None]))[0]
+        exact = _mp(exact_balls(v[None]) * e.gauss_newton * exact_balls(v[:, None]))[0]
         assert abs(second - exact) < CLOSE * SHARP * (1 + abs(exact))
 
 
 @each_problem
 def test_S_is_the_expectation_over_enumerated_labels(problem):
     e = enclosed(problem)
-    with precision():
+    with working_precision():
         for layer, (_, S) in enumerate(e.factors):
             total = arb_mat(S.nrows(), S.ncols())
             for p in e.passes:
@@ -141,7 +148,7 @@ def test_S_is_the_expectation_over_enumerated_labels(problem):
 @each_problem
 def test_factors_and_corrected_eigenvalues_fit_the_gauss_newton_matrix(problem):
     e = enclosed(problem)
-    with precision():
+    with working_precision():
         for layer, ((A, S), place) in enumerate(zip(e.factors, problem.slices, strict=True)):
             eye_A, eye_S = diagonal([arb(1)] * A.nrows()), diagonal([arb(1)] * S.nrows())
             block = [e.gauss_newton[i, i] for i in range(place.start, place.stop)]
@@ -164,7 +171,7 @@ def test_factors_and_corrected_eigenvalues_fit_the_gauss_newton_matrix(problem):
 
 @each_problem
 def test_eigenpairs_are_orthonormal_and_diagonalise(problem):
-    with precision():
+    with working_precision():
         for matrix in (m for pair in enclosed(problem).factors for m in pair):
             pairs = arb_solves.eigenpairs(matrix)
             if pairs is not None:
@@ -175,15 +182,15 @@ def test_eigenpairs_are_orthonormal_and_diagonalise(problem):
 
 
 def test_a_repeated_eigenvalue_is_not_called_simple():
-    with precision():
-        assert arb_solves.eigenpairs(balls(np.eye(3))) is None
-        assert arb_solves.eigenpairs(balls(np.diag([1.0, 1.0 + 1e-15, 2.0]))) is not None
+    with working_precision():
+        assert arb_solves.eigenpairs(exact_balls(np.eye(3))) is None
+        assert arb_solves.eigenpairs(exact_balls(np.diag([1.0, 1.0 + 1e-15, 2.0]))) is not None
 
 
 @each_problem
 def test_kfac_solved_by_kronecker_product_equals_kfac_solved_by_eigenvectors(problem):
     e = enclosed(problem)
-    with precision():
+    with working_precision():
         pairs = [tuple(arb_solves.eigenpairs(m) for m in factors) for factors in e.factors]
         if any(a is None or s is None for a, s in pairs):
             return
@@ -196,17 +203,17 @@ def test_kfac_solved_by_kronecker_product_equals_kfac_solved_by_eigenvectors(pro
 @each_problem
 def test_solves_leave_no_residual(problem):
     e = enclosed(problem)
-    with precision():
+    with working_precision():
         x = arb_solves.solve_gauss_newton(problem, e, e.gradients)
         assert (x * e.gauss_newton + x * arb(problem.damping)).overlaps(e.gradients)
 
 
 def test_the_callers_precision_is_restored():
     before = flint.ctx.prec
-    with precision():
+    with working_precision():
         assert flint.ctx.dps >= 60
     assert flint.ctx.prec == before
-    with pytest.raises(RuntimeError), precision():
+    with pytest.raises(RuntimeError), working_precision():
         raise RuntimeError
     assert flint.ctx.prec == before
 

@@ -11,7 +11,7 @@ import refimpl as ri
 from refimpl.fast import ekfac, kfac
 from validation.proved import PROBLEMS, worst
 from validation.proved.answers import computed_answers, torch_problem
-from validation.proved.comparison import compare, truth
+from validation.proved.comparison import compare, enclosed_truth
 
 NAMES = (
     "tanh, cross_entropy, two hidden layers, bias",
@@ -26,7 +26,7 @@ each_problem = pytest.mark.parametrize("problem", CHOSEN, ids=lambda p: p.name)
 
 @cache
 def known(problem):
-    return truth(problem)
+    return enclosed_truth(problem)
 
 
 @cache

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from flint import arb, arb_mat
 
-from validation.proved.arb_mlp import _activation, _softmax
-from validation.proved.balls import balls, distance, precision
+from validation.proved.arb_mlp import activation_balls, softmax_balls
+from validation.proved.balls import distance, exact_balls, working_precision
 from validation.proved.elementary import activation, softmax
-from validation.proved.rounding import Rounded, U, exact, gamma
+from validation.proved.rounding import Rounded, U, gamma, without_error
 
 SEEDS = range(5)
 
 
 def test_one_rounding_is_bounded_by_u_and_comes_near_it():
     random = np.random.RandomState(0)
-    x, y = exact(random.randn(400)), exact(random.randn(400))
+    x, y = without_error(random.randn(400)), without_error(random.randn(400))
     for operation in ("__add__", "__mul__", "__truediv__", "__sub__"):
         result = getattr(x, operation)(y)
-        with precision():
+        with working_precision():
             true = [
                 getattr(arb(a), operation)(arb(b))
                 for a, b in zip(x.value.tolist(), y.value.tolist(), strict=True)
@@ -37,9 +37,9 @@ def test_one_rounding_is_bounded_by_u_and_comes_near_it():
 def test_a_matrix_product_stays_within_its_bound(seed):
     random = np.random.RandomState(seed)
     x, y = random.randn(6, 20), random.randn(20, 7)
-    result = exact(x) @ exact(y)
-    with precision():
-        errors = distance(x @ y, balls(x) * balls(y))
+    result = without_error(x) @ without_error(y)
+    with working_precision():
+        errors = distance(x @ y, exact_balls(x) * exact_balls(y))
     assert (errors <= result.error).all()
     assert (errors / result.error).max() > 1 / 20 / 5  # one rounding of twenty, and some luck
 
@@ -67,20 +67,22 @@ def test_the_square_of_a_noisy_zero_keeps_its_second_order_error():
 def test_gamma_counts_the_terms():
     assert gamma(1) == pytest.approx(U)
     assert gamma(100) == pytest.approx(100 * U, rel=1e-12)
-    with precision():
+    with working_precision():
         ones = np.full((1, 1000), 0.1)
-        error = distance(np.cumsum(ones, axis=1)[:, -1:], balls(ones) * balls(np.ones((1000, 1))))
-    assert error[0, 0] <= (exact(ones) @ exact(np.ones((1000, 1)))).error[0, 0]
+        error = distance(
+            np.cumsum(ones, axis=1)[:, -1:], exact_balls(ones) * exact_balls(np.ones((1000, 1)))
+        )
+    assert error[0, 0] <= (without_error(ones) @ without_error(np.ones((1000, 1)))).error[0, 0]
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus"])
 def test_activations_and_their_derivatives_stay_within_their_bounds(name):
     s = np.concatenate([np.linspace(-15, 15, 301), [0.0, 1e-9]])
     shift = 1e-9
-    with precision():
+    with working_precision():
         for noise in (0.0, shift, -shift):  # an argument that is wrong by its bound
             results = activation(name, Rounded(s, np.full_like(s, abs(noise))))
-            given = activation(name, exact(s + noise))
+            given = activation(name, without_error(s + noise))
             for result, value, true in zip(results, given, _true(name, s), strict=True):
                 errors = distance(value.value[None], true)[0]
                 # second order in the shift: its square times a derivative below 1, doubled
@@ -88,21 +90,21 @@ def test_activations_and_their_derivatives_stay_within_their_bounds(name):
 
 
 def _true(name, s):
-    rows = [_activation(name, arb(x)) for x in s.tolist()]
+    rows = [activation_balls(name, arb(x)) for x in s.tolist()]
     return [arb_mat([[row[i] for row in rows]]) for i in range(3)]
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_a_softmax_stays_within_its_bound_relative_to_every_probability(scale):
     f = scale * np.random.RandomState(1).randn(50, 4)
-    p = softmax(exact(f))
+    p = softmax(without_error(f))
     shifted = np.exp(f - f.max(axis=1, keepdims=True))
     direct = shifted / shifted.sum(axis=1, keepdims=True)
     log = f - f.max(axis=1, keepdims=True)
     log = log - np.log(np.exp(log).sum(axis=1, keepdims=True))
-    with precision():
+    with working_precision():
         for row, bound, *computed in zip(f, p.error, direct, np.exp(log), strict=True):
-            true = _softmax(balls(row[:, None]))
+            true = softmax_balls(exact_balls(row[:, None]))
             for values in computed:
                 for value, t, limit in zip(values.tolist(), true, bound, strict=True):
                     assert abs(arb(value) - t) <= arb(float(limit))

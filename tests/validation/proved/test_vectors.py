@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.oracle.truth.truth import Truth
 from validation.proved.problems import PROBLEMS
-from validation.proved.vectors import PROVED, micro_case, proved
+from validation.proved.vectors import PROVED, micro_case, proved_vector
 
 
 def test_a_micro_case_holds_the_numbers_of_its_problem() -> None:
@@ -17,7 +17,7 @@ def test_a_micro_case_holds_the_numbers_of_its_problem() -> None:
 
 def test_a_wrong_enclosure_would_show() -> None:
     """The gradients of another layer's place are not those of the enclosure."""
-    vector = proved("proved/saturated-softmax")
+    vector = proved_vector("proved/saturated-softmax")
     name, flags = PROVED["proved/saturated-softmax"]
     case = micro_case("proved/x", next(p for p in PROBLEMS if p.name == name), flags)
     right = vector.arrays["outputs/gradients/fc1"]

@@ -51,9 +51,11 @@ with tempfile.TemporaryDirectory() as folder:
     analyzer.fit_all_factors("f", data, 1, factor_args=FactorArguments("kfac", **dtypes))
     raw = analyzer.load_covariance_matrices("f")
     score = ScoreArguments(
-        damping_factor=damping, score_dtype=double, per_sample_gradient_dtype=double,
+        damping_factor=damping,
+        score_dtype=double,
+        per_sample_gradient_dtype=double,
         precondition_dtype=double,
-    )  # fmt: skip
+    )
     analyzer.compute_pairwise_scores("s", "f", data, data, 1, score_args=score)
     found = analyzer.load_pairwise_scores("s")["all_modules"].item()
 A, S = (
