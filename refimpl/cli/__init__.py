@@ -1,1 +1,1 @@
-"""The commands of `refimpl`, a file for each that has arguments of its own."""
+"""The commands of `refimpl`: a module for each, named after it."""

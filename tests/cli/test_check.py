@@ -22,14 +22,14 @@ def checked(*options: str) -> Result:
     ],
 )
 def test_to_ask_nothing_is_refused(options: tuple[str, ...], said: str) -> None:
-    found = checked(*options)
-    assert found.exit_code == 2
-    assert said in found.output
+    result = checked(*options)
+    assert result.exit_code == 2
+    assert said in result.output
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_drawn_cases_can_be_asked_alone(jobs: str) -> None:
     # One task: with --jobs 2 this process does it, and no other is started.
-    found = checked("--case", "drawn*", "--draws", "2", "--stage", "gradients", "--jobs", jobs)
-    assert found.exit_code == 0
-    assert "2 questions: 2 pass" in found.output
+    result = checked("--case", "drawn*", "--draws", "2", "--stage", "gradients", "--jobs", jobs)
+    assert result.exit_code == 0
+    assert "2 questions: 2 pass" in result.output

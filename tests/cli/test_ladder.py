@@ -52,9 +52,9 @@ def test_what_makes_no_problem_is_refused_with_what_was_expected(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(text)
-    found = CliRunner().invoke(app, ["ladder", name], env={"COLUMNS": "200"})
-    assert found.exit_code == 2
-    assert said in found.output
+    result = CliRunner().invoke(app, ["ladder", name], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert said in result.output
 
 
 def test_an_error_inside_the_users_module_is_theirs_to_see(
@@ -62,9 +62,9 @@ def test_an_error_inside_the_users_module_is_theirs_to_see(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text("import not_installed_anywhere")
-    found = CliRunner().invoke(app, ["ladder", "mine.py:make"])
-    assert isinstance(found.exception, ModuleNotFoundError)
-    assert found.exception.name == "not_installed_anywhere"
+    result = CliRunner().invoke(app, ["ladder", "mine.py:make"])
+    assert isinstance(result.exception, ModuleNotFoundError)
+    assert result.exception.name == "not_installed_anywhere"
 
 
 def test_options_that_do_not_fit_are_refused_in_a_sentence(
@@ -73,6 +73,6 @@ def test_options_that_do_not_fit_are_refused_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(MODULE)
     options = ["ladder", "mine.py:make_problem", "--damping", "0"]
-    found = CliRunner().invoke(app, options, env={"COLUMNS": "200"})
-    assert found.exit_code == 2
-    assert "different dampings > 0" in found.output
+    result = CliRunner().invoke(app, options, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "different dampings > 0" in result.output

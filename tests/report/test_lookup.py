@@ -13,9 +13,9 @@ def test_a_cell_is_one_figure_with_its_interval(results: Any) -> None:
 def test_seeds_are_averaged_and_their_intervals_joined(results: Any) -> None:
     other = dict(results["agreement"][7], seed=1, value=0.8, low=0.75, high=0.85)
     results["agreement"].append(other)
-    found = cell(results, "truth", 1e-3, "fine", "pearson")
-    assert found is not None
-    assert (round(found.value, 12), found.low, found.high, found.seeds) == (0.75, 0.69, 0.85, 2)
+    figure = cell(results, "truth", 1e-3, "fine", "pearson")
+    assert figure is not None
+    assert (round(figure.value, 12), figure.low, figure.high, figure.seeds) == (0.75, 0.69, 0.85, 2)
 
 
 def test_a_figure_without_value_is_left_out_and_one_without_interval_is_a_point() -> None:
@@ -25,9 +25,9 @@ def test_a_figure_without_value_is_left_out_and_one_without_interval_is_a_point(
 
 
 def test_contrasts_are_found_by_their_order(results: Any) -> None:
-    found = contrast(results, "truth", 1e-1, "coarse", "fine", "pearson")
-    assert found is not None
-    assert found.high == -0.04
+    figure = contrast(results, "truth", 1e-1, "coarse", "fine", "pearson")
+    assert figure is not None
+    assert figure.high == -0.04
     assert contrast(results, "truth", 1e-1, "fine", "coarse", "pearson") is None
 
 

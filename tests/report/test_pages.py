@@ -63,9 +63,9 @@ def test_a_page_fetches_nothing(results: Any) -> None:
 
 def test_a_page_shows_every_figure_finding_and_picture(results: Any) -> None:
     text = Reader(page := report.page(results)).text
-    for found in report.findings(results):
-        assert found.claim in text
-        assert found.evidence in text
+    for finding in report.findings(results):
+        assert finding.claim in text
+        assert finding.evidence in text
     for value in ("0.850", "0.500", "0.890", "0.400"):
         assert value in text
     assert page.count('class="digit"') == 1 + 3
@@ -144,8 +144,8 @@ def test_the_summary_has_findings_tables_and_provenance(results: Any) -> None:
 
 
 def section(page: str, name: str) -> str:
-    found = re.search(rf'<section id="{name}">.*?</section>', page, flags=re.DOTALL)
-    return found.group() if found else ""
+    section = re.search(rf'<section id="{name}">.*?</section>', page, flags=re.DOTALL)
+    return section.group() if section else ""
 
 
 def test_a_page_without_passages_and_claims_is_what_it_was(

@@ -15,8 +15,8 @@ def test_the_scale_is_the_largest_influence_of_the_query_whatever_its_side(passa
 
 def test_hue_tells_the_sign_and_strength_the_size(passages: Any) -> None:
     query = passages["queries"][0]
-    found = [(t.text, t.side, t.strength) for t in inked(query["helpful"][0], scale(query))]
-    assert found == [("<", "up", 50), ("b", "", 0), ("\n", "up", 12), ("&", "down", 5)]
+    tokens = [(t.text, t.side, t.strength) for t in inked(query["helpful"][0], scale(query))]
+    assert tokens == [("<", "up", 50), ("b", "", 0), ("\n", "up", 12), ("&", "down", 5)]
     assert inked(query["harmful"][0], scale(query))[0].strength == 100
 
 

@@ -42,8 +42,8 @@ def test_a_paired_difference_is_told_by_its_interval(
 
 
 def test_differences_that_no_damping_tells_apart(results: Any) -> None:
-    for found in results["contrasts"]:
-        found |= {"low": -0.1, "high": 0.1}
+    for contrast in results["contrasts"]:
+        contrast |= {"low": -0.1, "high": 0.1}
     assert "coarse is not told apart from fine at any λ" in claims(results)
 
 
@@ -106,20 +106,20 @@ def test_seeds_share_one_finding_of_what_influential_examples_are_like(results: 
     first = results["top_examples"][0]
     other = {"seed": 1, "same_label": [0.75, 0.7, 0.8], "loss_percentile": [45.0, 40.0, 49.0]}
     results["top_examples"] = [first, first | other]
-    (found,) = [f for f in findings(results) if "share the query's label" in f.claim]
-    assert found.claim == (
+    (finding,) = [f for f in findings(results) if "share the query's label" in f.claim]
+    assert finding.claim == (
         "The most helpful examples are harder than average at 1 of 2 seeds and easier at 1, and 50 to "
         "75 % share the query's label"
     )
-    assert found.evidence.count("own loss at percentile") == 2
-    assert "seed 1: own loss at percentile 45 [40, 49]" in found.evidence
+    assert finding.evidence.count("own loss at percentile") == 2
+    assert "seed 1: own loss at percentile 45 [40, 49]" in finding.evidence
 
 
 def test_retrainings_of_all_seeds_are_counted_together(results: Any) -> None:
     results["responses"] = [{**r, "seed": seed} for seed in (0, 1) for r in results["responses"]]
-    found = findings(results)[-1]
-    assert found.claim.startswith("2 of 16 retrainings missed")
-    assert found.evidence == "Missed: up, λ = 10⁻³: 2 of 8."
+    finding = findings(results)[-1]
+    assert finding.claim.startswith("2 of 16 retrainings missed")
+    assert finding.evidence == "Missed: up, λ = 10⁻³: 2 of 8."
 
 
 def test_agreement_that_rises_or_stays_is_said_so(results: Any) -> None:
@@ -135,8 +135,8 @@ def test_agreement_that_rises_or_stays_is_said_so(results: Any) -> None:
 
 
 def test_what_missed_its_tolerance_is_named_with_its_place(results: Any) -> None:
-    found = findings(results)[-1]
-    assert found.evidence == "Missed: up, λ = 10⁻³: 1 of 4."
+    finding = findings(results)[-1]
+    assert finding.evidence == "Missed: up, λ = 10⁻³: 1 of 4."
     results["responses"][1]["converged"] = [True] * 4
     results["solves"][0]["missed"] = 3
     assert claims(results).splitlines()[-1] == (
@@ -158,14 +158,14 @@ def test_nothing_is_said_of_what_was_not_measured(results: Any) -> None:
 
 def test_queries_that_no_passage_moves_are_counted(results: Any, passages: Any) -> None:
     del results["gallery"]
-    (found,) = [
+    (finding,) = [
         f for f in findings(results | {"passages": passages}) if "no notable influence" in f.claim
     ]
-    assert found.claim == "9 of 16 queries have no notable influence"
+    assert finding.claim == "9 of 16 queries have no notable influence"
     everyone = passages | {"notable": passages["queries_total"]}
     claims = [f.claim for f in findings(results | {"passages": everyone})]
     assert "All 16 queries have a notable influence" in claims
-    assert found.evidence == (
+    assert finding.evidence == (
         "No single training sequence would move their log p by 0.01 or more, by truth at λ = 10⁻³."
     )
 
@@ -173,10 +173,10 @@ def test_queries_that_no_passage_moves_are_counted(results: Any, passages: Any) 
 def test_one_damping_is_named(results: Any) -> None:
     results["agreement"] = [f for f in results["agreement"] if f["damping"] == 1e-3]
     results["contrasts"] = results["contrasts"][1:]
-    found = claims(results).splitlines()
-    assert "Nearest to the truth is fine, at λ = 10⁻³" in found
-    assert "coarse is below fine" in found
-    assert not any("damping falls" in claim for claim in found)
+    sentences = claims(results).splitlines()
+    assert "Nearest to the truth is fine, at λ = 10⁻³" in sentences
+    assert "coarse is below fine" in sentences
+    assert not any("damping falls" in claim for claim in sentences)
 
 
 def test_what_is_above_the_truth_is_never_called_the_nearest(results: Any) -> None:

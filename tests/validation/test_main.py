@@ -16,10 +16,10 @@ def invoke(*arguments: str) -> Any:
 
 
 def test_an_unknown_study_is_refused_with_the_known_ones() -> None:
-    found = invoke("nothing")
-    assert found.exit_code == 2
+    result = invoke("nothing")
+    assert result.exit_code == 2
     assert "no study nothing: there is breast_cancer, characters, diabetes" in " ".join(
-        found.output.replace("│", " ").split()
+        result.output.replace("│", " ").split()
     )
 
 
@@ -27,15 +27,15 @@ def test_an_unknown_study_is_refused_with_the_known_ones() -> None:
     ("seeds", "message"), [("1,1", "a seed is given twice"), ("one", "seeds must be whole numbers")]
 )
 def test_bad_seeds_are_refused(seeds: str, message: str) -> None:
-    found = invoke("digits", "--seeds", seeds)
-    assert found.exit_code == 2
-    assert message in found.output
+    result = invoke("digits", "--seeds", seeds)
+    assert result.exit_code == 2
+    assert message in result.output
 
 
 def test_drawing_from_nothing_saved_fails_and_says_what_to_run(tmp_path: Path) -> None:
-    found = invoke("digits", "--from-saved", "--out", str(tmp_path))
-    assert found.exit_code == 1
-    assert "run `python -m validation report digits` first" in found.output
+    result = invoke("digits", "--from-saved", "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert "run `python -m validation report digits` first" in result.output
 
 
 def test_all_studies_run_by_default_and_one_that_fails_does_not_stop_the_others(
@@ -48,7 +48,7 @@ def test_all_studies_run_by_default_and_one_that_fails_does_not_stop_the_others(
     def broken(config: Any, earlier: Any) -> Any:
         raise ZeroDivisionError("no luck")
 
-    def bare(config: Any, found: Any) -> dict[str, Any]:
+    def bare(config: Any, result: Any) -> dict[str, Any]:
         return {
             "format": 1,
             "name": "good",
@@ -63,10 +63,10 @@ def test_all_studies_run_by_default_and_one_that_fails_does_not_stop_the_others(
 
     studies = {"bad": study("bad", broken), "good": study("good", lambda config, earlier: {})}
     monkeypatch.setattr(main, "STUDIES", studies)
-    found = invoke("--out", str(tmp_path / "out"))
-    assert found.exit_code == 1
-    assert "study 'bad': 1 of 1 parts failed: only (seed 0)" in found.output
-    assert "ZeroDivisionError: no luck" in found.output
+    result = invoke("--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "study 'bad': 1 of 1 parts failed: only (seed 0)" in result.output
+    assert "ZeroDivisionError: no luck" in result.output
     assert (tmp_path / "out" / "good" / "report.html").exists()
     assert not (tmp_path / "out" / "bad" / "report.html").exists()
     assert "Good" in (tmp_path / "out" / "index.html").read_text()

@@ -13,7 +13,7 @@ from refimpl.exact.definition import jacobian, output_hessian
 from refimpl.exact.estimates import costs
 from validation.bench import libraries
 from validation.bench.measure import multiply, peak_memory, product_rate, side_by_side, timed
-from validation.bench.problems import Bench, perceptron
+from validation.bench.problems import TrainedModel, perceptron
 from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
@@ -54,20 +54,20 @@ def parts(config: Config) -> list[Part]:
     return [Part(f"{n}/{name_of(s)}", work, options={"sizes": s}) for n, work, s in works]
 
 
-def _bench(config: Config) -> Bench:
+def _trained_model(config: Config) -> TrainedModel:
     return perceptron(config["sizes"], config["examples"], 0, device=config["device"])
 
 
-def operations(bench: Bench) -> float:
+def operations(trained: TrainedModel) -> float:
     """Multiplications and additions of the structured assembly."""
-    primal = costs(bench.problem, vectors=0)[0]
-    return primal.flops - bench.problem.num_parameters**3 / 3
+    primal = costs(trained.problem, vectors=0)[0]
+    return primal.flops - trained.problem.num_parameters**3 / 3
 
 
 def alone(config: Config, _: Earlier) -> dict[str, Any]:
     """Structured assembly beside one matrix product of as many operations, and its error."""
-    bench = _bench(config)
-    problem, flops = bench.problem, operations(bench)
+    trained = _trained_model(config)
+    problem, flops = trained.problem, operations(trained)
     product = multiply(flops, config["examples"], torch.float64, config["device"])
     seconds = side_by_side({"structured": lambda: assemble(problem), "product": product}, config)
     return {
@@ -75,18 +75,18 @@ def alone(config: Config, _: Earlier) -> dict[str, Any]:
         "flops": flops,
         "rate": product_rate(config["product"], torch.float64, config),
         "seconds": seconds,
-        "error": error(bench, config["directions"]),
+        "error": error(trained, config["directions"]),
     }
 
 
-def error(bench: Bench, directions: int) -> float:
+def error(trained: TrainedModel, directions: int) -> float:
     """||(G - G_definition) V||_F / ||G_definition V||_F for random V, without another dense matrix.
 
     Args:
-        bench: Model and data.
+        trained: Model and data.
         directions: Columns of V.
     """
-    problem = bench.problem
+    problem = trained.problem
     generator = torch.Generator().manual_seed(0)
     V = torch.randn(problem.num_parameters, directions, generator=generator, dtype=torch.float64)
     V = V.to(problem.device)
@@ -98,18 +98,18 @@ def error(bench: Bench, directions: int) -> float:
 
 def memory(config: Config, _: Earlier) -> dict[str, Any]:
     """The peak memory of the assembly, and the size of its matrix."""
-    bench = _bench(config)
-    peak, matrix = peak_memory(partial(assemble, bench.problem), config["device"])
+    trained = _trained_model(config)
+    peak, matrix = peak_memory(partial(assemble, trained.problem), config["device"])
     return {"parameters": len(matrix), "peak": peak, "output": 8 * matrix.numel()}
 
 
 def beside(config: Config, _: Earlier) -> dict[str, Any]:
     """Structured assembly beside the definition and curvlinops in its best chunks of columns."""
-    bench = _bench(config)
-    problem = bench.problem
-    libraries.curvlinops_ggn(bench, problem.num_parameters // 10)
+    trained = _trained_model(config)
+    problem = trained.problem
+    libraries.curvlinops_ggn(trained, problem.num_parameters // 10)
     tried = {
-        columns: timed(partial(libraries.curvlinops_ggn, bench, columns), config)[0]
+        columns: timed(partial(libraries.curvlinops_ggn, trained, columns), config)[0]
         for columns in config["columns"]
     }
     columns = min(tried, key=lambda c: tried[c])
@@ -117,13 +117,13 @@ def beside(config: Config, _: Earlier) -> dict[str, Any]:
         {
             "structured": partial(assemble, problem),
             "definition": partial(exact.gauss_newton_matrix, problem),
-            "curvlinops": partial(libraries.curvlinops_ggn, bench, columns),
+            "curvlinops": partial(libraries.curvlinops_ggn, trained, columns),
         },
         config,
     )
     truth = exact.gauss_newton_matrix(problem)
-    order = libraries.curvlinops_order(bench)
-    theirs = libraries.curvlinops_ggn(bench, columns)[order][:, order]
+    order = libraries.curvlinops_order(trained)
+    theirs = libraries.curvlinops_ggn(trained, columns)[order][:, order]
     norm = truth.norm()
     return {
         "parameters": problem.num_parameters,

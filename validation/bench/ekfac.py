@@ -12,7 +12,7 @@ from refimpl.scores.examples import influence, scores_of
 from refimpl.scores.low_rank import low_rank_scores, reduce_rank
 from validation.bench import libraries
 from validation.bench.measure import peak_memory, product_rate, side_by_side
-from validation.bench.problems import Bench, perceptron
+from validation.bench.problems import TrainedModel, perceptron
 from validation.parts.study import Config, Earlier, Part, Study
 
 __all__ = ["BENCH"]
@@ -56,7 +56,7 @@ def parts(config: Config) -> list[Part]:
     ]
 
 
-def _bench(config: Config) -> Bench:
+def _trained_model(config: Config) -> TrainedModel:
     sizes, examples, queries = config["sizes"], config["examples"], config["queries"]
     dtype, device = DTYPES[config["dtype"]], config["device"]
     return perceptron(sizes, examples, queries, dtype=dtype, device=device)
@@ -64,19 +64,19 @@ def _bench(config: Config) -> Bench:
 
 def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits and damped solves beside curvlinops, labels' expectation in closed form on both sides."""
-    bench, damping = _bench(config), config["damping"]
-    ours = fast.EKFAC(bench.problem)
-    theirs = libraries.curvlinops_ekfac(bench, "type-2")
-    vectors = bench.problem.gradients(bench.split.query_inputs, bench.split.query_targets)
-    order = libraries.curvlinops_order(bench)
+    trained, damping = _trained_model(config), config["damping"]
+    ours = fast.EKFAC(trained.problem)
+    theirs = libraries.curvlinops_ekfac(trained, "type-2")
+    vectors = trained.problem.gradients(trained.split.query_inputs, trained.split.query_targets)
+    order = libraries.curvlinops_order(trained)
     columns = torch.empty_like(vectors)
     columns[:, order] = vectors  # in their order
     columns = columns.T.contiguous()
     inverse = libraries.curvlinops_inverse(theirs, damping)
     fit = side_by_side(
         {
-            "refimpl": partial(fast.EKFAC, bench.problem),
-            "curvlinops": partial(libraries.curvlinops_ekfac, bench, "type-2"),
+            "refimpl": partial(fast.EKFAC, trained.problem),
+            "curvlinops": partial(libraries.curvlinops_ekfac, trained, "type-2"),
         },
         config,
     )
@@ -90,10 +90,10 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     )
     x = ours.solve(vectors, damping).value
     return {
-        "parameters": bench.problem.num_parameters,
+        "parameters": trained.problem.num_parameters,
         "fit": fit,
         "solve": solve,
-        "solve_bound": solve_operations(bench) / _rate(config),
+        "solve_bound": solve_operations(trained) / _rate(config),
         "difference": float(((inverse @ columns).T[:, order] - x).norm() / x.norm()),
         "condition": _condition(ours, damping),
     }
@@ -101,25 +101,29 @@ def exact_fisher(config: Config, _: Earlier) -> dict[str, Any]:
 
 def sampled_fisher(config: Config, _: Earlier) -> dict[str, Any]:
     """Fits with one sampled label an example, beside kronfluence, which draws its own."""
-    bench = _bench(config)
-    contenders: dict[str, Any] = {"refimpl": partial(fast.EKFAC, bench.problem, fisher="sampled")}
-    with libraries.kronfluence_fits(bench, config["batch_sizes"], empirical=False) as fitted:
+    trained = _trained_model(config)
+    contenders: dict[str, Any] = {"refimpl": partial(fast.EKFAC, trained.problem, fisher="sampled")}
+    with libraries.kronfluence_fits(trained, config["batch_sizes"], empirical=False) as fitted:
         contenders |= {f"kronfluence, batch {k.batch_size}": k.fit for k in fitted}
         return {"fit": side_by_side(contenders, config)}
 
 
 def scores(config: Config, _: Earlier) -> dict[str, Any]:
     """All pairs beside kronfluence, both with the data's own labels: the same answer."""
-    bench, damping = _bench(config), config["damping"]
-    ours = fast.EKFAC(bench.problem, fisher="empirical")
+    trained, damping = _trained_model(config), config["damping"]
+    ours = fast.EKFAC(trained.problem, fisher="empirical")
 
     def score() -> torch.Tensor:
-        split = bench.split
+        split = trained.split
         return influence(
-            bench.problem, split.query_inputs, split.query_targets, curvature=ours, damping=damping
+            trained.problem,
+            split.query_inputs,
+            split.query_targets,
+            curvature=ours,
+            damping=damping,
         )
 
-    with libraries.kronfluence_fits(bench, config["batch_sizes"], empirical=True) as fitted:
+    with libraries.kronfluence_fits(trained, config["batch_sizes"], empirical=True) as fitted:
         for k in fitted:
             k.fit()
         contenders = {
@@ -129,8 +133,8 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
         theirs = fitted[0].scores(damping).to(config["device"])
     own_scores = score()
     # Every pair of a query and an example multiplies P numbers; both are rotated before.
-    pairs = 2.0 * own_scores.numel() * bench.problem.num_parameters
-    blocks = bench.problem.layout.blocks
+    pairs = 2.0 * own_scores.numel() * trained.problem.num_parameters
+    blocks = trained.problem.layout.blocks
     rotation = 2.0 * sum(own_scores.shape) * sum(b.outputs**2 + b.inputs**2 for b in blocks)
     return {
         "seconds": seconds,
@@ -144,9 +148,9 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
 
 def batched(config: Config, _: Earlier) -> dict[str, Any]:
     """Products of solved queries with all examples, whole and in low rank, and the error of the latter."""
-    bench = _bench(config)
-    problem = bench.problem
-    queries = problem.gradients(bench.split.query_inputs, bench.split.query_targets)
+    trained = _trained_model(config)
+    problem = trained.problem
+    queries = problem.gradients(trained.split.query_inputs, trained.split.query_targets)
     solved = fast.EKFAC(problem).solve(queries, config["damping"]).value
     narrow = {str(rank): reduce_rank(problem, solved, rank) for rank in config["ranks"]}
     contenders = {rank: partial(low_rank_scores, problem, few) for rank, few in narrow.items()}
@@ -162,12 +166,12 @@ def batched(config: Config, _: Earlier) -> dict[str, Any]:
     }
 
 
-def solve_operations(bench: Bench) -> float:
+def solve_operations(trained: TrainedModel) -> float:
     """Multiplications and additions of the solves: into the eigenbasis and back, block by block."""
     each = sum(
-        4 * b.outputs * b.inputs * (b.outputs + b.inputs) for b in bench.problem.layout.blocks
+        4 * b.outputs * b.inputs * (b.outputs + b.inputs) for b in trained.problem.layout.blocks
     )
-    return float(len(bench.split.query_inputs) * each)
+    return float(len(trained.split.query_inputs) * each)
 
 
 def _rate(config: Config) -> float:
@@ -176,8 +180,8 @@ def _rate(config: Config) -> float:
 
 def memory(config: Config, _: Earlier) -> dict[str, Any]:
     """The peak memory of a fit and the scores, and what they must hold."""
-    bench, device, damping = _bench(config), config["device"], config["damping"]
-    split, problem = bench.split, bench.problem
+    trained, device, damping = _trained_model(config), config["device"], config["damping"]
+    split, problem = trained.split, trained.problem
 
     def run() -> torch.Tensor:
         curvature = fast.EKFAC(problem)

@@ -63,8 +63,8 @@ def parts(config: Config) -> list[Part]:
 def scores(config: Config, _: Earlier) -> dict[str, Any]:
     """Seconds from the trained model to all scores, the worst backward error, and the memory."""
     device, damping = config["device"], config["damping"]
-    bench = perceptron(config["sizes"], config["examples"], config["queries"], device=device)
-    problem, errors = bench.problem, []
+    trained = perceptron(config["sizes"], config["examples"], config["queries"], device=device)
+    problem, errors = trained.problem, []
 
     class Watched(exact.GaussNewton):
         """Collects the backward errors of its solves."""
@@ -76,13 +76,13 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
 
     def run() -> Float[Tensor, "Q N"]:
         curvature = Watched(problem, config["route"])
-        split = bench.split
+        split = trained.split
         return influence(
             problem, split.query_inputs, split.query_targets, curvature=curvature, damping=damping
         )
 
     peak, (first, scored) = peak_memory(lambda: timed(run, config), device)
-    seconds = _repeated(run, first, config)
+    seconds = repeated_within_budget(run, first, config)
     return {
         "parameters": problem.num_parameters,
         "seconds": seconds,
@@ -99,7 +99,7 @@ def scores(config: Config, _: Earlier) -> dict[str, Any]:
     }
 
 
-def _repeated(run: Callable[[], Any], first: float, config: Config) -> list[float]:
+def repeated_within_budget(run: Callable[[], Any], first: float, config: Config) -> list[float]:
     """Time `REPEATS` runs, or as many as fit `BUDGET` seconds; a first run that is long counts."""
     if first > BUDGET / 2:
         return [first]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from validation.bench.problems import Bench
+from validation.bench.problems import TrainedModel
 
 __all__ = [
     "Kronfluence",
@@ -34,7 +34,15 @@ class NoPeer(ImportError):
     """A library to be measured is not installed."""
 
 
-def _need(name: str) -> Any:
+def import_library(name: str) -> Any:
+    """Import a library that is measured.
+
+    Args:
+        name: Of its package.
+
+    Raises:
+        NoPeer: It is not installed.
+    """
     try:
         return __import__(name)
     except ImportError as error:
@@ -43,48 +51,50 @@ def _need(name: str) -> Any:
         ) from error
 
 
-def _operator_arguments(bench: Bench) -> tuple[Any, ...]:
+def _operator_arguments(trained: TrainedModel) -> tuple[Any, ...]:
     """Model, loss, parameters and the data in one batch, as curvlinops takes them."""
     loss = nn.CrossEntropyLoss()
-    data = [(bench.split.inputs, bench.split.targets)]
-    return bench.model, loss, [p for p in bench.model.parameters() if p.requires_grad], data
+    data = [(trained.split.inputs, trained.split.targets)]
+    return trained.model, loss, [p for p in trained.model.parameters() if p.requires_grad], data
 
 
-def curvlinops_ggn(bench: Bench, columns: int) -> Float[Tensor, "P P"]:
+def curvlinops_ggn(trained: TrainedModel, columns: int) -> Float[Tensor, "P P"]:
     """The dense Gauss-Newton matrix by curvlinops, from some columns of the identity at a time.
 
     Args:
-        bench: Model and data.
+        trained: Model and data.
         columns: Columns multiplied at once.
     """
-    curvlinops = _need("curvlinops")
-    operator = curvlinops.GGNLinearOperator(*_operator_arguments(bench), check_deterministic=False)
-    like = next(bench.model.parameters())
+    curvlinops = import_library("curvlinops")
+    operator = curvlinops.GGNLinearOperator(
+        *_operator_arguments(trained), check_deterministic=False
+    )
+    like = next(trained.model.parameters())
     size = operator.shape[0]
     eye = torch.eye(size, dtype=like.dtype, device=like.device)
     return torch.cat([operator @ part for part in eye.split(columns, dim=1)], dim=1)
 
 
-def curvlinops_order(bench: Bench) -> Int[Tensor, " P"]:
+def curvlinops_order(trained: TrainedModel) -> Int[Tensor, " P"]:
     """Where each entry of curvlinops' flat vector, weight then bias, stands in ours, [W | b] by rows."""
-    layout, places, start = bench.problem.layout, {}, 0
-    for name, parameter in bench.model.named_parameters():
+    layout, places, start = trained.problem.layout, {}, 0
+    for name, parameter in trained.model.named_parameters():
         places[name] = torch.arange(start, start + parameter.numel()).view_as(parameter)
         start += parameter.numel()
     ours = layout.from_named({name: p.to(torch.float64) for name, p in places.items()})
     return ours.long()
 
 
-def curvlinops_ekfac(bench: Bench, fisher: str) -> Any:
+def curvlinops_ekfac(trained: TrainedModel, fisher: str) -> Any:
     """EK-FAC of curvlinops with weight and bias in one block, fitted.
 
     Args:
-        bench: Model and data.
+        trained: Model and data.
         fisher: "type-2" (exact) or "mc".
     """
-    curvlinops = _need("curvlinops")
+    curvlinops = import_library("curvlinops")
     operator = curvlinops.EKFACLinearOperator(
-        *_operator_arguments(bench),
+        *_operator_arguments(trained),
         fisher_type=fisher,
         separate_weight_and_bias=False,
         check_deterministic=False,
@@ -96,7 +106,7 @@ def curvlinops_ekfac(bench: Bench, fisher: str) -> Any:
 
 def curvlinops_inverse(operator: Any, damping: float) -> Any:
     """(EK-FAC + lambda I)^-1 as an operator."""
-    curvlinops = _need("curvlinops")
+    curvlinops = import_library("curvlinops")
     return curvlinops.KFACInverseLinearOperator(operator, damping=damping, use_exact_damping=True)
 
 
@@ -104,21 +114,23 @@ class Kronfluence:
     """EK-FAC factors and scores by kronfluence, in one precision throughout.
 
     Args:
-        bench: Model and data.
+        trained: Model and data.
         folder: Where it keeps its files.
         batch_size: Examples per batch.
         empirical: Whether its labels are the data's own rather than sampled.
     """
 
-    def __init__(self, bench: Bench, folder: str, batch_size: int, empirical: bool) -> None:
-        _need("kronfluence")
+    def __init__(
+        self, trained: TrainedModel, folder: str, batch_size: int, empirical: bool
+    ) -> None:
+        import_library("kronfluence")
         from kronfluence.analyzer import Analyzer, prepare_model
         from kronfluence.arguments import FactorArguments, ScoreArguments
 
         logging.getLogger("kronfluence").setLevel(logging.ERROR)
         task = _task()
-        model = prepare_model(copy.deepcopy(bench.model), task)
-        split, dtype = bench.split, next(bench.model.parameters()).dtype
+        model = prepare_model(copy.deepcopy(trained.model), task)
+        split, dtype = trained.split, next(trained.model.parameters()).dtype
         self.train = TensorDataset(split.inputs, split.targets)
         self.queries = TensorDataset(split.query_inputs, split.query_targets)
         self.batch_size = batch_size
@@ -167,12 +179,12 @@ class Kronfluence:
 
 @contextmanager
 def kronfluence_fits(
-    bench: Bench, batch_sizes: Sequence[int], *, empirical: bool
+    trained: TrainedModel, batch_sizes: Sequence[int], *, empirical: bool
 ) -> Iterator[list[Kronfluence]]:
     """The library at several batch sizes, each with a folder of its own, which goes with it."""
     with TemporaryDirectory() as folder:
         yield [
-            Kronfluence(bench, str(Path(folder, str(size))), size, empirical)
+            Kronfluence(trained, str(Path(folder, str(size))), size, empirical)
             for size in batch_sizes
         ]
 

@@ -13,11 +13,11 @@ from validation.data import Split
 from validation.models.networks import mlp
 from validation.training.optimisers import train
 
-__all__ = ["Bench", "perceptron"]
+__all__ = ["TrainedModel", "perceptron"]
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainedModel:
     """A trained model, its data, and both as a problem."""
 
     model: nn.Module
@@ -33,7 +33,7 @@ def perceptron(
     dtype: torch.dtype = torch.float64,
     device: str = "cpu",
     iterations: int = 20,
-) -> Bench:
+) -> TrainedModel:
     """A tanh MLP after some steps of L-BFGS on scikit-learn's digits, enlarged to the first layer's size.
 
     Trained, since an untrained softmax is flat and its Gauss-Newton Hessian easier than any real one.
@@ -62,4 +62,4 @@ def perceptron(
     split = Split(
         x.to(dtype), y, split.query_inputs.to(device, dtype), split.query_targets.to(device)
     )
-    return Bench(model, split, Problem(model, CrossEntropy(), split.inputs, y, dtype=dtype))
+    return TrainedModel(model, split, Problem(model, CrossEntropy(), split.inputs, y, dtype=dtype))

@@ -16,12 +16,15 @@ ROUNDING = 100 * 2.0**-53 * (40 * 9) ** 0.5
 
 
 def test_alone_measures_time_operations_and_error():
-    found = dense.alone(CONFIG, {})
-    assert found["parameters"] == 118
+    values = dense.alone(CONFIG, {})
+    assert values["parameters"] == 118
     # blocks of 4 x 17 and 10 x 5 numbers, a quarter of each with itself, all of one with the other
-    assert found["flops"] == 2 * 40 * (0.25 * 68**2 + 68 * 50 + 0.25 * 50**2)
-    assert found["error"] < ROUNDING
-    assert {name: len(s) for name, s in found["seconds"].items()} == {"structured": 5, "product": 5}
+    assert values["flops"] == 2 * 40 * (0.25 * 68**2 + 68 * 50 + 0.25 * 50**2)
+    assert values["error"] < ROUNDING
+    assert {name: len(s) for name, s in values["seconds"].items()} == {
+        "structured": 5,
+        "product": 5,
+    }
 
 
 def test_a_wrong_matrix_shows_as_an_error(monkeypatch):
@@ -41,12 +44,12 @@ def test_beside_takes_curvlinops_best_chunk_and_compares_its_matrix(monkeypatch)
 
     monkeypatch.setattr(libraries, "curvlinops_ggn", ggn)
     monkeypatch.setattr(dense, "timed", lambda call, _: (call() is None or float(len(asked)), None))
-    found = dense.beside(CONFIG, {})
-    assert found["tried"] == {"20": 2.0, "118": 3.0}  # after one call for nothing
-    assert found["columns"] == 20
+    values = dense.beside(CONFIG, {})
+    assert values["tried"] == {"20": 2.0, "118": 3.0}  # after one call for nothing
+    assert values["columns"] == 20
     assert asked[3:] == [20] * 7  # 1 + 5 times, and once for the comparison
-    assert found["error"] < ROUNDING
-    assert found["error_curvlinops"] < ROUNDING
+    assert values["error"] < ROUNDING
+    assert values["error_curvlinops"] < ROUNDING
 
 
 MEMORY = """
@@ -61,9 +64,9 @@ print(json.dumps(dense.memory(config, {})))
 def test_memory_is_at_least_the_matrix():
     # In a process of its own, as a bench runs it.
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    found = json.loads(run.stdout)
-    assert found["output"] == 8 * found["parameters"] ** 2
-    assert found["peak"] >= 0.9 * found["output"]  # mapped anew, page by page
+    values = json.loads(run.stdout)
+    assert values["output"] == 8 * values["parameters"] ** 2
+    assert values["peak"] >= 0.9 * values["output"]  # mapped anew, page by page
 
 
 def test_every_size_has_its_parts():

@@ -35,9 +35,9 @@ def test_solves_are_compared_in_one_order(monkeypatch, factor):
         "curvlinops_inverse",
         lambda pair, damping: Inverse(*pair[:1], damping, pair[1], factor),
     )
-    found = ekfac.exact_fisher(CONFIG, {})
-    assert found["difference"] == pytest.approx(factor - 1, abs=1e-14)
-    assert set(found["solve"]) == {"refimpl", "refimpl, no certificate", "curvlinops"}
+    values = ekfac.exact_fisher(CONFIG, {})
+    assert values["difference"] == pytest.approx(factor - 1, abs=1e-14)
+    assert set(values["solve"]) == {"refimpl", "refimpl, no certificate", "curvlinops"}
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -61,17 +61,17 @@ def test_scores_are_compared_with_the_sign_turned(monkeypatch, sign):
         yield [Library(bench, size, empirical) for size in sizes]
 
     monkeypatch.setattr(libraries, "kronfluence_fits", library)
-    found = ekfac.scores(CONFIG, {})
-    assert found["difference"] == pytest.approx(1 - sign, abs=1e-14)
+    values = ekfac.scores(CONFIG, {})
+    assert values["difference"] == pytest.approx(1 - sign, abs=1e-14)
     names = {"refimpl", "kronfluence, batch 16", "kronfluence, batch 40"}
-    assert set(found["seconds"]) == names
+    assert set(values["seconds"]) == names
     assert set(ekfac.sampled_fisher(CONFIG, {})["fit"]) == names
 
 
 def test_queries_in_low_rank_lose_nothing_at_full_rank():
-    found = ekfac.batched(CONFIG, {})
-    assert set(found["seconds"]) == {"refimpl", "1", "8"}  # the blocks have 8 and 10 rows
-    assert found["error"]["1"] > 1e-6
+    values = ekfac.batched(CONFIG, {})
+    assert set(values["seconds"]) == {"refimpl", "1", "8"}  # the blocks have 8 and 10 rows
+    assert values["error"]["1"] > 1e-6
     # Block 2 is 10 x 9: its last singular value is left out at rank 8.
     whole = ekfac.batched({**CONFIG, "ranks": [9]}, {})
     assert whole["error"]["9"] < 1e-13
@@ -81,7 +81,7 @@ def test_every_part_comes_in_both_precisions():
     names = [part.name for part in ekfac.parts(CONFIG)]
     assert len(names) == 10
     assert {n.split("/")[1] for n in names} == {"float32", "float64"}
-    found = ekfac.memory({**CONFIG, "dtype": "float32"}, {})
+    values = ekfac.memory({**CONFIG, "dtype": "float32"}, {})
     # 4 bytes: 4 x 40 scores; 4 vectors and Lambda of P = 226; factors and eigenvectors of both blocks
     factors = 2 * (17**2 + 8**2) + 2 * (9**2 + 10**2)
-    assert found["output"] == 4 * (4 * 40 + 5 * 226 + factors)
+    assert values["output"] == 4 * (4 * 40 + 5 * 226 + factors)

@@ -17,13 +17,13 @@ def dual():
 
 @pytest.mark.parametrize("route", ["primal", "iterative"])
 def test_routes_agree(dual, route):
-    found = influences.scores({**CONFIG, "route": route}, {})
+    values = influences.scores({**CONFIG, "route": route}, {})
     # Two answers of backward error eta each differ by 2 kappa eta / (1 - kappa eta) at most of x, and
     # so do sums of scores of their size; kappa <= 1e5 with this norm of G and this damping.
-    bound = 2 * 2 * 1e5 * max(found["backward_error"], dual["backward_error"])
-    assert found["probe"] == pytest.approx(dual["probe"], rel=bound)
+    bound = 2 * 2 * 1e5 * max(values["backward_error"], dual["backward_error"])
+    assert values["probe"] == pytest.approx(dual["probe"], rel=bound)
     assert bound < 1e-7
-    assert len(found["seconds"]) == 5
+    assert len(values["seconds"]) == 5
 
 
 def test_the_worst_backward_error_is_reported(monkeypatch):
@@ -46,6 +46,6 @@ def test_growth_is_the_exponent():
 
 def test_long_runs_are_repeated_less(monkeypatch):
     monkeypatch.setattr(influences, "timed", lambda call, _: (call(), None))
-    assert influences._repeated(lambda: 1.0, 0.1, CONFIG) == [1.0] * 5
-    assert influences._repeated(lambda: 1.0, 25.0, CONFIG) == [1.0] * 2
-    assert influences._repeated(lambda: 1.0, 31.0, CONFIG) == [31.0]
+    assert influences.repeated_within_budget(lambda: 1.0, 0.1, CONFIG) == [1.0] * 5
+    assert influences.repeated_within_budget(lambda: 1.0, 25.0, CONFIG) == [1.0] * 2
+    assert influences.repeated_within_budget(lambda: 1.0, 31.0, CONFIG) == [31.0]

@@ -19,4 +19,4 @@ def test_a_library_that_is_not_there_is_named_with_what_to_do():
     with pytest.raises(
         libraries.NoPeer, match="no_such_library is not installed here: `nox -s bench`"
     ):
-        libraries._need("no_such_library")
+        libraries.import_library("no_such_library")

@@ -37,10 +37,10 @@ def test_contenders_take_turns_and_the_first_call_does_not_count(monkeypatch, cl
         "a": hours.contender("a", [9.0, 1.0, 2.0, 3.0]),
         "b": hours.contender("b", [7.0, 4.0, 4.0, 8.0]),
     }
-    found = side_by_side(contenders, {"device": "cpu", "clock": clock}, repeats=3)
-    assert found == {"a": [1.0, 2.0, 3.0], "b": [4.0, 4.0, 8.0]}
+    seconds = side_by_side(contenders, {"device": "cpu", "clock": clock}, repeats=3)
+    assert seconds == {"a": [1.0, 2.0, 3.0], "b": [4.0, 4.0, 8.0]}
     assert hours.calls == ["a", "b", "a", "b", "a", "b", "a", "b"]
-    assert ratio(found, "b", "a") == 2.0
+    assert ratio(seconds, "b", "a") == 2.0
 
 
 def test_what_takes_long_counts_its_first_call_and_is_repeated_less_often(monkeypatch):
@@ -50,8 +50,8 @@ def test_what_takes_long_counts_its_first_call_and_is_repeated_less_often(monkey
         "long": hours.contender("long", [25.0, 26.0]),
         "longest": hours.contender("longest", [500.0]),
     }
-    found = side_by_side(contenders, WALL)
-    assert found == {"quick": [1.0] * 5, "long": [25.0, 26.0], "longest": [500.0]}
+    seconds = side_by_side(contenders, WALL)
+    assert seconds == {"quick": [1.0] * 5, "long": [25.0, 26.0], "longest": [500.0]}
 
 
 def test_the_product_has_the_operations_asked_for(monkeypatch):
@@ -85,8 +85,8 @@ print(*peak_memory(hold))
 def test_a_peak_is_what_was_held_at_once_and_given_back():
     # In a process of its own: in this one, what other tests' threads give back meanwhile would count.
     run = subprocess.run([sys.executable, "-c", HOLD], capture_output=True, text=True, check=True)
-    peak, found = map(int, run.stdout.split())
-    assert found == 2
+    peak, seconds = map(int, run.stdout.split())
+    assert seconds == 2
     assert 120 * 2**20 < peak < 200 * 2**20
 
 

@@ -16,14 +16,14 @@ def attempt(rate: float, seconds: float, relative: float) -> dict:
 def test_both_reach_one_minimiser():
     tried = responses.attempt({**CONFIG, "rate": 1e-3, "steps": 3000}, {})
     assert tried["relative"] <= 1e-3
-    found = responses.beside(CONFIG, {"adam/0.001/3000": Result(tried)})
-    assert found["relative"] <= 1e-3
-    assert found["relative_adam"] <= 1e-3
+    values = responses.beside(CONFIG, {"adam/0.001/3000": Result(tried)})
+    assert values["relative"] <= 1e-3
+    assert values["relative_adam"] <= 1e-3
     # Each lies within ||gradient|| / lambda of the minimiser where the objective is lambda-convex; the
     # first gradient is epsilon grad l_m, and the move at least ||gradient|| / (||H|| + lambda): twice
     # 1e-3 (||H|| + lambda) / lambda, with ||H|| below 10 and lambda 0.1.
-    assert found["difference"] <= 2 * 1e-3 * (10 + 0.1) / 0.1
-    assert len(found["seconds"]["refimpl"]) == 5
+    assert values["difference"] <= 2 * 1e-3 * (10 + 0.1) / 0.1
+    assert len(values["seconds"]["refimpl"]) == 5
 
 
 def test_too_few_steps_are_told():

@@ -29,7 +29,7 @@ def solves(certified: float, bare: float) -> dict:
     return {**ours, "curvlinops": [1.0]}
 
 
-def found(**changed) -> dict:
+def measurements(**changed) -> dict:
     """Numbers that just meet every target."""
     fit = {"refimpl": [1.0] * 5, "curvlinops": [2.0] * 5}
     solve = solves(1.0, 0.5)
@@ -116,8 +116,8 @@ def missed(numbers: dict) -> list[str]:
 
 def test_numbers_that_just_do_meet_every_target():
     # The iterative route was not run.
-    assert [t["verdict"] for t in judged_targets(found())].count("not measured") == 1
-    assert len(missed(found())) == 1
+    assert [t["verdict"] for t in judged_targets(measurements())].count("not measured") == 1
+    assert len(missed(measurements())) == 1
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_numbers_that_just_do_meet_every_target():
     ],
 )
 def test_each_target_can_be_missed(changed, words):
-    found_missed = [t for t in missed(found(**changed)) if "iterative" not in t]
-    assert len(found_missed) == 1
-    assert words in found_missed[0]
+    missed_targets = [t for t in missed(measurements(**changed)) if "iterative" not in t]
+    assert len(missed_targets) == 1
+    assert words in missed_targets[0]
 
 
 def test_nothing_measured_is_nothing_claimed():
@@ -157,15 +157,15 @@ def test_nothing_measured_is_nothing_claimed():
 
 
 def test_tables_and_drawings_show_the_numbers():
-    shown = bench_tables(found())
+    shown = bench_tables(measurements())
     assert [t["name"] for t in shown] == ["dense", "influences", "ekfac", "responses"]
     assert all(len(row) == len(t["head"]) for t in shown for row in t["rows"])
     batched = next(row for row in shown[2]["rows"] if "loss" in row[0])
     assert batched[0] == "products with all examples, loss 1.0 × 10⁻³"
     assert batched[3:] == ["rank 8, made once in 2.0 s", "250 ms", "0.25×"]
-    assert set(draw_benches(found())) == {"dense", "influences", "ekfac", "responses"}
+    assert set(draw_benches(measurements())) == {"dense", "influences", "ekfac", "responses"}
     assert shown[0]["rows"][0][6] == "20.0 s (3 runs), 241 columns"
-    apart = found(influences__primal_784={"probe": [1.0, 2.5]})
+    apart = measurements(influences__primal_784={"probe": [1.0, 2.5]})
     assert bench_tables(apart)[1]["rows"][0][6] == "2.5 × 10⁻¹"
 
 

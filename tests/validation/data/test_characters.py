@@ -14,8 +14,8 @@ def whole(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def test_training_windows_slide_along_the_stream_as_in_the_post() -> None:
-    found = character_windows(10, 0)
-    split, decode = found.split, found.vocabulary.decode
+    windows = character_windows(10, 0)
+    split, decode = windows.split, windows.vocabulary.decode
     assert split.inputs.shape == split.targets.shape == (195, 4)
     assert torch.equal(split.inputs[:, 1:], split.targets[:, :-1])
     texts = [decode(row) for row in whole(split.inputs, split.targets)]
@@ -25,14 +25,14 @@ def test_training_windows_slide_along_the_stream_as_in_the_post() -> None:
     assert texts[50:52] == ["z5a6b", "5a6b7"]
     assert texts[194] == "t7u8v"
     assert len(set(texts)) == 195
-    assert found.places == tuple(range(195))
-    assert len(found.vocabulary) == 36
+    assert windows.places == tuple(range(195))
+    assert len(windows.vocabulary) == 36
 
 
 def test_letters_and_digits_alternate_and_count_upwards() -> None:
-    found = character_windows(60, 3, seen=False)
-    for row in whole(found.split.query_inputs, found.split.query_targets):
-        text = found.vocabulary.decode(row)
+    windows = character_windows(60, 3, seen=False)
+    for row in whole(windows.split.query_inputs, windows.split.query_targets):
+        text = windows.vocabulary.decode(row)
         assert re.fullmatch(r"([a-z]\d){2}[a-z]|(\d[a-z]){2}\d", text)
         for kind, period, first in ((str.isalpha, 26, "a"), (str.isdigit, 10, "0")):
             numbers = [ord(c) - ord(first) for c in text if kind(c)]
@@ -41,8 +41,8 @@ def test_letters_and_digits_alternate_and_count_upwards() -> None:
 
 
 def test_unseen_queries_hold_pairs_that_training_does_not() -> None:
-    found = character_windows(60, 0)
-    split, decode = found.split, found.vocabulary.decode
+    windows = character_windows(60, 0)
+    split, decode = windows.split, windows.vocabulary.decode
     training = {decode(row)[:2] for row in whole(split.inputs, split.targets)}
     queries = [decode(row) for row in whole(split.query_inputs, split.query_targets)]
     assert len(set(queries)) == 60
@@ -50,11 +50,11 @@ def test_unseen_queries_hold_pairs_that_training_does_not() -> None:
 
 
 def test_seen_queries_are_training_windows() -> None:
-    found = character_windows(20, 0, seen=True)
-    assert set(found.query_places) <= set(found.places)
-    for k, place in enumerate(found.query_places):
-        assert torch.equal(found.split.query_inputs[k], found.split.inputs[place])
-        assert torch.equal(found.split.query_targets[k], found.split.targets[place])
+    windows = character_windows(20, 0, seen=True)
+    assert set(windows.query_places) <= set(windows.places)
+    for k, place in enumerate(windows.query_places):
+        assert torch.equal(windows.split.query_inputs[k], windows.split.inputs[place])
+        assert torch.equal(windows.split.query_targets[k], windows.split.targets[place])
 
 
 def test_a_seed_fixes_the_draws() -> None:
@@ -68,9 +68,9 @@ def test_a_seed_fixes_the_draws() -> None:
 
 
 def test_windows_may_be_longer_and_queries_none() -> None:
-    found = character_windows(0, 0, length=60, window=9)
-    assert found.split.inputs.shape == (51, 8)
-    assert found.split.query_inputs.shape == (0, 8)
+    windows = character_windows(0, 0, length=60, window=9)
+    assert windows.split.inputs.shape == (51, 8)
+    assert windows.split.query_inputs.shape == (0, 8)
 
 
 @pytest.mark.parametrize(("length", "window"), [(261, 5), (200, 1), (5, 5)])

@@ -56,8 +56,8 @@ def test_a_query_is_the_log_probability_of_its_completion() -> None:
     model = networks.transformer(3, 4, 2, 2, 3, 6, generator)
     pairs = [("a", "bca"), ("cba", "cb"), ("bb", "aaaaa")]
     inputs, targets = completions(pairs, ABC, length=6)
-    found = ri.losses.CrossEntropy().log_likelihood(model(*inputs), targets)
-    for (prompt, completion), value in zip(pairs, found.tolist(), strict=True):
+    log_likelihood = ri.losses.CrossEntropy().log_likelihood(model(*inputs), targets)
+    for (prompt, completion), value in zip(pairs, log_likelihood.tolist(), strict=True):
         expected = torch.zeros((), dtype=torch.float64)
         for k, character in enumerate(completion):  # one character at a time, unpadded
             logits = model(ABC.encode(prompt + completion[:k])[None])[0, -1]

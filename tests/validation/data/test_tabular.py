@@ -72,8 +72,8 @@ def test_diabetes_targets_are_standardised_and_belong_to_their_patients() -> Non
     assert np.corrcoef(targets, original[order])[0, 1] == pytest.approx(1, abs=442 * EPS)
     inputs = torch.cat([split.inputs, split.query_inputs])
     for column in range(10):
-        found = np.corrcoef(inputs[:, column], rows[order, column])[0, 1]
-        assert found == pytest.approx(1, abs=442 * EPS)
+        correlation = np.corrcoef(inputs[:, column], rows[order, column])[0, 1]
+        assert correlation == pytest.approx(1, abs=442 * EPS)
 
 
 def test_breast_cancer_targets_are_the_labels_of_their_tumours() -> None:

@@ -16,7 +16,7 @@ T = 64
 
 
 @pytest.fixture(scope="module")
-def found() -> Text:
+def corpus() -> Text:
     return text_windows(1500, 100, T, seed=0)
 
 
@@ -34,21 +34,21 @@ def queries(t: Text) -> list[str]:
     return windows(t.split.query_inputs, t.split.query_targets)
 
 
-def test_windows_stand_where_their_places_say(found: Text) -> None:
-    assert found.split.inputs.shape == (1500, T)
-    assert found.split.query_inputs.shape == (100, T)
+def test_windows_stand_where_their_places_say(corpus: Text) -> None:
+    assert corpus.split.inputs.shape == (1500, T)
+    assert corpus.split.query_inputs.shape == (100, T)
     at = [
-        *zip(training(found), found.places, strict=True),
-        *zip(queries(found), found.query_places, strict=True),
+        *zip(training(corpus), corpus.places, strict=True),
+        *zip(queries(corpus), corpus.query_places, strict=True),
     ]
     assert len(at) == 1600
     for window, (source, offset) in at:
-        assert window == found.sources[source][offset : offset + T + 1]
+        assert window == corpus.sources[source][offset : offset + T + 1]
         assert source in topics
 
 
-def test_windows_do_not_overlap(found: Text) -> None:
-    places = sorted((*found.places, *found.query_places))
+def test_windows_do_not_overlap(corpus: Text) -> None:
+    places = sorted((*corpus.places, *corpus.query_places))
     for (source, offset), (other, following) in zip(places[:-1], places[1:], strict=True):
         assert source != other or following >= offset + T + 1
 
@@ -57,28 +57,28 @@ def test_windows_do_not_overlap(found: Text) -> None:
 def test_queries_come_from_topics_of_their_own_and_are_nowhere_in_the_training_topics(
     seed: int,
 ) -> None:
-    found = text_windows(1500, 100, T, seed)
-    trained = {place.source for place in found.places}
-    asked = {place.source for place in found.query_places}
+    corpus = text_windows(1500, 100, T, seed)
+    trained = {place.source for place in corpus.places}
+    asked = {place.source for place in corpus.query_places}
     assert not trained & asked
     assert len(asked) >= 5
-    for window in queries(found):
-        assert not any(window in found.sources[source] for source in trained)
+    for window in queries(corpus):
+        assert not any(window in corpus.sources[source] for source in trained)
 
 
-def test_windows_are_contiguous_in_the_topic_itself(found: Text) -> None:
+def test_windows_are_contiguous_in_the_topic_itself(corpus: Text) -> None:
     # what cleaning changes apart (line breaks, markup of headings, digits, other signs), a window
     # is a piece of its topic
     def letters(t: str) -> str:
         return "".join(c for c in t.lower() if "a" <= c <= "z")
 
     whole = {name: letters(t) for name, t in topics.items()}
-    for window, place in zip(training(found), found.places, strict=True):
+    for window, place in zip(training(corpus), corpus.places, strict=True):
         assert letters(window) in whole[place.source]
 
 
-def test_the_alphabet_is_small_and_rarely_left(found: Text) -> None:
-    joined = "".join(training(found))
+def test_the_alphabet_is_small_and_rarely_left(corpus: Text) -> None:
+    joined = "".join(training(corpus))
     assert len(VOCABULARY) == 42
     assert len(set(VOCABULARY.characters)) == 42
     assert set(joined) <= set(VOCABULARY.characters)
@@ -86,13 +86,13 @@ def test_the_alphabet_is_small_and_rarely_left(found: Text) -> None:
     assert sum("a" <= c <= "z" or c == " " for c in joined) > 0.9 * len(joined)
 
 
-def test_a_seed_fixes_topics_and_windows(found: Text) -> None:
+def test_a_seed_fixes_topics_and_windows(corpus: Text) -> None:
     same, other = text_windows(1500, 100, T, seed=0), text_windows(1500, 100, T, seed=1)
-    assert same.places == found.places
-    assert same.query_places == found.query_places
-    assert torch.equal(same.split.query_inputs, found.split.query_inputs)
-    assert other.query_places != found.query_places
-    assert other.fingerprint == found.fingerprint
+    assert same.places == corpus.places
+    assert same.query_places == corpus.query_places
+    assert torch.equal(same.split.query_inputs, corpus.split.query_inputs)
+    assert other.query_places != corpus.query_places
+    assert other.fingerprint == corpus.fingerprint
 
 
 def folder(path: Path, **texts: str) -> Path:
@@ -109,13 +109,15 @@ def sentences(first: int, last: int) -> str:
 
 def test_a_folder_of_texts_gives_windows_of_its_files(tmp_path: Path) -> None:
     path = folder(tmp_path, one=sentences(0, 30), two=sentences(30, 40))
-    found = folder_windows(path, 10, 5, 20, seed=0)
-    assert found.split.inputs.shape == (10, 20)
-    assert len({p.source for p in found.places}) == len({p.source for p in found.query_places}) == 1
-    for window, place in zip(training(found), found.places, strict=True):
-        assert window == found.sources[place.source][place.offset : place.offset + 21]
+    corpus = folder_windows(path, 10, 5, 20, seed=0)
+    assert corpus.split.inputs.shape == (10, 20)
+    assert (
+        len({p.source for p in corpus.places}) == len({p.source for p in corpus.query_places}) == 1
+    )
+    for window, place in zip(training(corpus), corpus.places, strict=True):
+        assert window == corpus.sources[place.source][place.offset : place.offset + 21]
     changed = folder(tmp_path, two=sentences(30, 41))
-    assert folder_windows(changed, 10, 5, 20, seed=0).fingerprint != found.fingerprint
+    assert folder_windows(changed, 10, 5, 20, seed=0).fingerprint != corpus.fingerprint
 
 
 def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: Path) -> None:
@@ -123,14 +125,14 @@ def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: 
     code = ">>> print('code is not prose')\nno\n\nrule ::= other rules\n\n| table |\n\n1 + 1 == 2"
     after = "And what comes after it stands in another run of text."
     path = folder(tmp_path, one=f"{kept}\n\n{code}\n\n{after}", two=sentences(0, 9))
-    found = folder_windows(path, 3, 1, 15, seed=0)
-    assert found.sources["one.txt"] == (
+    corpus = folder_windows(path, 3, 1, 15, seed=0)
+    assert corpus.sources["one.txt"] == (
         'a heading\nprose in "quotes" - d□j□ vu, the words of which were written in 0000.\n'
         + after.lower()
         + "\n"
     )
-    starts = {p for p in (*found.places, *found.query_places) if p.source == "one.txt"}
-    border = found.sources["one.txt"].index("and what")
+    starts = {p for p in (*corpus.places, *corpus.query_places) if p.source == "one.txt"}
+    border = corpus.sources["one.txt"].index("and what")
     possible = {Place("one.txt", k) for k in (0, 16, 32, 48, 64, *range(border, border + 48, 16))}
     assert starts
     assert starts <= possible
@@ -138,9 +140,9 @@ def test_cleaning_keeps_prose_and_breaks_windows_where_something_went(tmp_path: 
 
 def test_what_stands_in_two_texts_is_kept_in_the_larger(tmp_path: Path) -> None:
     path = folder(tmp_path, one=sentences(0, 6), two=sentences(3, 20), three=sentences(30, 40))
-    found = folder_windows(path, 5, 2, 20, seed=0)
-    assert found.sources["two.txt"].count("\n") == 17
-    assert found.sources["one.txt"].count("\n") == 3
+    corpus = folder_windows(path, 5, 2, 20, seed=0)
+    assert corpus.sources["two.txt"].count("\n") == 17
+    assert corpus.sources["one.txt"].count("\n") == 3
 
 
 def test_folders_that_give_no_windows_are_refused(tmp_path: Path) -> None:
@@ -163,6 +165,6 @@ def test_more_windows_than_there_are_is_refused() -> None:
         text_windows(10, 100000, T, 0)
 
 
-def test_a_text_cannot_be_changed(found: Text) -> None:
+def test_a_text_cannot_be_changed(corpus: Text) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        found.fingerprint = "another"  # type: ignore[misc]
+        corpus.fingerprint = "another"  # type: ignore[misc]

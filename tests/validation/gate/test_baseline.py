@@ -57,16 +57,16 @@ def test_a_value_just_inside_passes_and_one_just_outside_fails(
     for inside in (low - 0.9 * ROUNDING, low, high, high + 0.9 * ROUNDING):
         assert departures(OLD, run(kind, at, value=inside)) == []
     for outside in (low - 1.1 * ROUNDING, high + 1.1 * ROUNDING):
-        (found,) = departures(OLD, run(kind, at, value=outside))
-        assert found.fails
-        assert found.value == outside
-        assert (found.low, found.high) == pytest.approx((low - ROUNDING, high + ROUNDING))
+        (departure,) = departures(OLD, run(kind, at, value=outside))
+        assert departure.fails
+        assert departure.value == outside
+        assert (departure.low, departure.high) == pytest.approx((low - ROUNDING, high + ROUNDING))
 
 
 def test_a_failure_is_named_by_study_reference_damping_curvature_and_statistic() -> None:
-    (found,) = departures(OLD, run(value=0.5))
-    assert found.study == "toy"
-    assert found.figure == (
+    (departure,) = departures(OLD, run(value=0.5))
+    assert departure.study == "toy"
+    assert departure.figure == (
         "agreement",
         "seed 0",
         "reference exact GNH",
@@ -74,7 +74,7 @@ def test_a_failure_is_named_by_study_reference_damping_curvature_and_statistic()
         "curvature EK-FAC",
         "statistic pearson",
     )
-    assert found.reason == "left its interval"
+    assert departure.reason == "left its interval"
 
 
 @pytest.mark.parametrize(
@@ -84,33 +84,33 @@ def test_a_failure_is_named_by_study_reference_damping_curvature_and_statistic()
 def test_a_count_of_what_did_not_converge_must_stay(
     kind: str, changes: dict[str, Any], value: int
 ) -> None:
-    (found,) = departures(OLD, run(kind, **changes))
-    assert found.fails
-    assert found.value == value
+    (departure,) = departures(OLD, run(kind, **changes))
+    assert departure.fails
+    assert departure.value == value
 
 
 @pytest.mark.parametrize("kind", ["agreement", "claims", "responses", "solves"])
 def test_a_missing_figure_fails_and_a_new_one_is_named(kind: str) -> None:
     fewer = copy.deepcopy(RESULTS)
     gone = fewer[kind].pop(0)
-    (found,) = departures(OLD, figures_of(fewer, "x"))
-    assert (found.reason, found.fails) == ("missing", True)
-    assert kind in found.figure
+    (departure,) = departures(OLD, figures_of(fewer, "x"))
+    assert (departure.reason, departure.fails) == ("missing", True)
+    assert kind in departure.figure
     more = copy.deepcopy(RESULTS)
     more[kind].append(gone | {name: 7 for name in ("seed",) if "seed" in gone} | {"source": "us"})
-    (found,) = departures(OLD, figures_of(more, "x"))
-    assert (found.reason, found.fails) == ("new", False)
+    (departure,) = departures(OLD, figures_of(more, "x"))
+    assert (departure.reason, departure.fails) == ("new", False)
 
 
 @pytest.mark.parametrize("nothing", [None, math.nan, math.inf])
 def test_what_is_no_number_never_passes_for_one(nothing: float | None) -> None:
-    (found,) = departures(OLD, run(value=nothing))
-    assert found.fails
-    assert found.reason == "no longer a number"
+    (departure,) = departures(OLD, run(value=nothing))
+    assert departure.fails
+    assert departure.reason == "no longer a number"
     assert departures(OLD, run(at=2, value=nothing)) == []
-    (found,) = departures(OLD, run(at=2, value=0.3))
-    assert found.fails
-    assert found.reason == "was no number"
+    (departure,) = departures(OLD, run(at=2, value=0.3))
+    assert departure.fails
+    assert departure.reason == "was no number"
 
 
 def test_an_interval_that_is_no_number_is_the_value_itself() -> None:

@@ -21,10 +21,10 @@ from validation.parts.saved import Result
     ],
 )
 def test_the_interval_decides(triple, side, verdict) -> None:
-    found = claim("c", "s", triple, "u", "d", **side)
-    assert found["verdict"] == verdict
-    assert (found["value"], found["low"], found["high"]) == tuple(triple)
-    assert found["measured"].startswith("u: ")
+    row = claim("c", "s", triple, "u", "d", **side)
+    assert row["verdict"] == verdict
+    assert (row["value"], row["low"], row["high"]) == tuple(triple)
+    assert row["measured"].startswith("u: ")
 
 
 def test_a_claim_without_a_side_is_refused() -> None:
@@ -35,11 +35,11 @@ def test_a_claim_without_a_side_is_refused() -> None:
 def test_queries_without_influence_are_counted_with_wilsons_interval() -> None:
     gallery = {"queries_total": 40, "notable": 30, "threshold": 0.01, "curvature": "exact GNH"}
     earlier = {"pictures": Result({"gallery": gallery, "top_examples": []}, {})}
-    (found,) = image_claims({}, earlier)["claims"]
-    assert found["value"] == 0.25
+    (row,) = image_claims({}, earlier)["claims"]
+    assert row["value"] == 0.25
     # (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4 n^2)) / (1 + z^2 / n), z = 1.96
-    assert (found["low"], found["high"]) == pytest.approx((0.1419, 0.4019), abs=1e-4)
-    assert found["measured"].startswith("10 of 40 queries")
+    assert (row["low"], row["high"]) == pytest.approx((0.1419, 0.4019), abs=1e-4)
+    assert row["measured"].startswith("10 of 40 queries")
 
 
 def test_the_gain_of_summing_first_is_the_contrast_turned_round() -> None:

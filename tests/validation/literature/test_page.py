@@ -103,14 +103,14 @@ def test_nearer_always_means_at_every_seed() -> None:
 
 @pytest.mark.parametrize(("turned", "verdict"), [(1, "confirmed"), (-1, "not confirmed")])
 def test_small_errors_should_go_with_high_scores(turned: int, verdict: str) -> None:
-    found = []
+    figures = []
     for k, name in enumerate("abcde"):
-        found.append(figure(name, TRUTH, "ihvp_error", 0.1 * k))
-        found.append(figure(name, HALVES, "spearman", -0.2 * turned * k))
-    (row,) = rows(study(agreement=found))
+        figures.append(figure(name, TRUTH, "ihvp_error", 0.1 * k))
+        figures.append(figure(name, HALVES, "spearman", -0.2 * turned * k))
+    (row,) = rows(study(agreement=figures))
     assert row["value"] == pytest.approx(turned)
     assert row["verdict"] == verdict
-    assert rows(study(agreement=found[:8])) == []  # of four curvatures nothing is said
+    assert rows(study(agreement=figures[:8])) == []  # of four curvatures nothing is said
 
 
 def test_the_step_that_loses_more_is_named() -> None:

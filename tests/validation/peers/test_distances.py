@@ -19,9 +19,9 @@ def of(adapter):
 
 
 def test_the_reference_is_at_no_distance_from_itself():
-    found = of(Reference())
-    assert [*found, "response"] == [*STAGES]
-    assert all(off < 1e-12 for off in found.values())
+    errors = of(Reference())
+    assert [*errors, "response"] == [*STAGES]
+    assert all(off < 1e-12 for off in errors.values())
 
 
 class Twice(Reference):
@@ -40,10 +40,10 @@ class Twice(Reference):
 
 
 def test_what_is_off_says_by_how_much_and_what_gave_no_number_says_why():
-    found = of(Twice())
-    assert found["scores"] == pytest.approx(1.0)
-    assert found["gradients"] == "Unsupported: not today"
-    assert found["eigenvalues"].startswith("BadAnswer: ")
+    errors = of(Twice())
+    assert errors["scores"] == pytest.approx(1.0)
+    assert errors["gradients"] == "Unsupported: not today"
+    assert errors["eigenvalues"].startswith("BadAnswer: ")
 
 
 class Sampled(Reference):

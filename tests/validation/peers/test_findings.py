@@ -51,17 +51,17 @@ def test_nothing_wrong_conforms():
 
 
 def test_a_fail_that_a_finding_explains_deviates():
-    found = said(("mlp/a", "solve", "fail"), ("mlp/b", "solve", "pass"))
-    assert found["verdict"] == "deviates"
-    assert found["findings"] == ["rows"]
-    assert found["unexplained"] == []
-    assert found["counts"] == {"fail": 1, "pass": 1}
+    stage = said(("mlp/a", "solve", "fail"), ("mlp/b", "solve", "pass"))
+    assert stage["verdict"] == "deviates"
+    assert stage["findings"] == ["rows"]
+    assert stage["unexplained"] == []
+    assert stage["counts"] == {"fail": 1, "pass": 1}
 
 
 def test_one_fail_that_no_finding_explains_is_said_so():
-    found = said(("mlp/a", "solve", "fail"), ("tokens/a", "solve", "error"))
-    assert found["verdict"] == "unexplained"
-    assert found["unexplained"] == ["tokens/a::equal::isolated: off"]
+    stage = said(("mlp/a", "solve", "fail"), ("tokens/a", "solve", "error"))
+    assert stage["verdict"] == "unexplained"
+    assert stage["unexplained"] == ["tokens/a::equal::isolated: off"]
 
 
 def test_a_finding_that_its_reproduction_does_not_show_explains_nothing():
@@ -81,7 +81,7 @@ def test_nothing_judged_is_no_praise(outcomes, verdict):
 
 
 def test_relative_errors_are_told_apart_by_where_it_fails():
-    found = said(
+    stage = said(
         ("mlp/a", "solve", "fail"),
         ("mlp/b", "solve", "pass"),
         ("mlp/c", "solve", "pass"),
@@ -92,5 +92,5 @@ def test_relative_errors_are_told_apart_by_where_it_fails():
             "mlp/d": {"solve": "Unsupported: no"},
         },
     )
-    assert found["right"] == {"case": "mlp/c", "error": 3e-15, "cases": 2}
-    assert found["wrong"] == {"case": "mlp/a", "error": 0.7, "cases": 1}
+    assert stage["right"] == {"case": "mlp/c", "error": 3e-15, "cases": 2}
+    assert stage["wrong"] == {"case": "mlp/a", "error": 0.7, "cases": 1}

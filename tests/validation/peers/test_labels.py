@@ -20,12 +20,12 @@ def test_the_mean_over_copies_is_the_expectation_over_labels(case):
 
     u = gradient.reshape(case.num_examples, copies, -1)
     # Between tokens the Hessian is zero, and so must the cross terms be.
-    found = torch.einsum("nki,nkj->nij", u, u) / copies
+    hessian = torch.einsum("nki,nkj->nij", u, u) / copies
     first = case.dataset().tensors
     H = loss.hessian(case.torch_module()(first[0]).detach(), first[1])
     right = torch.stack([torch.block_diag(*h) for h in H])
     # Sums of `copies` products of numbers of the size of the entries' roots.
-    assert_close(found, right, rtol=0, atol=1e-14 * float(right.abs().max() + 1))
+    assert_close(hessian, right, rtol=0, atol=1e-14 * float(right.abs().max() + 1))
 
 
 def test_where_labels_are_not_drawn_there_is_one_copy():

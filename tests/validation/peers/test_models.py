@@ -62,8 +62,8 @@ def test_flat_vectors_become_parameters_and_back(case, bias):
 
 @pytest.mark.parametrize("case", ALL, ids=lambda c: c.id)
 def test_gradients_by_torch_are_those_of_the_problem(case):
-    found = from_parameters(case, gradients(case, case.dataset()), Conventions())
-    flat = flatten(found, Conventions())
+    matrices = from_parameters(case, gradients(case, case.dataset()), Conventions())
+    flat = flatten(matrices, Conventions())
     right = case.problem.gradients().numpy()
     # Two ways of the same float64 sums: a modest multiple of roundoff, over the largest entry.
     assert np.abs(flat - right).max() <= 1e-12 * (1 + np.abs(right).max())

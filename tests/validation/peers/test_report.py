@@ -52,8 +52,8 @@ def session(deviates=True):
 
 
 def test_a_confirmed_deviation_is_printed_with_its_reproduction(tmp_path):
-    found = results([session()], [ROWS])
-    page = write(found, tmp_path).read_text()
+    page_data = results([session()], [ROWS])
+    page = write(page_data, tmp_path).read_text()
     assert "Rows &lt;for&gt; columns" in page
     assert "found 2, by hand 1" in page
     assert "Q is transposed" in page
@@ -67,8 +67,8 @@ def test_a_confirmed_deviation_is_printed_with_its_reproduction(tmp_path):
 
 @pytest.mark.parametrize("deviates", [False, None])
 def test_what_is_not_confirmed_is_not_claimed(tmp_path, deviates):
-    found = results([session(deviates)], [ROWS])
-    page = write(found, tmp_path).read_text()
+    page_data = results([session(deviates)], [ROWS])
+    page = write(page_data, tmp_path).read_text()
     assert "Not confirmed" in page
     assert "1 unexplained" in page
     assert "NOT CONFIRMED" in (tmp_path / "peers.md").read_text()

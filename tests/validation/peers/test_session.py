@@ -39,12 +39,12 @@ def test_a_reproduction_deviates_agrees_or_is_broken(tmp_path):
         (tmp_path / f"{name}.py").write_text(
             f'"""What {name} shows.\n\nWhy.\n"""\nprint(7)\n{code}\n'
         )
-    found = reproduced(tmp_path)
-    assert [r["deviates"] for r in found] == [True, False, None]
-    assert [r["output"] for r in found] == ["7"] * 3
-    assert found[0]["statement"] == "What a shows."
-    assert found[0]["argument"] == "Why."
-    assert "AssertionError" in found[2]["error"]
+    records = reproduced(tmp_path)
+    assert [r["deviates"] for r in records] == [True, False, None]
+    assert [r["output"] for r in records] == ["7"] * 3
+    assert records[0]["statement"] == "What a shows."
+    assert records[0]["argument"] == "Why."
+    assert "AssertionError" in records[2]["error"]
 
 
 def test_a_reproduction_runs_without_the_path_that_holds_refimpl(tmp_path, monkeypatch):
@@ -58,8 +58,8 @@ def test_a_session_says_what_the_library_documents(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "judged", lambda adapters, chosen: [sorted(chosen)])
     module = types.ModuleType("dattri", " Its words. ")
     module.ADAPTERS = ()
-    found = whole("dattri", module, quick=True)
-    assert found["documented"] == "Its words."
-    assert found["requirement"] == "dattri"
-    assert found["adapters"] == [sorted(quick())]
+    records = whole("dattri", module, quick=True)
+    assert records["documented"] == "Its words."
+    assert records["requirement"] == "dattri"
+    assert records["adapters"] == [sorted(quick())]
     assert whole("dattri", module, quick=False)["adapters"] == [sorted(cases())]

@@ -58,10 +58,10 @@ parts = tuple("refimpl." + p.removesuffix("/").removesuffix(".py").replace("/", 
 assert "refimpl.oracle.truth.truth" in sys.modules
 print([name for name in sys.modules if name.startswith(parts)])
 """
-    found = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, check=True
     )
-    assert found.stdout.split("\n")[0] == "[]"
+    assert answer.stdout.split("\n")[0] == "[]"
 
 
 def test_a_seed_is_one_case_and_another_is_another() -> None:
@@ -84,10 +84,10 @@ def test_a_seed_is_one_case_and_another_is_another() -> None:
     ],
 )
 def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -> None:
-    found = ask_seed(seed, [(conventions, kind) for kind in KINDS])
-    assert [record["wrong"] for record in found] == [[], [], []]
+    answer = ask_seed(seed, [(conventions, kind) for kind in KINDS])
+    assert [record["wrong"] for record in answer] == [[], [], []]
     plain = ask_seed(seed, [({}, kind) for kind in KINDS])
-    assert _count(found, said) > _count(plain, said)
+    assert _count(answer, said) > _count(plain, said)
 
 
 # Of later runs: one example in batches of one has no other batches; where the factors are of mean rows,
@@ -97,9 +97,9 @@ def test_what_conventions_leave_undefined_is_no_alarm(seed, conventions, said) -
     ("seed", "conventions"), [(31, {}), (49, {"weight_sharing": "reduce"}), (67, {})]
 )
 def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
-    found = ask_seed(seed, [(conventions, kind) for kind in KINDS])
-    assert [record["wrong"] for record in found] == [[], [], []]
-    assert _count(found, "indeterminate") > 0
+    answer = ask_seed(seed, [(conventions, kind) for kind in KINDS])
+    assert [record["wrong"] for record in answer] == [[], [], []]
+    assert _count(answer, "indeterminate") > 0
 
 
 # Of the run after those: eigenvectors that LAPACK finds orthonormal to 20 u only; a minimiser in a kink,
@@ -116,8 +116,8 @@ def test_a_case_that_raised_an_alarm_is_not_decided(seed, conventions) -> None:
 )
 def test_a_case_that_raised_an_alarm_raises_none(seed, slug) -> None:
     pipeline, case = implementation("pipeline", {}), case_of(seed)
-    found = {verdict(pipeline, case, slug, mode) for mode in check_of(slug).modes}
-    assert not found & {Verdict.FAIL, Verdict.ERROR}
+    answer = {verdict(pipeline, case, slug, mode) for mode in check_of(slug).modes}
+    assert not answer & {Verdict.FAIL, Verdict.ERROR}
 
 
 def test_the_residual_of_an_inverse_that_is_formed_is_no_alarm() -> None:
@@ -169,8 +169,8 @@ def test_scores_of_a_mean_over_tokens_are_decided_for_queries_of_another_length(
 
 def test_where_inputs_are_zero_the_product_of_factors_says_nothing_of_s() -> None:
     free = {"fisher": "sampled", "factor_scale": "free"}  # NaN beside a layer that no input reaches
-    found = verdict(implementation("pipeline", free), case_of(605), "factors-sampled-mean")
-    assert found is Verdict.INDETERMINATE
+    answer = verdict(implementation("pipeline", free), case_of(605), "factors-sampled-mean")
+    assert answer is Verdict.INDETERMINATE
 
 
 def test_a_model_that_is_sure_of_its_labels_may_draw_the_same_ones() -> None:
@@ -195,8 +195,8 @@ def test_a_response_that_refimpl_does_not_find_is_not_claimed() -> None:
 def test_conventions_take_turns_over_the_seeds_and_each_draws_a_combination() -> None:
     every = [name_of(v) for v in variants()]
     asked = [_by_all(s, 1) for s in range(len(every) - 1)]
-    assert {found[0] for found in asked} == {"defaults"}
-    assert sorted(found[1] for found in asked) == sorted(every[1:])
+    assert {answer[0] for answer in asked} == {"defaults"}
+    assert sorted(answer[1] for answer in asked) == sorted(every[1:])
     drawn = [combination(s) for s in range(300)]
     assert all(_by_all(s, 1)[-1] == name_of(drawn[s]) for s in range(300) if len(drawn[s]) > 2)
     for variant in variants()[1:]:  # in a fifth of them at least, by 4 standard deviations less
@@ -271,8 +271,8 @@ def test_the_command_tells_an_alarm_and_fails(tmp_path: Path, monkeypatch) -> No
         "refimpl.oracle.truth.truth.damped_inverse",
         lambda d, m: {n: 1.01 * x for n, x in inverse(d, m).items()},
     )
-    found = CliRunner().invoke(app, ["alarms", "--seeds", "3", *where])
-    assert found.exit_code == 1
-    assert "seed 1, reference: scores-own-parts (chained) fail" in found.output
+    answer = CliRunner().invoke(app, ["alarms", "--seeds", "3", *where])
+    assert answer.exit_code == 1
+    assert "seed 1, reference: scores-own-parts (chained) fail" in answer.output
     rows = json.loads((tmp_path / "sum" / "a.json").read_text())["rows"]
     assert [row["seeds"] for row in rows] == [3, 3, 3]

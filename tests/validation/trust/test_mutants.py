@@ -28,27 +28,27 @@ def test_exit_codes_say_who_survived_and_who_was_not_tested(tmp_path):
         "refimpl.a.x_f__mutmut_5": -24,
     }
     (folder / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
-    found = read(tmp_path)
-    assert [m.killed for m in found] == [True, False, False, True]
-    assert {m.file for m in found} == {"refimpl/a.py"}
+    score = read(tmp_path)
+    assert [m.killed for m in score] == [True, False, False, True]
+    assert {m.file for m in score} == {"refimpl/a.py"}
     with pytest.raises(ValueError, match="nox -s mutants"):
         read(folder / "nowhere")
 
 
 def test_survivors_get_their_reasons_and_the_rest_is_complained_of():
     known = [Reason("KFAC._solve", r"- a \+ b", "the same here"), Reason("*", "- never", "old")]
-    found = summary([A, B], known, CHANGES, generated=2, version="3")
-    assert (found["killed"], found["total"], found["score"]) == (1, 2, 0.5)
-    assert found["by_module"]["refimpl/fast/kfac.py"] == {"total": 1, "killed": 0}
-    (survivor,) = found["survivors"]
+    score = summary([A, B], known, CHANGES, generated=2, version="3")
+    assert (score["killed"], score["total"], score["score"]) == (1, 2, 0.5)
+    assert score["by_module"]["refimpl/fast/kfac.py"] == {"total": 1, "killed": 0}
+    (survivor,) = score["survivors"]
     assert survivor["reason"] == "the same here"
-    assert found["stale"] == ["old"]
-    assert complaints(found, 0.9) == [
+    assert score["stale"] == ["old"]
+    assert complaints(score, 0.9) == [
         "no survivor has this reason any more: old",
         "score 50.0 % is below 90 %",
     ]
-    found = summary([A, B], [], CHANGES, generated=2, version="3")
-    (complaint,) = complaints(found, 0.5)
+    score = summary([A, B], [], CHANGES, generated=2, version="3")
+    (complaint,) = complaints(score, 0.5)
     assert complaint.startswith("refimpl/fast/kfac.py KFAC._solve survives without a reason")
 
 

@@ -85,8 +85,8 @@ def everything(**changed):
 
 @pytest.mark.parametrize("ratio", [math.nan, math.inf])
 def test_a_page_says_what_is_red_and_where(tmp_path, ratio):
-    found = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, ALARMS, "ci")
-    page = write(found, tmp_path).read_text()
+    page_data = results(everything(outcome="failed", ratio=ratio), PROVED, MUTANTS, ALARMS, "ci")
+    page = write(page_data, tmp_path).read_text()
     assert f"{len(LEVELS) - 1} of {len(LEVELS)}" in page
     assert "tests/validation/proved/t.py::red" in page
     assert "equal &lt;to&gt; it" in page
