@@ -49,7 +49,7 @@ LEVELS = (
             "tests/exact/test_gauss_newton.py",
             "tests/identities/test_special_cases.py",
             "tests/rows/test_hooks.py",
-            "tests/problem/test_layers.py",
+            "tests/problem/layers/",
             "tests/problem/test_layout.py",
             "tests/scores/test_examples.py",
             "tests/fast/",
