@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from refimpl.cli.main import app
 from refimpl.oracle import checks
 from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import CHECKS, Check, every_check
+from refimpl.oracle.checks.check import Family
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.run.runner import run
 from refimpl.oracle.selftest.measured import measured_margins
 from refimpl.oracle.selftest.pages import checks_page
 from refimpl.oracle.selftest.reference import Reference
+from refimpl.oracle.stages import place
 from refimpl.oracle.subject.in_process import InProcess
 
 FINITE = Check(
@@ -70,7 +73,10 @@ def test_a_file_is_found_by_its_place_and_the_order_is_that_of_the_report(
         "from refimpl.oracle.checks.factors import CHECKS as OTHERS\n\n"
         "CHECKS = (replace(OTHERS[0], slug='gradients-new'),)\n"
     )
-    slugs = [check.slug for check in every_check()]
-    assert slugs[0].startswith("gradients-")
-    assert "gradients-new" in slugs[:3]
-    assert [slug for slug in slugs if slug != "gradients-new"] == [c.slug for c in CHECKS]
+    every = every_check()
+    assert [c for c in every if c.slug != "gradients-new"] == CHECKS
+    families = [get_args(Family).index(check.family) for check in every]
+    stages = [place(check.stage) for check in every if check.family == "stages"]
+    assert families == sorted(families)
+    assert stages == sorted(stages)
+    assert "gradients-new" in [check.slug for check in every if check.stage == "gradients"]
