@@ -42,10 +42,11 @@ def tracked_modules(model: nn.Module, layers: Sequence[str] | None) -> list[dict
 def _holders(modules: Mapping[str, nn.Module], name: str) -> dict[str, nn.Module]:
     """All modules that hold the parameters of one, which must hold all of them and use them alike."""
     module = modules[name]
-    sharing = {other: m for other, m in modules.items() if _own(m) & _own(module)}
+    parameters = _own(module)
+    sharing = {other: m for other, m in modules.items() if _own(m) & parameters}
     for other, holder in sharing.items():
         alike = layer_type(holder) and type(holder).forward is type(module).forward
-        if not alike or _own(holder) != _own(module):
+        if not alike or _own(holder) != parameters:
             raise ValueError(
                 f"'{name}' and '{other}' ({type(holder).__name__}) share a parameter but not "
                 "all of them, or use it differently: they form no single matrix [W | b]. "
