@@ -6,7 +6,7 @@ import typer
 
 from refimpl.oracle.subject.external import NotStarted, Program
 from refimpl.oracle.subject.in_process import InProcess
-from refimpl.oracle.subject.opening import opened
+from refimpl.oracle.subject.start import start_session
 from refimpl.problem.loading import NotLoaded
 
 __all__ = ["Adapter", "Direct", "Exec", "Timeout", "session_of"]
@@ -37,6 +37,6 @@ def session_of(
         BadParameter: Nothing can be started from the options.
     """
     try:
-        return opened(adapter, program, timeout, in_process)
+        return start_session(adapter, program, timeout, in_process)
     except (NotLoaded, NotStarted, ValueError) as error:
         raise typer.BadParameter(str(error)) from None

@@ -23,7 +23,7 @@ from refimpl.oracle.cases import RECIPES, drawn
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.run.asking import asked
+from refimpl.oracle.run.outcomes import outcomes_of
 from refimpl.oracle.selftest.honest import KINDS, implementation, questions, variants
 from refimpl.oracle.subject.in_process import InProcess
 from validation.parts.dependencies import ROOT
@@ -54,7 +54,7 @@ NEVER_ASKED = (
     "oracle/selftest/measured.py",
     "oracle/selftest/pages.py",
     "oracle/subject/external.py",
-    "oracle/subject/opening.py",
+    "oracle/subject/start.py",
     "oracle/subject/serve.py",
     "oracle/vectors/",
 )
@@ -106,7 +106,7 @@ def ask_seed(seed: int, chosen: Sequence[Chosen]) -> list[Record]:
 
 
 def _verdicts(seed: int, case: Case, variant: Mapping[str, str], kind: str) -> Record:
-    outcomes = asked(InProcess(implementation(kind, variant)), case, questions(kind))
+    outcomes = outcomes_of(InProcess(implementation(kind, variant)), case, questions(kind))
     return {
         "seed": seed,
         "variant": name_of(variant),

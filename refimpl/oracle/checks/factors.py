@@ -1,4 +1,4 @@
-"""Stages "gradients" and "factors": against the reference entry by entry, and what must hold of any."""
+"""Stage "factors": against the reference entry by entry, and what must hold of any covariances."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,9 @@ import numpy as np
 
 from refimpl.losses.likelihood import label_distribution
 from refimpl.oracle.checks.check import Check, labels_known, worst
+from refimpl.oracle.checks.gradients import biases_tracked, layers_with_bias
 from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.factors import FACTORS
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.accumulation import absolute_sums
@@ -20,34 +22,6 @@ SUMS = (
     "sqrt(K) u sum |terms| of a sum of K terms (Higham & Mary 2019, theorem 2.4), and what relative "
     "perturbations u of weights and inputs change"
 )
-MOVED = (
-    "what relative perturbations u of weights, inputs and stored gradients change, to first order"
-)
-
-
-def _gradients(trial: Trial, mode: Mode) -> float:
-    truth, scale = trial.truth.gradients, scale_of(trial.truth, lambda t: t.gradients)
-    found = trial.gradients()
-    return max(worst(found[n] - truth[n], scale[n], trial.unit) for n in truth)
-
-
-def _bias_column(trial: Trial, mode: Mode) -> float:
-    """The column by itself, since beside a large input it may be lost."""
-    truth, scale = trial.truth.gradients, scale_of(trial.truth, lambda t: t.gradients)
-    found = trial.gradients()
-    return max(
-        worst((found[n] - truth[n])[..., -1], scale[n][..., -1], trial.unit)
-        for n in _with_bias(trial)
-    )
-
-
-def _with_bias(trial: Trial) -> list[str]:
-    """Layers whose last column is a bias's, or is one."""
-    end = ".bias" if trial.conventions.bias == "separate" else ""
-    names = [b.name + end for b in trial.case.blocks if b.bias]
-    if not names:
-        raise Undecided("no layer of this case has a bias")
-    return names
 
 
 def _factor(which: int) -> Callable[[Trial, Mode], float]:
@@ -55,14 +29,10 @@ def _factor(which: int) -> Callable[[Trial, Mode], float]:
 
     def measure(trial: Trial, mode: Mode) -> float:
         truth, found = trial.truth, trial.factors()
-        moved, sums = scale_of(truth, lambda t: t.factors), absolute_sums(truth)
+        scale, part = FACTORS.scale(truth, {}), "AS"[which]
         return max(
-            worst(
-                found[n][which] - truth.factors[n][which],
-                moved[n][which] + sums[n][which],
-                trial.unit,
-            )
-            for n in truth.factors
+            worst(found[n][which] - right[which], scale[f"{n}/{part}"], trial.unit)
+            for n, right in truth.factors.items()
         )
 
     return measure
@@ -118,7 +88,7 @@ def _constant(trial: Trial, mode: Mode) -> float:
     truth, found = trial.truth, trial.factors()
     moved = scale_of(truth, lambda t: t.factors)
     ratios: list[float] = []
-    for name in _with_bias(trial):
+    for name in layers_with_bias(trial):
         right, sums = truth.factors[name][0], absolute_sums(truth)[name][0]
         own = found[name][0]
         if right[-1, -1] == 0:  # nothing counts
@@ -207,32 +177,11 @@ def _each(trial: Trial) -> bool:
     return trial.conventions.factor_scale == "each"
 
 
-def _biases(trial: Trial) -> bool:
-    return trial.conventions.bias != "none"
-
-
 def _each_known(trial: Trial) -> bool:
     return trial.labels_known and _each(trial)
 
 
 CHECKS = (
-    Check(
-        "gradients-equal", "stages", "gradients",
-        "The gradient of every training example's loss is right, entry by entry, in every layer.",
-        "grad l_n = sum_r g_nr a_nr^T",
-        "Martens & Grosse 2015, section 2.1",
-        MOVED,
-        _gradients,
-    ),
-    Check(
-        "gradients-bias", "stages", "gradients",
-        "The bias's gradient is the sum of the gradients in the layer's outputs.",
-        "dl_n/db = sum_r g_nr",
-        "Martens & Grosse 2015, section 2.1",
-        MOVED,
-        _bias_column,
-        applies=_biases,
-    ),
     Check(
         "factor-a-equal", "stages", "factors",
         "A is the uncentred covariance of the layer's inputs, with a last coordinate 1 for the bias.",
@@ -284,7 +233,7 @@ CHECKS = (
         "Martens & Grosse 2015, section 2.1",
         SUMS,
         _constant,
-        applies=_biases,
+        applies=biases_tracked,
     ),
     Check(
         "factor-symmetric", "stages", "factors",

@@ -6,6 +6,7 @@ import numpy as np
 
 from refimpl.oracle.checks.check import Check, labels_known, worst
 from refimpl.oracle.question.case import Array
+from refimpl.oracle.stages.eigenvalues import EIGENVALUES
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.scales import scale_of
@@ -94,7 +95,7 @@ def _subspaces(trial: Trial, mode: Mode) -> float:
 def _equal(trial: Trial, mode: Mode) -> float:
     truth, basis = trial.truth, trial.basis_for(mode)
     right, found = truth.eigenvalues_in(basis), trial.eigenvalues(mode)
-    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
+    scale = EIGENVALUES.scale(truth, {"basis": basis})
     return max(worst(found[n] - right[n], scale[n], trial.unit) for n in right)
 
 
@@ -134,7 +135,7 @@ def _diagonal(trial: Trial, mode: Mode) -> float:
         return np.einsum("oijk,oj,ik->jk", half, Q_S, Q_A, optimize=True)
 
     blocks = _blocks(truth)
-    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
+    scale = EIGENVALUES.scale(truth, {"basis": basis})
     return max(
         worst(
             found[n] - diagonal(blocks[n], n),
@@ -150,7 +151,7 @@ def _nearest(trial: Trial, mode: Mode) -> float:
     """How far the distance of EK-FAC exceeds that of K-FAC from the block, over its rounding."""
     truth, basis = trial.truth, trial.basis_for(mode)
     found, factors, blocks = trial.eigenvalues(mode), trial.factors_for(mode), _blocks(truth)
-    scale = scale_of(truth, lambda t: t.eigenvalues_in(basis))
+    scale = EIGENVALUES.scale(truth, {"basis": basis})
     ratios: list[float] = []
     for name, Lambda in found.items():
         _, Q_A, _, Q_S = basis[name]

@@ -213,7 +213,10 @@ def _tried(
         if match is None or _same(arrays, question):
             continue
         new = match.explained(right)
-        if any(match.factors[n] != 1.0 and not _beats(match.errors[n], n, question) for n in new):
+        if any(
+            match.factors[n] != 1.0 and not _fits_ten_times_better(match.errors[n], n, question)
+            for n in new
+        ):
             continue
         if new and set(match.factors) | set(right.factors) == set(question.answer):
             found.append(_finding(question, hypothesis, match, right))
@@ -222,7 +225,7 @@ def _tried(
     return found, near
 
 
-def _beats(error: float, name: str, question: Question) -> bool:
+def _fits_ten_times_better(error: float, name: str, question: Question) -> bool:
     """Whether a match at some scale comes much nearer to the answer than what is right does.
 
     What is right but for an iteration that ended early matches whatever differs in a scale, too.

@@ -21,7 +21,7 @@ from refimpl.oracle.question.token_mean import TokenMean
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
 
-__all__ = ["Array", "Case", "Known", "LossSpec"]
+__all__ = ["Array", "Case", "ContentKey", "LossSpec"]
 
 Array = npt.NDArray[Any]
 
@@ -172,7 +172,7 @@ class Case:
         }  # fmt: skip
         data = {"inputs": self.inputs, "labels": self.labels}
         # Not for two threads at once: a pass puts hooks on the model.
-        return _problem(Known(_hash(held, self.parameters, data), self), dtype, get_ident())
+        return _problem(ContentKey(_hash(held, self.parameters, data), self), dtype, get_ident())
 
     def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The model, a new one at every call, in evaluation mode.
@@ -223,15 +223,15 @@ class Case:
             yield slice(start, min(start + step, self.num_examples))
 
     @property
-    def known_queries(self) -> "Known":
-        """The case by its queries alone."""
+    def queries_key(self) -> "ContentKey":
+        """The case as a key that looks at its queries alone."""
         arrays = {"inputs": self.query_inputs, "labels": self.query_labels}
-        return Known(_hash({}, arrays), self)
+        return ContentKey(_hash({}, arrays), self)
 
     @property
-    def known(self) -> "Known":
-        """The case by its contents."""
-        return Known(_hash(self.to_json(), self.parameters, self.arrays), self)
+    def content_key(self) -> "ContentKey":
+        """The case as a key that looks at all its contents."""
+        return ContentKey(_hash(self.to_json(), self.parameters, self.arrays), self)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON holds it."""
@@ -271,8 +271,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A case in the key of a cache: equal where the hash is, however the case came about."""
+class ContentKey:
+    """A case as the key of a cache: two cases of the same contents are equal, wherever they come from."""
 
     hash: str
     case: Case = field(compare=False)
@@ -288,9 +288,9 @@ def _hash(plain: Mapping[str, Any], *arrays: Mapping[str, Array]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _problem(known: Known, dtype: torch.dtype, thread: int) -> Problem:
+def _problem(key: ContentKey, dtype: torch.dtype, thread: int) -> Problem:
     del thread
-    case = known.case
+    case = key.case
     return Problem(
         case.torch_module(),
         case.loss.build(case.token_mean),

@@ -13,7 +13,7 @@ from refimpl.oracle.checks import Check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN
-from refimpl.oracle.run.asking import Questions, ask, asked, in_order
+from refimpl.oracle.run.outcomes import Questions, in_order, outcome_of, outcomes_of
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
 from refimpl.oracle.subject.trial import Trial
@@ -42,7 +42,7 @@ def differential(session: Session, draws: int, questions: Questions) -> tuple[Ou
     met: dict[str, Case] = {}
     for case in drawn_cases(draws):
         met[case.id] = case
-        for outcome in asked(session, case, questions):
+        for outcome in outcomes_of(session, case, questions):
             by_question[outcome.check, outcome.mode].append(outcome)
     outcomes: list[Outcome] = []
     shrunk: set[str] = set()
@@ -63,7 +63,7 @@ def differential(session: Session, draws: int, questions: Questions) -> tuple[Ou
 
 
 def _verdict(session: Session, case: Case, check: Check, mode: Mode) -> Verdict | None:
-    outcome = ask(Trial(session, case), check, mode)
+    outcome = outcome_of(Trial(session, case), check, mode)
     return outcome.verdict if outcome is not None else None
 
 

@@ -13,12 +13,12 @@ from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.deviations import BadDeviations, find, read
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN, DRAWS, QUICK_DRAWS
-from refimpl.oracle.run.asking import Questions, ask, explanation
+from refimpl.oracle.run.outcomes import Questions, explanation, outcome_of
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.external import NotStarted, Program
 from refimpl.oracle.subject.in_process import InProcess
-from refimpl.oracle.subject.opening import opened
 from refimpl.oracle.subject.session import Session
+from refimpl.oracle.subject.start import start_session
 from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Items"]
@@ -45,7 +45,7 @@ class Items:
         try:
             path = option("refimpl_deviations")
             self.deviations = read(Path(path)) if path else ()
-            self.session: Program | InProcess = opened(
+            self.session: Program | InProcess = start_session(
                 option("refimpl"), option("refimpl_exec"), option("refimpl_timeout"),
                 option("refimpl_in_process"),
             )  # fmt: skip
@@ -107,7 +107,7 @@ class _OneCase:
         _OneCase.latest = self
         if self.trial is None:
             self.trial = Trial(self.session, self.case)
-        return ask(self.trial, check, mode)
+        return outcome_of(self.trial, check, mode)
 
     def explanation(self, check: Check, mode: Mode) -> tuple[str, ...]:
         assert self.trial is not None

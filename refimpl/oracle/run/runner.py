@@ -19,7 +19,7 @@ from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.deviations import Deviation, declared
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.results.report import DRAWN, Report, Selection
-from refimpl.oracle.run.asking import Questions, asked, explanation
+from refimpl.oracle.run.outcomes import Questions, explanation, outcomes_of
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
@@ -179,7 +179,7 @@ def _bare(about: Case | int) -> Case | int:
 
 
 def _judged(session: Session, case: Case, questions: Questions) -> _Answer:
-    outcomes = asked(session, case, questions)
+    outcomes = outcomes_of(session, case, questions)
     return _Answer(outcomes, len(questions) - len(outcomes))
 
 

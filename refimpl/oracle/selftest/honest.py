@@ -12,7 +12,7 @@ from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import records
-from refimpl.oracle.run.asking import Questions
+from refimpl.oracle.run.outcomes import Questions
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
 

@@ -1,4 +1,4 @@
-"""How large the sums are that make a factor: what its rounding error is a part of."""
+"""Bounds on the rounding error of the sums behind A and S."""
 
 from weakref import WeakKeyDictionary
 
@@ -9,7 +9,7 @@ from refimpl.oracle.truth.truth import Truth
 __all__ = ["absolute_sums"]
 
 
-_known: WeakKeyDictionary[Truth, dict[str, tuple[Array, Array]]] = WeakKeyDictionary()
+_sums_of: WeakKeyDictionary[Truth, dict[str, tuple[Array, Array]]] = WeakKeyDictionary()
 
 
 def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
@@ -20,17 +20,17 @@ def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
     the problem itself.
 
     Args:
-        truth: Of the case.
+        truth: The truth of a case.
 
     Returns:
-        By layer.
+        sqrt(K) B of A [I, I] and of S [O, O], by layer.
     """
-    if truth not in _known:
-        _known[truth] = _summed(truth)
-    return _known[truth]
+    if truth not in _sums_of:
+        _sums_of[truth] = _absolute_sums(truth)
+    return _sums_of[truth]
 
 
-def _summed(truth: Truth) -> dict[str, tuple[Array, Array]]:
+def _absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
     new = truth.problem.parameters.new_zeros
     blocks = {b.name: b for b in truth.case.blocks}
     A = {n: new(b.inputs, b.inputs) for n, b in blocks.items()}
@@ -49,13 +49,13 @@ def _summed(truth: Truth) -> dict[str, tuple[Array, Array]]:
             if sweep.first:
                 A[name] += a[counted].T @ a[counted]
                 rows[name] += int(counted.sum())
-    found: dict[str, tuple[Array, Array]] = {}
+    sums: dict[str, tuple[Array, Array]] = {}
     for name, block in blocks.items():
         a = A[name].numpy() / max(rows[name], 1) ** 0.5
         s = truth.second_moment_scale * S[name].numpy() / truth.case.num_examples
         s = s * columns[name] ** 0.5
         separate = block.bias and truth.conventions.bias != "last_column"
-        found[name] = (a[:-1, :-1] if separate else a), s
+        sums[name] = (a[:-1, :-1] if separate else a), s
         if separate and truth.conventions.bias == "separate":
-            found[f"{name}.bias"] = a[-1:, -1:], s
-    return found
+            sums[f"{name}.bias"] = a[-1:, -1:], s
+    return sums

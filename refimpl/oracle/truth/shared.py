@@ -2,15 +2,15 @@
 
 from functools import lru_cache
 
-from refimpl.oracle.question.case import Case, Known
+from refimpl.oracle.question.case import Case, ContentKey
 from refimpl.oracle.truth.truth import Truth
 
 __all__ = ["truth_of"]
 
 
 @lru_cache(maxsize=256)
-def _shared(known: Known, curvature: str) -> Truth:
-    return Truth(known.case, curvature)
+def _shared(key: ContentKey, curvature: str) -> Truth:
+    return Truth(key.case, curvature)
 
 
 def truth_of(case: Case, curvature: str) -> Truth:
@@ -20,4 +20,4 @@ def truth_of(case: Case, curvature: str) -> Truth:
         case: The case.
         curvature: As for `Truth`.
     """
-    return _shared(case.known, curvature)
+    return _shared(case.content_key, curvature)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from refimpl import exact
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
-from refimpl.oracle.question.case import Array, Case, Known
+from refimpl.oracle.question.case import Array, Case, ContentKey
 from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.question.layout import flatten, shapes, split_bias, unflatten
 from refimpl.oracle.truth.kronecker import (
@@ -104,7 +104,7 @@ class Truth:
     @cached_property
     def query_gradients(self) -> dict[str, Array]:
         """Gradients of the queries' losses [Q, O, I]."""
-        flat = _query_gradients(self.problem, self.case.known_queries)
+        flat = _query_gradients(self.problem, self.case.queries_key)
         return self._matrices("queries", self._loss_scale(self.case.query_mask) * flat)
 
     def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
@@ -323,7 +323,7 @@ def _gradients(problem: Problem) -> Float[torch.Tensor, "N P"]:
 
 
 @lru_cache(maxsize=512)
-def _query_gradients(problem: Problem, queries: Known) -> Float[torch.Tensor, "Q P"]:
+def _query_gradients(problem: Problem, queries: ContentKey) -> Float[torch.Tensor, "Q P"]:
     return problem.gradients(*queries.case.queries().tensors)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.run.asking import Questions
 from refimpl.oracle.run.drawing import differential, drawn_cases
+from refimpl.oracle.run.outcomes import Questions
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.in_process import InProcess
 

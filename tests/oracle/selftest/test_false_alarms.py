@@ -5,11 +5,11 @@ import pytest
 from oracle.judging import verdict
 
 from refimpl.oracle.cases import cases
-from refimpl.oracle.checks.operators import _null_space
+from refimpl.oracle.checks.products import null_space
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.run.asking import asked
+from refimpl.oracle.run.outcomes import outcomes_of
 from refimpl.oracle.selftest.honest import implementation, questions
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.adapter import Declaration
@@ -29,8 +29,8 @@ def test_a_weight_that_moves_logits_far_is_not_taken_for_a_small_one(slug: str, 
     assert verdict(Reference(), cases()[case], slug) is Verdict.PASS
 
 
-def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
-    null = _null_space(np.diag([1.0, 1e-14, 0.0]))
+def test_a_small_eigenvalue_does_not_belong_to_thenull_space() -> None:
+    null = null_space(np.diag([1.0, 1e-14, 0.0]))
     np.testing.assert_allclose(np.abs(null), [[0.0, 0.0, 1.0]])
 
 
@@ -110,7 +110,7 @@ def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
 def test_who_forms_the_inverse_is_right(variant, name) -> None:
     session = InProcess(implementation("inverting", variant))
     case = cases()[f"conditioning/{name}"]
-    outcomes = asked(session, case, questions("inverting"))
+    outcomes = outcomes_of(session, case, questions("inverting"))
     assert {o.stage for o in outcomes} == {"solve", "scores"}
     assert Verdict.PASS in {o.verdict for o in outcomes if o.stage == "scores"}
     assert [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)] == []

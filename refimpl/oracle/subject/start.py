@@ -7,10 +7,10 @@ from refimpl.oracle.subject.external import Program
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.serve import adapter_named
 
-__all__ = ["opened"]
+__all__ = ["start_session"]
 
 
-def opened(
+def start_session(
     adapter: str | None, program: str | None, timeout: float, in_process: bool
 ) -> Program | InProcess:
     """A session, started.

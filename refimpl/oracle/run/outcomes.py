@@ -11,7 +11,7 @@ from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Questions", "ask", "asked", "explanation", "in_order"]
+__all__ = ["Questions", "explanation", "in_order", "outcome_of", "outcomes_of"]
 
 Questions = tuple[tuple[Check, Mode], ...]
 
@@ -25,7 +25,7 @@ def in_order(questions: Questions) -> list[tuple[Check, Mode]]:
     return sorted(questions, key=lambda q: place(q[0].stage))
 
 
-def asked(session: Session, case: Case, questions: Questions) -> tuple[Outcome, ...]:
+def outcomes_of(session: Session, case: Case, questions: Questions) -> tuple[Outcome, ...]:
     """The outcomes of all questions that apply.
 
     Args:
@@ -34,11 +34,11 @@ def asked(session: Session, case: Case, questions: Questions) -> tuple[Outcome, 
         questions: Checks and modes.
     """
     trial = Trial(session, case)
-    found = [ask(trial, check, mode) for check, mode in in_order(questions)]
+    found = [outcome_of(trial, check, mode) for check, mode in in_order(questions)]
     return tuple(outcome for outcome in found if outcome is not None)
 
 
-def ask(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
+def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
     """The outcome of a check; None where it does not apply.
 
     Args:
