@@ -108,7 +108,7 @@ def test_a_test_file_bears_a_name_of_its_room_or_stands_in_the_list_of_subjects(
             for path in (ROOT / folder / room).rglob("test_*.py"):
                 if path.stem.removeprefix("test_") not in known:
                     unknown.add(place(path))
-    assert unknown <= set(BY_SUBJECT), "rename the test, or give BY_SUBJECT its subject"
+    assert unknown == set(BY_SUBJECT), "rename the test, or give BY_SUBJECT its subject"
 
 
 def layer_lines(container: str) -> list[str]:
