@@ -29,7 +29,7 @@ def test_a_weight_that_moves_logits_far_is_not_taken_for_a_small_one(slug: str, 
     assert verdict(Reference(), cases()[case], slug) is Verdict.PASS
 
 
-def test_a_small_eigenvalue_does_not_belong_to_thenull_space() -> None:
+def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
     null = null_space(np.diag([1.0, 1e-14, 0.0]))
     np.testing.assert_allclose(np.abs(null), [[0.0, 0.0, 1.0]])
 
