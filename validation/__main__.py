@@ -164,7 +164,7 @@ def bench_command(
 ) -> None:
     """Measure speed and memory beside curvlinops and kronfluence, resuming; `nox -s bench`."""
     from validation.bench import BENCHES
-    from validation.bench.command import Options, measure, write_page
+    from validation.bench.command import Options, measure_benches, write_page
 
     chosen = _known(names, BENCHES, "bench")
     if clock not in ("wall", "cpu"):
@@ -173,7 +173,9 @@ def bench_command(
     options = Options(device=device, clock=clock, quick=quick)
     try:
         if not from_saved:
-            measure(chosen, out, options, part, threads=threads, fresh=fresh, console=console)
+            measure_benches(
+                chosen, out, options, part, threads=threads, fresh=fresh, console=console
+            )
     except (Busy, PartsFailed) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

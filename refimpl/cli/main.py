@@ -4,13 +4,13 @@ import typer
 
 from refimpl.cli import ladder
 
-__all__ = ["app", "main"]
+__all__ = ["app", "program"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def main() -> None:
+def program() -> None:
     """The reference that influence-function implementations are judged by."""
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from refimpl.cli.adapters import Adapter, Direct, Exec, Timeout, session_of
 from refimpl.oracle.cases import quick as quick_cases
-from refimpl.oracle.run.smoke import smoke
+from refimpl.oracle.run.smoke import smoke_test
 
 __all__ = ["command"]
 
@@ -26,7 +26,7 @@ def command(
         f"{declaration.name} {declaration.version}, {declaration.curvature}", style="bold"
     )
     wrong = 0
-    for finding in smoke(session, next(iter(quick_cases().values()))):
+    for finding in smoke_test(session, next(iter(quick_cases().values()))):
         wrong += finding.ok is False
         console.print(f"{MARKS[finding.ok]} {finding.stage:13}", end="")
         indented = finding.text.replace("\n", "\n" + 15 * " ")

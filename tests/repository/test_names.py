@@ -8,18 +8,10 @@ from repository.sources import MODULES
 # Functions that bear the name of their own module or of one beside or above it. They hide nothing, since
 # no __init__ passes them on; the list only gets shorter.
 ALIKE = {
-    "refimpl.cli.main.main",
     "refimpl.oracle.cases.cases",
     "refimpl.oracle.checks.judge.judge",
-    "refimpl.oracle.results.badge.badge",
     "refimpl.oracle.run.runner.run",
-    "refimpl.oracle.run.smoke.smoke",
-    "refimpl.oracle.stages.near.near",
-    "refimpl.oracle.subject.serve.serve",
-    "refimpl.oracle.vectors.killed.killed",
     "refimpl.rows.sweeps.sweeps",
-    "validation.bench.command.measure",
-    "validation.literature.page.literature",
 }
 # What a study and a bench are made of: every file of such a room has it.
 ASKED_OF_EVERY_FILE = "parts"

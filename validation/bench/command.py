@@ -20,7 +20,7 @@ from validation.parts.runner import run, saved_part
 from validation.parts.saved import Result, source_hash
 from validation.parts.study import Config, Part, Study
 
-__all__ = ["Options", "best_threads", "measure", "only_parts", "write_page"]
+__all__ = ["Options", "best_threads", "measure_benches", "only_parts", "write_page"]
 
 HERE = Path(__file__).parent
 # They draw what was measured: no part is measured again when they change.
@@ -86,7 +86,7 @@ def fresh_processes() -> Iterator[Executor]:
         yield pool
 
 
-def measure(
+def measure_benches(
     names: Sequence[str],
     out: Path,
     options: Options,

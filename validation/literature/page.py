@@ -17,7 +17,7 @@ from refimpl.rungs.curvatures import HEADLINE, LADDER, TRUTH
 from validation.literature.claims import GROSSE, claim
 from validation.literature.references import HALVES, PBRF, SCRATCH
 
-__all__ = ["NAME", "literature", "write"]
+__all__ = ["NAME", "claims_page", "write"]
 
 NAME = "literature"
 BAE, GEORGE = "Bae et al. 2022", "George et al. 2018"
@@ -45,10 +45,10 @@ def write(folder: Path) -> Path | None:
             studies[results["name"]] = results
     if not studies:
         return None
-    return pages.write(literature(studies), folder / NAME)  # type: ignore[arg-type]
+    return pages.write(claims_page(studies), folder / NAME)  # type: ignore[arg-type]
 
 
-def literature(studies: Mapping[str, Results]) -> dict[str, Any]:
+def claims_page(studies: Mapping[str, Results]) -> dict[str, Any]:
     """The plain data of the page.
 
     Args:

@@ -7,7 +7,7 @@ from refimpl.oracle.diagnosis.search import Finding, Hypothesis
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.stages import STAGES
-from refimpl.oracle.stages.near import near
+from refimpl.oracle.stages.near import is_near
 from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.session import Session
@@ -98,4 +98,4 @@ def _near(trial: Trial, asked: Asked, one: object, other: object) -> bool:
     share = trial.unit**0.5 if STAGES[asked.stage].amplifies else 1e4 * trial.unit
     named = Question(trial, asked.stage, "isolated").named
     a, b = named(one), named(other)
-    return a.keys() == b.keys() and all(near(a[n], b[n], share) for n in a)
+    return a.keys() == b.keys() and all(is_near(a[n], b[n], share) for n in a)

@@ -8,7 +8,7 @@ from refimpl.oracle.diagnosis.question import Question, distance
 from refimpl.oracle.diagnosis.scalars import named
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import ROUNDOFF
-from refimpl.oracle.stages.near import near
+from refimpl.oracle.stages.near import is_near
 
 __all__ = ["observations"]
 
@@ -22,7 +22,7 @@ def observations(question: Question) -> list[str]:
         question: The question.
     """
     answer, right = question.answer, question.right
-    wrong = [n for n in answer if not near(answer[n], right[n], question.tolerances[n])]
+    wrong = [n for n in answer if not is_near(answer[n], right[n], question.tolerances[n])]
     if not wrong:
         return []
     said: list[str] = []
@@ -45,14 +45,14 @@ def _seen(question: Question, name: str) -> Iterator[str]:
     a, r, tolerance = question.answer[name], question.right[name], question.tolerances[name]
     if not np.any(a):
         yield "all zeros"
-    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and near(np.swapaxes(a, -1, -2), r, tolerance):
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and is_near(np.swapaxes(a, -1, -2), r, tolerance):
         yield "the transpose of what is right"
     yield from _rounded(a, r, question.trial.unit)
     yield from _places(question, a, r, tolerance)
     yield from _powers(question, a, r, tolerance)
-    if near(np.abs(a), np.abs(r), tolerance):
+    if is_near(np.abs(a), np.abs(r), tolerance):
         yield "right but for signs"
-    if near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
+    if is_near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
         yield "the right numbers in another order"
     if a.ndim == 2:
         yield from _differences(question, a, r, tolerance)

@@ -8,14 +8,14 @@ from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.results.report import Report, Status
 from refimpl.oracle.stages import STAGES
 
-__all__ = ["badge", "write_badge"]
+__all__ = ["badge_text", "write_badge"]
 
 LABEL = "influence functions"
 # As shields.io names colours, and as they are drawn here: white text keeps a contrast of 4.5 on them.
 COLOURS = {"brightgreen": "#2b7a0b", "red": "#c0392b", "orange": "#a85d00", "lightgrey": "#666666"}
 
 
-def badge(report: Report) -> tuple[str, str]:
+def badge_text(report: Report) -> tuple[str, str]:
     """The words and the colour.
 
     Args:
@@ -51,7 +51,7 @@ def write_badge(report: Report, path: Path) -> None:
         report: The report.
         path: Where.
     """
-    words, colour = badge(report)
+    words, colour = badge_text(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
         plain = {"schemaVersion": 1, "label": LABEL, "message": words, "color": colour}

@@ -11,12 +11,12 @@ from refimpl.oracle.question.conventions import choices
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.answer import Arrays, BadAnswer
-from refimpl.oracle.stages.near import REPEATED, near
+from refimpl.oracle.stages.near import REPEATED, is_near
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Said", "hint", "smoke"]
+__all__ = ["Said", "hint", "smoke_test"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Said:
     text: str
 
 
-def smoke(session: Session, case: Case) -> Iterator[Said]:
+def smoke_test(session: Session, case: Case) -> Iterator[Said]:
     """Call every stage once and say what is to be done.
 
     Args:
@@ -79,7 +79,7 @@ def _numbers(trial: Trial, stage: str) -> Said:
 
 
 def _same(again: Arrays, first: Arrays, unit: float) -> bool:
-    return all(near(again[name], array, REPEATED * unit) for name, array in first.items())
+    return all(is_near(again[name], array, REPEATED * unit) for name, array in first.items())
 
 
 def _declare(name: str) -> str:

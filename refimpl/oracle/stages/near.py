@@ -12,12 +12,12 @@ import numpy as np
 
 from refimpl.oracle.question.case import Array
 
-__all__ = ["REPEATED", "near"]
+__all__ = ["REPEATED", "is_near"]
 
 REPEATED = 1e3
 
 
-def near(array: Array, other: Array, share: float) -> bool:
+def is_near(array: Array, other: Array, share: float) -> bool:
     """Whether no entry differs by more than a share of the largest entry of the other; NaN is not near.
 
     Args:

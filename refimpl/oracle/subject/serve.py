@@ -32,7 +32,7 @@ from refimpl.oracle.subject.wire import (
 )
 from refimpl.problem.loading import NotLoaded, load
 
-__all__ = ["adapter_named", "serve"]
+__all__ = ["adapter_named", "serve_requests"]
 
 
 def adapter_named(name: str) -> Adapter:
@@ -58,7 +58,7 @@ def adapter_named(name: str) -> Adapter:
     return adapter
 
 
-def serve(name: str, requests: IO[str], replies: IO[str]) -> None:
+def serve_requests(name: str, requests: IO[str], replies: IO[str]) -> None:
     """Answer requests until "stop" or the end of the stream.
 
     Args:
@@ -132,4 +132,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m refimpl.oracle.subject.serve MODULE:CLASS")
     faulthandler.enable()  # a segmentation fault then says where, on standard error
-    serve(sys.argv[1], *_exchanged())
+    serve_requests(sys.argv[1], *_exchanged())

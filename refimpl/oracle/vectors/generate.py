@@ -21,7 +21,7 @@ from refimpl.oracle.truth.kronecker import Basis, damped_inverse, spectra
 from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Truth
 from refimpl.oracle.vectors.files import Vector, described
-from refimpl.oracle.vectors.killed import answers, killed
+from refimpl.oracle.vectors.killed import answers, killed_faults
 
 __all__ = [
     "Outputs",
@@ -57,7 +57,7 @@ def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = ""
     made = [
         _finite_differences(case),
         _second_implementation(case, arguments, outputs),
-        killed(case, arguments["vectors"], basis_of(arguments), outputs),
+        killed_faults(case, arguments["vectors"], basis_of(arguments), outputs),
     ]
     return packed(case, arguments, outputs, made, seed=seed, expect=expect, reason=reason)
 

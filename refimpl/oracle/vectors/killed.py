@@ -15,14 +15,14 @@ from refimpl.oracle.stages.setting import Setting, State
 from refimpl.oracle.truth.kronecker import Basis
 from refimpl.oracle.truth.scales import THRESHOLD
 
-__all__ = ["answers", "killed"]
+__all__ = ["answers", "killed_faults"]
 
 U = ROUNDOFF["float64"]
 # Output name -> (what is right, its scale), as the generator has them.
 Outputs = Mapping[str, tuple[Array, Array]]
 
 
-def killed(case: Case, vectors: Array, basis: Basis, outputs: Outputs) -> dict[str, Any]:
+def killed_faults(case: Case, vectors: Array, basis: Basis, outputs: Outputs) -> dict[str, Any]:
     """An entry of `checks_made`: the faults with which some answer fails, of those that keep conventions.
 
     Args:

@@ -13,7 +13,7 @@ from refimpl.oracle.results.lines import read, write_lines
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.results.report import Status
 from refimpl.oracle.run.runner import run
-from refimpl.oracle.run.smoke import smoke
+from refimpl.oracle.run.smoke import smoke_test
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.stages import STAGES, Stage
 from refimpl.oracle.stages.answer import OneArray
@@ -97,7 +97,7 @@ def test_an_answer_is_refused_where_its_shape_is_wrong() -> None:
 
 
 def test_smoke_looks_at_it() -> None:
-    said = {s.stage: s for s in smoke(InProcess(Honest()), CASE)}
+    said = {s.stage: s for s in smoke_test(InProcess(Honest()), CASE)}
     assert said["ihvp"].ok
 
 

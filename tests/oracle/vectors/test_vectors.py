@@ -15,7 +15,7 @@ from refimpl.oracle.faults import FAULTS
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.vectors import BadVector, Vector, export, lint, paths, read, released, verify
 from refimpl.oracle.vectors.generate import arguments_of, basis_of, outputs_of, vector
-from refimpl.oracle.vectors.killed import killed
+from refimpl.oracle.vectors.killed import killed_faults
 from refimpl.oracle.vectors.refusals import refused
 from validation.proved.vectors import proved
 
@@ -217,5 +217,5 @@ def test_a_vector_names_the_faults_that_it_shows(monkeypatch) -> None:
     shown, hidden = {"s-summed-over-examples", "scores-negated"}, {"factors-cached-by-name"}
     tried = [f for f in FAULTS if f.slug in shown | hidden]
     monkeypatch.setattr("refimpl.oracle.vectors.killed.FAULTS", tried)
-    found = killed(case, arguments["vectors"], basis_of(arguments), outputs)
+    found = killed_faults(case, arguments["vectors"], basis_of(arguments), outputs)
     assert (set(found["killed"]), found["of"]) == (shown, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from refimpl import report
 from refimpl.rungs.curvatures import TRUTH
-from validation.literature.page import literature, write
+from validation.literature.page import claims_page, write
 from validation.literature.references import HALVES, PBRF, SCRATCH
 
 
@@ -56,7 +56,7 @@ def figure(
 
 
 def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
-    return literature({"toy": results})["claims"]
+    return claims_page({"toy": results})["claims"]
 
 
 @pytest.mark.parametrize(
