@@ -5,7 +5,7 @@ from refused_problems import CE, INF, NAN, SE, P, X, Y, make, spoiled
 from torch import nn
 
 import refimpl as ri
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 
 
 def solve(damping=0.1, vectors=None, **options):
@@ -72,7 +72,7 @@ VALUE_ERRORS = {
         lambda: query("margin", nn.Linear(3, 3), SE, X, X), "'margin' needs a classification loss"),
     "margin of one class": (lambda: query("margin", nn.Linear(3, 1), y=0 * Y), "at least two classes"),
     "sampled without draws": (
-        lambda: list(sweeps(make(), fisher="sampled")), "needs draws: see label_draws"),
+        lambda: list(sweeps_over(make(), fisher="sampled")), "needs draws: see label_draws"),
     "candidate out of range": (lambda: query(candidates=torch.tensor([6])), "from 6 to 6"),
     "response without damping": (lambda: respond(damping=0.0), "needs a damping > 0"),
     "response of nobody": (lambda: respond(examples=[]), "non-empty list"),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from refimpl.cli.adapters import Adapter, Direct, Exec, Timeout, session_of
 from refimpl.cli.processes import configure_worker, workers
-from refimpl.oracle.cases import cases as all_cases, quick as quick_cases
+from refimpl.oracle.cases import all_cases as all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.badge import write_badge
@@ -24,7 +24,7 @@ from refimpl.oracle.results.lines import write_lines
 from refimpl.oracle.results.outcome import Outcome
 from refimpl.oracle.results.report import DRAWN, DRAWS, QUICK_DRAWS, Report, Selection
 from refimpl.oracle.results.terminal import show
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.subject.external import Program
 from refimpl.oracle.subject.in_process import InProcess
 
@@ -138,7 +138,7 @@ def _judge(
         def advance(done: int, total: int, new: Sequence[Outcome]) -> None:
             bar.update(task, completed=done, total=total)
 
-        return run(
+        return run_checks(
             session,
             cases,
             checks,

@@ -8,7 +8,7 @@ from refimpl.curvature.dense import Dense
 from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.problem import Problem
 from refimpl.rows.matrices import gradient_matrices_in_pieces
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 
 __all__ = ["BlockDiagonal", "Diagonal", "EmpiricalFisher", "Identity"]
 
@@ -41,7 +41,7 @@ class Diagonal(StructuredCurvature):
         total = {
             b.name: problem.parameters.new_zeros(b.outputs, b.inputs) for b in problem.layout.blocks
         }
-        for sweep in sweeps(problem, batch_size=batch_size):
+        for sweep in sweeps_over(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
                 for u in gradient_matrices_in_pieces(g, sweep.inputs[name]):
                     total[name] += (u**2).sum(dim=(0, 1))
@@ -87,7 +87,7 @@ class BlockDiagonal(Dense):
         total = {
             b.name: new(b.outputs * b.inputs, b.outputs * b.inputs) for b in problem.layout.blocks
         }
-        for sweep in sweeps(problem, batch_size=batch_size):
+        for sweep in sweeps_over(problem, batch_size=batch_size):
             for name, g in sweep.gradients.items():
                 for matrices in gradient_matrices_in_pieces(g, sweep.inputs[name]):
                     u = matrices.flatten(0, 1).flatten(1)

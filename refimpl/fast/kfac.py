@@ -11,7 +11,7 @@ from refimpl.curvature.curvature import Eigenbasis
 from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.problem import Problem
 from refimpl.rows.draws import label_draws
-from refimpl.rows.sweeps import Fisher, Sweep, sweeps
+from refimpl.rows.sweeps import Fisher, Sweep, sweeps_over
 
 __all__ = ["KFAC", "Factors", "WeightSharing", "kronecker_factors"]
 
@@ -113,7 +113,7 @@ class KFAC(StructuredCurvature):
         self.factored_damping = factored_damping
         if factors is None:
             draws = label_draws(problem, samples, generator) if fisher == "sampled" else None
-            passes = sweeps(
+            passes = sweeps_over(
                 problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
             )
             factors = kronecker_factors(problem, passes, weight_sharing=weight_sharing)

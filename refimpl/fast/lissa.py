@@ -19,7 +19,7 @@ from refimpl.curvature.structured import StructuredCurvature
 from refimpl.problem.data import Data, index, length
 from refimpl.problem.problem import Problem
 from refimpl.rows.matrices import gradient_matrices_in_pieces
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 
 __all__ = ["LiSSA", "Trace"]
 
@@ -243,7 +243,7 @@ def _pushed(problem: Problem, inputs: Data, v: Float[Tensor, " P"]) -> Float[Ten
 def _traces(problem: Problem) -> Float[Tensor, " N"]:
     """Trace of G_n for every example, which bounds its largest eigenvalue."""
     total = problem.parameters.new_zeros(problem.num_examples)
-    for sweep in sweeps(problem):
+    for sweep in sweeps_over(problem):
         for name, g in sweep.gradients.items():
             squares = [
                 (u**2).sum(dim=(0, 2, 3))

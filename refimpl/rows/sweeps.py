@@ -21,7 +21,7 @@ from refimpl.rows.hooks import Pass, forward_pass
 from refimpl.rows.roots import output_root, root_columns
 from refimpl.rows.verification import of
 
-__all__ = ["Fisher", "LayerRows", "Sweep", "layer_rows", "repeatable_sweeps", "sweeps"]
+__all__ = ["Fisher", "LayerRows", "Sweep", "layer_rows", "repeatable_sweeps", "sweeps_over"]
 
 Fisher = Literal["exact", "sampled", "empirical"]
 
@@ -45,7 +45,7 @@ class Sweep:
     gradients: dict[str, Float[Tensor, "K N _R _O"]]
 
 
-def sweeps(
+def sweeps_over(
     problem: Problem,
     *,
     fisher: Fisher = "exact",
@@ -114,7 +114,7 @@ def repeatable_sweeps(
             yield from stored
             return
         held, numbers = [], 0
-        for sweep in sweeps(
+        for sweep in sweeps_over(
             problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
         ):
             numbers += sum(g.numel() for g in sweep.gradients.values())

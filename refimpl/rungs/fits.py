@@ -13,7 +13,7 @@ from refimpl.curvature.curvature import Curvature
 from refimpl.curvature.dense import Dense
 from refimpl.problem import memory
 from refimpl.problem.problem import Problem
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 from refimpl.rungs.curvatures import APART, BLOCKS, SAMPLES, WIDER, sampled
 
 __all__ = ["FITS", "Fit", "Precomputed", "has_tokens", "wider"]
@@ -104,7 +104,7 @@ def has_tokens(problem: Problem) -> bool:
 def _tokens_apart(problem: Problem, ekfac: fast.EKFAC) -> fast.EKFAC:
     """The same bases, with each token's gradient squared before the sum over tokens."""
     total = {name: torch.zeros_like(L) for name, (_, _, L) in ekfac.eigen.items()}
-    for sweep in sweeps(problem):
+    for sweep in sweeps_over(problem):
         for name, (Q_A, Q_S, _) in ekfac.eigen.items():
             g = ((sweep.gradients[name] @ Q_S) ** 2).sum(dim=0).flatten(0, 1)
             total[name] += g.T @ (sweep.inputs[name] @ Q_A).flatten(0, 1) ** 2

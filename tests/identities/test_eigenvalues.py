@@ -8,7 +8,7 @@ from torch import nn
 
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -81,7 +81,7 @@ def test_22_tokens_that_mix_differ():
     problem = ri.Problem(model, ri.losses.CrossEntropy(), x, y)
     Q_A, Q_S, after = ri.fast.EKFAC(problem).eigen["0"]
     before = torch.zeros_like(after)
-    for sweep in sweeps(problem):
+    for sweep in sweeps_over(problem):
         g, a = sweep.gradients["0"] @ Q_S, sweep.inputs["0"] @ Q_A
         before += torch.einsum("knro,nri->oi", g**2, a**2) / 5
     assert (before - after).norm() > 0.1 * after.norm()

@@ -18,7 +18,7 @@ import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
 from refimpl.rows import hooks
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -76,7 +76,7 @@ def test_29_the_expectation_of_the_sampled_factors_and_eigenvalues_is_the_exact_
     eigenvalues = {name: torch.zeros_like(L) for name, (_, _, L) in exact.eigen.items()}
     for _, draws, probability in labellings(problem):
         drawn = {"fisher": "sampled", "draws": draws}
-        factors = kronecker_factors(problem, sweeps(problem, **drawn), weight_sharing="expand")
+        factors = kronecker_factors(problem, sweeps_over(problem, **drawn), weight_sharing="expand")
         for name, L in corrected_eigenvalues(problem, basis, **drawn).items():
             S[name] += probability * factors[name][1]
             eigenvalues[name] += probability * L

@@ -10,7 +10,7 @@ from torch import Tensor
 import refimpl as ri
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.rows import hooks
-from refimpl.rows.sweeps import sweeps
+from refimpl.rows.sweeps import sweeps_over
 from validation.models.networks import transformer
 
 U = torch.finfo(torch.float64).eps / 2
@@ -167,7 +167,7 @@ def test_the_product_of_the_factors_has_the_scale_of_the_positions_prompts_and_p
     for block in problem.layout.blocks:
         A, S = factors[block.name]
         apart, live = torch.zeros(()).double(), []
-        for sweep in sweeps(problem):
+        for sweep in sweeps_over(problem):
             squares = (sweep.inputs[block.name] ** 2).sum(dim=-1)
             g = (sweep.gradients[block.name] ** 2).sum(dim=-1).sum(dim=0)
             apart = apart + (g * squares).sum() / problem.num_examples

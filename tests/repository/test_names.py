@@ -5,14 +5,6 @@ from operator import attrgetter
 
 from repository.sources import MODULES
 
-# Functions that bear the name of their own module or of one beside or above it. They hide nothing, since
-# no __init__ passes them on; the list only gets shorter.
-ALIKE = {
-    "refimpl.oracle.cases.cases",
-    "refimpl.oracle.checks.judge.judge",
-    "refimpl.oracle.run.runner.run",
-    "refimpl.rows.sweeps.sweeps",
-}
 # What a study and a bench are made of: every file of such a room has it.
 ASKED_OF_EVERY_FILE = "parts"
 
@@ -40,4 +32,4 @@ def test_no_public_function_bears_the_name_of_a_module_or_room_beside_or_above_i
         if module.__name__.startswith(f"{package}.") and name in names[package]
         if name != ASKED_OF_EVERY_FILE
     }
-    assert alike == ALIKE
+    assert alike == set()

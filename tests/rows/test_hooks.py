@@ -12,7 +12,7 @@ from refimpl.problem import memory
 from refimpl.rows.draws import label_draws
 from refimpl.rows.hooks import forward_pass
 from refimpl.rows.matrices import gradient_matrices, gradient_matrices_in_pieces
-from refimpl.rows.sweeps import repeatable_sweeps, sweeps
+from refimpl.rows.sweeps import repeatable_sweeps, sweeps_over
 
 U = torch.finfo(torch.float64).eps / 2
 
@@ -61,7 +61,7 @@ def test_rows_make_the_gradients_of_any_combination_of_outputs_on_random_models(
 def second_moment(problem: ri.Problem, places: list[slice], **options) -> Tensor:
     """sum_n E[u_n u_n^T] over all directions; `places` gets the pieces that are called first."""
     total = torch.zeros(problem.num_parameters, problem.num_parameters).double()
-    for sweep in sweeps(problem, **options):
+    for sweep in sweeps_over(problem, **options):
         rows = {k: gradient_matrices(g, sweep.inputs[k]) for k, g in sweep.gradients.items()}
         u = problem.layout.flatten(rows).flatten(0, 1)
         total += u.T @ u
@@ -125,8 +125,8 @@ def test_the_structured_route_and_the_fast_factors_hold_on_hostile_models(name):
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_batches_are_only_a_split(name, batch_size):
     problem = problem_of(name)
-    whole = list(sweeps(problem))
-    split = list(sweeps(problem, batch_size=batch_size))
+    whole = list(sweeps_over(problem))
+    split = list(sweeps_over(problem, batch_size=batch_size))
     for block in problem.layout.blocks:
         a = torch.cat([s.inputs[block.name] for s in whole if s.first])
         b = torch.cat([s.inputs[block.name] for s in split if s.first])
@@ -275,7 +275,7 @@ def test_sweeps_that_are_kept_and_sweeps_made_anew_are_the_same(problem, kept):
 
 @given(problems(tokens=(0, 3)), st.sampled_from([1, 50]))
 def test_pieces_of_matrices_are_all_of_them(problem, budget):
-    sweep = next(sweeps(problem))
+    sweep = next(sweeps_over(problem))
     for name, g in sweep.gradients.items():
         whole = gradient_matrices(g, sweep.inputs[name])
         with pytest.MonkeyPatch.context() as patch:
@@ -290,5 +290,5 @@ def test_a_pass_counts_the_root_of_the_output_hessian(monkeypatch):
     problem = ri.Problem(model, ri.losses.CrossEntropy(), x, torch.zeros(9, dtype=torch.long))
     each = 4 * (problem.activations + 40 + 4) + 40 * 39  # activations, rows g and a; the root
     monkeypatch.setattr(memory, "LAYER_ROWS", 2 * each)
-    first = next(iter(sweeps(problem)))
+    first = next(iter(sweeps_over(problem)))
     assert first.place == slice(0, 2)

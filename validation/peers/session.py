@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from refimpl.oracle.cases import cases, quick as quick_cases
+from refimpl.oracle.cases import all_cases, quick as quick_cases
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.question.case import Case
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.trial import Trial
 from validation.peers.distances import relative_errors
@@ -43,7 +43,7 @@ def judged(
     records: list[dict[str, Any]] = []
     for adapter in adapters:
         session = InProcess(adapter())
-        report = run(session, chosen, checks)
+        report = run_checks(session, chosen, checks)
         declaration = report.declaration
         print(f"{declaration.name}: {report.counts}", flush=True)
         records.append(
@@ -112,7 +112,7 @@ def whole(library: str, module: ModuleType, *, quick: bool) -> dict[str, Any]:
         module: Its adapters' module.
         quick: Whether the quick cases are enough.
     """
-    chosen = quick_cases() if quick else cases()
+    chosen = quick_cases() if quick else all_cases()
     return {
         "format": 1,
         "library": library,

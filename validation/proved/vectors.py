@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.question.case import Array, Case, LossSpec
@@ -149,7 +149,7 @@ def _enclosed(
 def all_vectors() -> Iterator[Vector]:
     """Every vector of version 1."""
     seeds = recorded()
-    for id, case in cases().items():
+    for id, case in all_cases().items():
         yield vector(case, seed=int(seeds[id]["seed"]))
     yield from licensed()
     yield from refused()

@@ -13,7 +13,7 @@ from refimpl.oracle.question.case import Case
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["QUICK", "RECIPES", "cases", "drawn", "every_recipe", "quick"]
+__all__ = ["QUICK", "RECIPES", "all_cases", "drawn", "every_recipe", "quick"]
 
 
 def every_recipe() -> list[Recipe]:
@@ -52,7 +52,7 @@ def _made(id: str) -> Case:
     return RECIPES[id](Draw(id, recorded()[id]["seed"]))
 
 
-def cases() -> dict[str, Case]:
+def all_cases() -> dict[str, Case]:
     """All cases, in the order of the report."""
     return {id: _made(id) for id in RECIPES}
 

@@ -11,10 +11,10 @@ from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.truth import Undecided
 
-__all__ = ["judge"]
+__all__ = ["judge_check"]
 
 
-def judge(trial: Trial, check: Check, mode: Mode) -> Outcome:
+def judge_check(trial: Trial, check: Check, mode: Mode) -> Outcome:
     """The outcome of a check; whatever the implementation does, it is a verdict and no exception.
 
     Args:

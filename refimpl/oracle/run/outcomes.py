@@ -3,7 +3,7 @@
 import importlib.util
 
 from refimpl.oracle.checks import Check
-from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.stages import place
@@ -47,7 +47,7 @@ def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
         mode: One of its modes.
     """
     try:
-        return judge(trial, check, mode) if check.applies(trial) else None
+        return judge_check(trial, check, mode) if check.applies(trial) else None
     except Exception as error:  # an answer so odd that the check itself broke: no reason to end
         detail = (
             f"the check broke on this answer ({type(error).__name__}: {error}): please report it"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refimpl.oracle.cases import cases, quick
+from refimpl.oracle.cases import all_cases, quick
 from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.deviations import BadDeviations, find, read
@@ -66,7 +66,7 @@ class Items:
 
     def _items(self, session: pytest.Session) -> Iterator[pytest.Item]:
         own: Questions = tuple((c, m) for c in CHECKS if c.stage in self.stages for m in c.modes)
-        for case in (quick if self.quick else cases)().values():
+        for case in (quick if self.quick else all_cases)().values():
             shared = _OneCase(self.session, case)
             yield from (self._item(session, case.id, shared, c, m) for c, m in own)
         shared_by_drawn: Questions = tuple((c, m) for c, m in own if c.family == "stages")

@@ -25,7 +25,7 @@ from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Progress", "run"]
+__all__ = ["Progress", "run_checks"]
 
 # (questions answered so far, of how many, the outcomes that are new)
 Progress = Callable[[int, int, Sequence[Outcome]], None]
@@ -40,7 +40,7 @@ class _Answer:
     inapplicable: int
 
 
-def run(
+def run_checks(
     session: Session,
     cases: Mapping[str, Case],
     checks: Sequence[Check] = CHECKS,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.question.conventions import choices
 from refimpl.oracle.results.outcome import Verdict
@@ -66,7 +66,7 @@ def smoke_test(session: Session, case: Case) -> Iterator[Said]:
 
 def _numbers(trial: Trial, stage: str) -> Said:
     asked = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
-    outcomes = [judge(trial, check, "isolated") for check in asked]
+    outcomes = [judge_check(trial, check, "isolated") for check in asked]
     wrong = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if not wrong:
         return Said(stage, True, "right on this case")

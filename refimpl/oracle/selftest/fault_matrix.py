@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from refimpl.oracle.cases import cases, quick
+from refimpl.oracle.cases import all_cases, quick
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.check import Check
-from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.diagnosis import SHOWN, findings
 from refimpl.oracle.faults import FAULTS, Fault, faulty
 from refimpl.oracle.question.case import Case
@@ -81,11 +81,11 @@ def matrix(faults: Sequence[Fault] = FAULTS, *, executor: Executor | None = None
 def _row(slug: str) -> Row:
     fault = next(f for f in FAULTS if f.slug == slug)
     row = Row(slug, fault.bug_type)
-    for case in {**quick(), **cases()}.values():
+    for case in {**quick(), **all_cases()}.values():
         trial = Trial(InProcess(faulty(fault)), case)
         for check in sorted(CHECKS, key=lambda c: place(c.stage)):
             for mode in check.modes if check.applies(trial) else ():
-                row = row.joined(judge(trial, check, mode))
+                row = row.joined(judge_check(trial, check, mode))
                 if row.caught and not row.case:
                     row = replace(row, case=case.id, **_diagnosis(trial, check, mode, slug))
         if row.caught:
@@ -102,7 +102,7 @@ def catch(slug: str) -> Row | None:
         slug: The check's.
     """
     check = next(c for c in CHECKS if c.slug == slug)
-    for case in {**quick(), **cases()}.values():
+    for case in {**quick(), **all_cases()}.values():
         honest = _outcome(Reference(), check, case)
         if honest is not None and honest.verdict is Verdict.PASS:
             for fault in (f for f in FAULTS if f.stage == check.stage):
@@ -117,7 +117,7 @@ def catch(slug: str) -> Row | None:
 def _outcome(adapter: Adapter, check: Check, case: Case) -> Outcome | None:
     """In the check's first mode; None: it does not apply."""
     trial = Trial(InProcess(adapter), case)
-    return judge(trial, check, check.modes[0]) if check.applies(trial) else None
+    return judge_check(trial, check, check.modes[0]) if check.applies(trial) else None
 
 
 def _diagnosis(trial: Trial, check: Check, mode: Mode, slug: str) -> dict[str, Any]:

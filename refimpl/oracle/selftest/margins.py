@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.selftest.fault_matrix import Row
 from refimpl.oracle.selftest.honest import KINDS, implementation, questions, variants
 from refimpl.oracle.subject.in_process import InProcess
@@ -30,7 +30,7 @@ def worst_ratios(executor: Executor | None = None) -> dict[str, float]:
     """
     run = executor.map if executor is not None else map
     worst: dict[str, float] = {}
-    for ratios in run(_worst, list(cases())):
+    for ratios in run(_worst, list(all_cases())):
         for slug, ratio in ratios.items():
             worst[slug] = max(worst.get(slug, 0.0), ratio)
     return worst
@@ -40,9 +40,9 @@ def _worst(name: str) -> dict[str, float]:
     worst: dict[str, float] = {}
     for variant in variants():
         for kind in KINDS:
-            trial = Trial(InProcess(implementation(kind, variant)), cases()[name])
+            trial = Trial(InProcess(implementation(kind, variant)), all_cases()[name])
             for check, mode in questions(kind):
-                ratio = judge(trial, check, mode).ratio if check.applies(trial) else None
+                ratio = judge_check(trial, check, mode).ratio if check.applies(trial) else None
                 if ratio is not None and not math.isfinite(ratio):
                     raise ValueError(f"{kind}, {variant}: {check.slug} on {name} has {ratio}")
                 if ratio is not None:

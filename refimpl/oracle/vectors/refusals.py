@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.truth.truth import Truth
 from refimpl.oracle.vectors.files import Vector
@@ -13,7 +13,7 @@ __all__ = ["licensed", "refused"]
 
 def refused() -> list[Vector]:
     """The vectors that must be rejected, with the reason."""
-    base = cases()["mlp/tanh-square"]
+    base = all_cases()["mlp/tanh-square"]
     nan, infinite = base.inputs.copy(), base.parameters["fc2.weight"].copy()
     nan[4, 1], infinite[0, 2] = np.nan, np.inf
     wrong = base.labels.copy()
@@ -65,7 +65,7 @@ def refused() -> list[Vector]:
 
 def licensed() -> list[Vector]:
     """The vectors that may be answered or rejected, with the reason."""
-    known = cases()
+    known = all_cases()
     empty = known["degenerate/empty-example"].but(id="either/empty-example")
     one = known["degenerate/one-class"].but(id="either/one-class")
     return [
@@ -81,7 +81,7 @@ def _of(base: Case, slug: str, flag: str, **changed: object) -> Case:
 
 def _undamped() -> Vector:
     """(G + 0 I) x = b with singular G and b in its range: the shortest solution, or a refusal."""
-    case = cases()["degenerate/few-examples"].but(
+    case = all_cases()["degenerate/few-examples"].but(
         id="either/no-damping", flags=("RankDeficientNoDamping",)
     )
     matrix = Truth(case).matrix

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import RECIPES, cases, every_recipe, recipes
+from refimpl.oracle.cases import RECIPES, all_cases, every_recipe, recipes
 from refimpl.oracle.cases.cookbook import recipe, recorded
 from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.cases.spectrum import certified, required_gap, search
@@ -14,7 +14,7 @@ from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case, LossSpec
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.truth.truth import Truth
@@ -37,8 +37,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_it_is_certified_and_flagged_and_a_second_implementation_agrees() -> None:
-    case = cases()[ID]
-    assert list(cases()) == list(RECIPES)
+    case = all_cases()[ID]
+    assert list(all_cases()) == list(RECIPES)
     assert set(recorded()) == set(RECIPES)
     assert certified(case) >= required_gap(case)
     assert case.flags == ("SquaredError", "OneOutput")
@@ -49,8 +49,10 @@ def test_it_is_certified_and_flagged_and_a_second_implementation_agrees() -> Non
 
 @pytest.mark.usefixtures("registered")
 def test_it_is_asked_about() -> None:
-    asked = {id: case for id, case in cases().items() if case.family == "test"}
-    report = run(InProcess(Reference()), asked, [c for c in CHECKS if c.slug == "gradients-equal"])
+    asked = {id: case for id, case in all_cases().items() if case.family == "test"}
+    report = run_checks(
+        InProcess(Reference()), asked, [c for c in CHECKS if c.slug == "gradients-equal"]
+    )
     assert [o.case for o in report.outcomes] == [ID]
     assert {o.verdict for o in report.outcomes} == {Verdict.PASS}
 
@@ -58,7 +60,7 @@ def test_it_is_asked_about() -> None:
 def test_without_a_recorded_seed_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "test/unrecorded", one_output)
     with pytest.raises(ValueError, match="has no seed yet: run python -m"):
-        cases()
+        all_cases()
 
 
 @pytest.fixture

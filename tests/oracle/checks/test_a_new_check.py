@@ -14,7 +14,7 @@ from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import CHECKS, Check, every_check
 from refimpl.oracle.checks.check import Family
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.selftest.measured import measured_margins
 from refimpl.oracle.selftest.pages import checks_page
 from refimpl.oracle.selftest.reference import Reference
@@ -46,7 +46,7 @@ def registered() -> Iterator[None]:
 def test_it_is_run() -> None:
     name = next(iter(quick()))
     asked = [check for check in CHECKS if check.slug == FINITE.slug]
-    report = run(InProcess(Reference()), {name: quick()[name]}, asked)
+    report = run_checks(InProcess(Reference()), {name: quick()[name]}, asked)
     assert [(o.check, o.verdict) for o in report.outcomes] == [(FINITE.slug, Verdict.PASS)]
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.checks import CHECKS
-from refimpl.oracle.checks.judge import judge
+from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.faults.tools import arrays
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case, LossSpec
@@ -190,14 +190,14 @@ def faulty(slug: str) -> Pipeline:
 def chosen(slug: str) -> Case:
     if slug == "response-quadratic":
         return linear()
-    return cases()[CASES.get(kind(slug) or "", "mlp/tanh-square")]
+    return all_cases()[CASES.get(kind(slug) or "", "mlp/tanh-square")]
 
 
 @pytest.mark.parametrize("slug", BY_SLUG)
 def test_a_check_passes_what_is_right_and_fails_what_is_wrong(slug):
     check, case, wrong = BY_SLUG[slug], chosen(slug), faulty(slug)
     mode = check.modes[-1]
-    right = judge(Trial(InProcess(Pipeline(wrong.declaration)), case), check, mode)
+    right = judge_check(Trial(InProcess(Pipeline(wrong.declaration)), case), check, mode)
     assert right.verdict is Verdict.PASS, right
-    found = judge(Trial(InProcess(wrong), case), check, mode)
+    found = judge_check(Trial(InProcess(wrong), case), check, mode)
     assert found.verdict is Verdict.FAIL, found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracle.judging import check_of
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.diagnosis import diagnose
 from refimpl.oracle.diagnosis.structure import _off
 from refimpl.oracle.faults import FAULTS, edited
@@ -21,7 +21,7 @@ KNOWN = {f.slug: f for f in FAULTS}
 
 def _said(adapter: Pipeline, slug: str, case: str = "mlp/tanh-square") -> str:
     check = check_of(slug)
-    return "\n".join(diagnose(Trial(InProcess(adapter), cases()[case]), check, check.modes[0]))
+    return "\n".join(diagnose(Trial(InProcess(adapter), all_cases()[case]), check, check.modes[0]))
 
 
 def test_empirical_fisher_is_named() -> None:

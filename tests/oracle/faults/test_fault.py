@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.faults import FAULTS, BugType, Fault, edited, faulty
 from refimpl.oracle.pipeline import Pipeline
 
@@ -23,7 +23,7 @@ def test_a_method_that_is_not_there_is_refused() -> None:
 
 def test_faults_add_up() -> None:
     """Each edits what the one before left; the pipeline itself stays as it is."""
-    case = cases()["mlp/tanh-square"]
+    case = all_cases()["mlp/tanh-square"]
     summed = next(f for f in FAULTS if f.slug == "s-summed-over-examples")
     doubled = next(f for f in FAULTS if f.slug == "s-twice-too-large")
     right = Pipeline().factors(case, 0)["fc1"][1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
@@ -33,7 +33,7 @@ def _ratio(found: dict[str, Array], truth: Truth, answer) -> float:
 @pytest.mark.parametrize("changed", [c for c in CHANGED if c != FACTORED], ids=str)
 def test_stages_agree_with_the_truth(changed: dict[str, str]) -> None:
     """Each stage within 30 times its rounding scale, in every convention."""
-    case = cases()["tokens/hostile-padding"].but(conventions=Conventions.of(changed))
+    case = all_cases()["tokens/hostile-padding"].but(conventions=Conventions.of(changed))
     truth, pipeline = Truth(case), Pipeline(Declaration("pipeline", conventions=changed))
     try:
         truth.loss_scale  # noqa: B018
@@ -61,7 +61,7 @@ def test_stages_agree_with_the_truth(changed: dict[str, str]) -> None:
 )
 def test_products_and_solves_agree_with_the_truth(curvature: str, changed: dict[str, str]) -> None:
     """Gauss-Newton products, damped solves and scores, in every convention."""
-    case = next(iter(cases().values())).but(conventions=Conventions.of(changed))
+    case = next(iter(all_cases().values())).but(conventions=Conventions.of(changed))
     truth = Truth(case, curvature)
     pipeline = Pipeline(Declaration("pipeline", conventions=changed, curvature=curvature))  # type: ignore[arg-type]
     P = len(truth.matrix)
@@ -78,7 +78,7 @@ def test_products_and_solves_agree_with_the_truth(curvature: str, changed: dict[
 
 def test_sampled_factors_tend_to_the_exact_ones() -> None:
     """Over 400 seeds the mean of S differs from the exact one by less than 5 standard errors."""
-    case = next(iter(cases().values())).but(conventions=Conventions(fisher="sampled"))
+    case = next(iter(all_cases().values())).but(conventions=Conventions(fisher="sampled"))
     pipeline, truth = Pipeline(Declaration("p", conventions={"fisher": "sampled"})), Truth(case)
     drawn = np.stack([pipeline.factors(case, seed)["fc2"][1] for seed in range(400)])
     error = drawn.mean(axis=0) - truth.factors["fc2"][1]
@@ -88,7 +88,9 @@ def test_sampled_factors_tend_to_the_exact_ones() -> None:
 
 def test_sampled_labels_do_not_depend_on_the_batch_size() -> None:
     """All random numbers come from one draw, so that no batch size can change them."""
-    case = next(iter(cases().values())).but(conventions=Conventions(fisher="sampled", samples=2))
+    case = next(iter(all_cases().values())).but(
+        conventions=Conventions(fisher="sampled", samples=2)
+    )
     pipeline = Pipeline(Declaration("p", conventions={"fisher": "sampled", "samples": 2}))
     small, large = (pipeline.factors(case.but(batch_size=b), 3)["fc1"][1] for b in (1, 10))
     np.testing.assert_allclose(small, large, rtol=1e-14)
@@ -97,7 +99,7 @@ def test_sampled_labels_do_not_depend_on_the_batch_size() -> None:
 @pytest.mark.parametrize("epsilon", [1e-3, -1e-3])
 def test_responses_agree_with_certified_ones(epsilon: float) -> None:
     """Both gradients' norms are at most 1e-10 of the first: so close are both to the minimiser."""
-    case = next(iter(cases().values()))
+    case = next(iter(all_cases().values()))
     truth = Truth(case)
     start = truth.problem.parameters.numpy()
     found, right = Pipeline().response(case, 2, epsilon), truth.response(2, epsilon)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracle.judging import check_of, verdict
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.diagnosis import diagnose
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Case
@@ -57,9 +57,9 @@ def test_it_can_be_declared() -> None:
 
 def test_the_answers_are_transformed() -> None:
     assert verdict(
-        Tenths(Declaration("x", conventions=IN_TENS)), cases()[CASE], "scores-equal"
+        Tenths(Declaration("x", conventions=IN_TENS)), all_cases()[CASE], "scores-equal"
     ) is (Verdict.PASS)
-    assert verdict(Tenths(), cases()[CASE], "scores-equal") is Verdict.FAIL
+    assert verdict(Tenths(), all_cases()[CASE], "scores-equal") is Verdict.FAIL
 
 
 def test_it_is_in_the_table_of_the_docs() -> None:
@@ -83,7 +83,8 @@ def test_vectors_may_have_it_and_hold_what_differs_alone(tmp_path: Path) -> None
 def test_it_is_a_variant_of_the_self_test_in_which_the_reference_is_right() -> None:
     assert IN_TENS in variants()
     assert (
-        verdict(implementation("reference", IN_TENS), cases()[CASE], "scores-equal") is Verdict.PASS
+        verdict(implementation("reference", IN_TENS), all_cases()[CASE], "scores-equal")
+        is Verdict.PASS
     )
 
 
@@ -94,7 +95,7 @@ def test_the_diagnosis_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None
         return honest(self, case, *args) * (10 if case.conventions.score_unit == "tenth" else 1)
 
     monkeypatch.setattr(Pipeline, "scored", scored)  # the pipeline's own formula of it
-    trial = Trial(InProcess(Tenths()), cases()[CASE])
+    trial = Trial(InProcess(Tenths()), all_cases()[CASE])
     sentences = diagnose(trial, check_of("scores-equal"), "isolated")
     assert any(
         "scores are counted in tenths (another convention than declared" in s for s in sentences

@@ -5,7 +5,7 @@ import torch
 from oracle.judging import verdict
 
 from refimpl.losses import CrossEntropy
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.token_mean import TokenMean
 from refimpl.oracle.results.outcome import Verdict
@@ -30,7 +30,7 @@ def test_it_is_the_sum_over_the_number_of_counted_tokens() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["mlp/tanh-square", *UNEQUAL])
 def test_examples_of_unequal_length_decide_it(name: str, kind: str) -> None:
-    adapter, case = implementation(kind, MEAN), cases()[name]
+    adapter, case = implementation(kind, MEAN), all_cases()[name]
     for slug in ("gradients-equal", "factor-s-equal", "eigenvalues-equal", "scores-equal"):
         assert verdict(adapter, case, slug) is Verdict.PASS
 
@@ -48,4 +48,4 @@ class OverTheDataSet(Pipeline):
 
 def test_a_mean_over_all_tokens_together_is_caught() -> None:
     for slug in ("gradients-equal", "factor-s-equal", "eigenvalues-equal", "scores-equal"):
-        assert verdict(OverTheDataSet(), cases()[UNEQUAL[0]], slug) is Verdict.FAIL
+        assert verdict(OverTheDataSet(), all_cases()[UNEQUAL[0]], slug) is Verdict.FAIL

@@ -10,7 +10,7 @@ from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.results.outcome import Outcome
 from refimpl.oracle.results.report import Report
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.in_process import InProcess
 
@@ -46,7 +46,7 @@ class Held(Executor):
 @pytest.mark.parametrize("own", [1, 3])
 def test_this_process_does_what_the_workers_have_not_begun(own) -> None:
     session, told, pool = InProcess(Reference()), [], Held()
-    alone = run(session, CASES, GRADIENTS)
+    alone = run_checks(session, CASES, GRADIENTS)
 
     def progress(done, total, outcomes) -> None:
         told.append((done, total))
@@ -54,7 +54,7 @@ def test_this_process_does_what_the_workers_have_not_begun(own) -> None:
             pool.let_go.set()
             pool.first.join(60)  # by then it has been given all that was left
 
-    both = run(session, CASES, GRADIENTS, executor=pool, workers=1, progress=progress)
+    both = run_checks(session, CASES, GRADIENTS, executor=pool, workers=1, progress=progress)
     assert _untimed(both) == _untimed(alone)
     assert len(pool.futures) == len(CASES) - own
     assert [done for done, _ in told] == sorted({done for done, _ in told})
@@ -83,9 +83,9 @@ class Later(Executor):
 
 def test_the_tasks_of_an_executor_of_no_stated_workers_are_left_to_it() -> None:
     pool = Later(len(CASES))
-    report = run(InProcess(Reference()), CASES, GRADIENTS, executor=pool)
+    report = run_checks(InProcess(Reference()), CASES, GRADIENTS, executor=pool)
     assert [f.cancelled() for f in pool.futures] == [False] * len(CASES)
-    assert _untimed(report) == _untimed(run(InProcess(Reference()), CASES, GRADIENTS))
+    assert _untimed(report) == _untimed(run_checks(InProcess(Reference()), CASES, GRADIENTS))
 
 
 def _untimed(report: Report) -> list[Outcome]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracle.judging import verdict
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.checks.products import null_space
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
@@ -26,7 +26,7 @@ from refimpl.oracle.truth.shared import truth_of
     ],
 )
 def test_a_weight_that_moves_logits_far_is_not_taken_for_a_small_one(slug: str, case: str) -> None:
-    assert verdict(Reference(), cases()[case], slug) is Verdict.PASS
+    assert verdict(Reference(), all_cases()[case], slug) is Verdict.PASS
 
 
 def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
@@ -37,7 +37,7 @@ def test_a_small_eigenvalue_does_not_belong_to_the_null_space() -> None:
 def test_solves_are_judged_also_where_conventions_leave_the_loss_undefined() -> None:
     """A mean over tokens of a squared error is no convention, and no reason not to look at a solve."""
     adapter = implementation("pipeline", {"loss_reduction": "token_mean"})
-    case = cases()["losses/linear-regression"]
+    case = all_cases()["losses/linear-regression"]
     assert verdict(adapter, case, "gradients-equal") is Verdict.INDETERMINATE
     assert verdict(adapter, case, "solve-self-adjoint", "chained") is Verdict.PASS
 
@@ -63,7 +63,7 @@ class DrawsOn(Pipeline):
 
 
 def test_scores_of_other_sampled_labels_than_those_of_the_factors_are_no_mistake() -> None:
-    case = cases()["mlp/tanh-square"]
+    case = all_cases()["mlp/tanh-square"]
     assert verdict(DrawsOn(), case, "scores-own-parts", "chained") is Verdict.INDETERMINATE
     same = implementation("pipeline", {"fisher": "sampled"})
     assert verdict(same, case, "scores-own-parts", "chained") is Verdict.PASS
@@ -73,7 +73,7 @@ def test_scores_of_other_sampled_labels_than_those_of_the_factors_are_no_mistake
 
 
 def test_no_slope_is_judged_where_the_trained_parameters_lie_in_a_kink() -> None:
-    case = cases()["mlp/relu"]
+    case = all_cases()["mlp/relu"]
     own = {name: np.array(p) for name, p in case.parameters.items()}
     first = case.tracked[0]
     own[f"{first}.bias"][0] = (
@@ -88,7 +88,7 @@ def test_no_slope_is_judged_where_the_trained_parameters_lie_in_a_kink() -> None
 
 @pytest.mark.parametrize(("off", "said"), [(25.0, Verdict.PASS), (35.0, Verdict.FAIL)])
 def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
-    case = cases()["mlp/tanh-square"]
+    case = all_cases()["mlp/tanh-square"]
     by = off * 2.0**-53 * scale_of(truth_of(case, "ekfac"), lambda t: t.scores)
 
     class Off(Reference):
@@ -109,7 +109,7 @@ def test_two_answers_may_each_be_off_by_what_one_may(off, said) -> None:
 )
 def test_who_forms_the_inverse_is_right(variant, name) -> None:
     session = InProcess(implementation("inverting", variant))
-    case = cases()[f"conditioning/{name}"]
+    case = all_cases()[f"conditioning/{name}"]
     outcomes = outcomes_of(session, case, questions("inverting"))
     assert {o.stage for o in outcomes} == {"solve", "scores"}
     assert Verdict.PASS in {o.verdict for o in outcomes if o.stage == "scores"}

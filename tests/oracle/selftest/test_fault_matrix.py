@@ -55,6 +55,6 @@ def test_a_check_that_fits_few_cases_finds_its_fault_on_one_of_them(monkeypatch)
     assert list(row.caught) == ["response-quadratic"]
     assert row.caught["response-quadratic"] > 1
     assert row.case.startswith("losses/")
-    monkeypatch.setattr(module, "cases", dict)
+    monkeypatch.setattr(module, "all_cases", dict)
     monkeypatch.setattr(module, "FAULTS", [f for f in FAULTS if f.stage != "response"])
     assert catch("response-quadratic") is None

@@ -32,7 +32,7 @@ def test_the_honest_margin_is_the_worst_of_both_implementations_in_all_conventio
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = next(iter(quick()))
-    monkeypatch.setattr(margins, "cases", lambda: {name: quick()[name]})
+    monkeypatch.setattr(margins, "all_cases", lambda: {name: quick()[name]})
     few = [check for check in CHECKS if check.stage in ("factors", "solve")]
     monkeypatch.setattr(margins, "CHECKS", [c for c in few if c.family == "stages"])
     chosen, kinds = [{}, {"sign": "product"}], margins.KINDS
@@ -62,10 +62,10 @@ def test_the_measured_margins_lie_on_either_side_of_every_threshold() -> None:
 
 def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> None:
     name = next(iter(quick()))
-    monkeypatch.setattr(margins, "cases", lambda: {name: quick()[name]})
+    monkeypatch.setattr(margins, "all_cases", lambda: {name: quick()[name]})
     only = next(c for c in CHECKS if c.slug == "factor-a-equal")
     monkeypatch.setattr(margins, "questions", lambda kind: ((only, "isolated"),))
     judged = margins.judge
-    monkeypatch.setattr(margins, "judge", lambda *a: replace(judged(*a), ratio=math.nan))
+    monkeypatch.setattr(margins, "judge_check", lambda *a: replace(judged(*a), ratio=math.nan))
     with pytest.raises(ValueError, match=f"factor-a-equal on {name} has nan"):
         margins.worst_ratios()

@@ -12,7 +12,7 @@ from refimpl.oracle.checks.check import worst
 from refimpl.oracle.results.lines import read, write_lines
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.results.report import Status
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.run.smoke import smoke_test
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.stages import STAGES, Stage
@@ -78,7 +78,7 @@ def _ninth(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("adapter", "status"), [(Honest, Status.PASSES), (Doubled, Status.FAILS)])
 def test_an_adapter_is_judged_and_reported(adapter, status, tmp_path: Path) -> None:
-    report = run(InProcess(adapter()), CASES, (CHECK,), diagnose=False)
+    report = run_checks(InProcess(adapter()), CASES, (CHECK,), diagnose=False)
     assert report.stages == (*STAGES,)
     assert report.status("ihvp") is status
     assert report.footer.adds_up
@@ -91,7 +91,7 @@ def test_an_answer_is_refused_where_its_shape_is_wrong() -> None:
         def ihvp(self, case, vectors, damping):
             return super().ihvp(case, vectors, damping)[:1]
 
-    (outcome,) = run(InProcess(Short()), {CASE.id: CASE}, (CHECK,)).outcomes
+    (outcome,) = run_checks(InProcess(Short()), {CASE.id: CASE}, (CHECK,)).outcomes
     assert outcome.verdict is Verdict.ERROR
     assert "ihvp must have shape" in outcome.detail
 

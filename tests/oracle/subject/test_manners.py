@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from oracle import fakes
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.results.report import Report
-from refimpl.oracle.run.runner import run
+from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.external import Program
 from refimpl.oracle.subject.in_process import InProcess
@@ -22,7 +22,7 @@ ASKED = tuple(c for c in CHECKS if c.slug in ("gradients-equal", "factor-a-equal
 
 
 def two() -> dict[str, Case]:
-    return dict(list(cases().items())[:2])
+    return dict(list(all_cases().items())[:2])
 
 
 def session(name: str, timeout: float = 60.0) -> Program | InProcess:
@@ -36,7 +36,7 @@ def session(name: str, timeout: float = 60.0) -> Program | InProcess:
 @cache
 def judged(name: str, timeout: float = 60.0) -> Report:
     asked = session(name, timeout)
-    report = run(asked, two(), ASKED, diagnose=False)
+    report = run_checks(asked, two(), ASKED, diagnose=False)
     asked.close()
     assert report.footer.adds_up
     # The stage that the fake leaves alone is judged as if nothing had happened.
@@ -81,7 +81,7 @@ def test_a_process_changes_no_digit() -> None:
     def ratios(report: Report) -> list[tuple[str, float | None]]:
         return [(o.id, o.ratio) for o in report.outcomes]
 
-    here = run(InProcess(fakes.Honest()), two(), ASKED, diagnose=False)
+    here = run_checks(InProcess(fakes.Honest()), two(), ASKED, diagnose=False)
     assert ratios(here) == ratios(judged("Honest"))
 
 

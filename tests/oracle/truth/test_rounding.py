@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evidence import within
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.truth.rounding import DELTA, Noise
 
 U = 2.0**-53
@@ -36,7 +36,7 @@ def test_what_is_perturbed_how_depends_on_seed_and_name_alone():
     ("id", "exact"), [("losses/binary", True), ("losses/squared-error", False)]
 )
 def test_labels_of_classes_are_exact_and_values_are_not(id, exact):
-    case = cases()[id]
+    case = all_cases()[id]
     moved = Noise(0).moved(case)
     assert np.array_equal(moved.labels, case.labels) == exact
     assert not np.array_equal(moved.inputs, case.inputs)

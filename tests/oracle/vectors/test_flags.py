@@ -1,12 +1,12 @@
 """Flags: each has a note, each note a use; the linter says so where not."""
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.vectors import paths, read, released
 from refimpl.oracle.vectors.flags import FLAGS, LICENCES, lint_flags
 
 
 def used() -> dict[str, tuple[str, ...]]:
-    found = {id: case.flags for id, case in cases().items()}
+    found = {id: case.flags for id, case in all_cases().items()}
     for path in paths(released()):
         vector = read(path)
         found[f"vector {vector.id}"] = tuple(vector.plain["flags"])

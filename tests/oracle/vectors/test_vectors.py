@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.faults import FAULTS
 from refimpl.oracle.results.outcome import Verdict
@@ -75,7 +75,7 @@ def same(made: Vector, kept: Vector) -> None:
 
 @pytest.mark.parametrize("id", ["mlp/tanh-square", "tokens/hostile-padding", "convolution/oblong"])
 def test_the_generator_makes_the_released_vector_again(id: str) -> None:
-    made = vector(cases()[id], seed=int(recorded()[id]["seed"]))
+    made = vector(all_cases()[id], seed=int(recorded()[id]["seed"]))
     same(made, read(released() / f"{id}.json"))
 
 
@@ -211,7 +211,7 @@ def test_export_copies_the_released_files(tmp_path: Path) -> None:
 
 def test_a_vector_names_the_faults_that_it_shows(monkeypatch) -> None:
     """One that is seen in its own stage, one only in scores, one that no single answer can show."""
-    case = cases()["mlp/tanh-square"]
+    case = all_cases()["mlp/tanh-square"]
     arguments = arguments_of(case)
     outputs = outputs_of(case, arguments)
     shown, hidden = {"s-summed-over-examples", "scores-negated"}, {"factors-cached-by-name"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.subject.adapter import Declaration, Unsupported
@@ -11,7 +11,7 @@ from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.trial import Trial
 from validation.peers.distances import relative_errors
 
-CASE = next(iter(cases().values()))
+CASE = next(iter(all_cases().values()))
 
 
 def of(adapter):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.question.layout import flatten, shapes
@@ -20,7 +20,7 @@ from validation.peers.models import (
     to_parameters,
 )
 
-ALL = list(cases().values())
+ALL = list(all_cases().values())
 
 
 def made(*layers, tracked=None) -> Case:

@@ -186,7 +186,7 @@ def test_a_damping_added_twice_is_seen(problem, monkeypatch):
 
 @each_problem
 def test_empirical_labels_under_the_true_fishers_name_are_seen(problem, monkeypatch):
-    for module, name in ((kfac, "sweeps"), (ekfac, "repeatable_sweeps")):
+    for module, name in ((kfac, "sweeps_over"), (ekfac, "repeatable_sweeps")):
         honest = getattr(module, name)
         monkeypatch.setattr(
             module,

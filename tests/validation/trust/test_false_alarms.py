@@ -13,7 +13,7 @@ from oracle.judging import check_of, verdict
 from typer.testing import CliRunner
 
 from refimpl.oracle import Unsupported
-from refimpl.oracle.cases import cases
+from refimpl.oracle.cases import all_cases
 from refimpl.oracle.pipeline import retraining
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.selftest.honest import KINDS, implementation, variants
@@ -146,7 +146,7 @@ def test_a_step_that_falls_nowhere_leaves_the_parameters_where_they_are() -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampled_labels_are_judged_whatever_the_order_of_the_layers(kind) -> None:
-    sampled, case = implementation(kind, {"fisher": "sampled"}), cases()["mlp/backward-order"]
+    sampled, case = implementation(kind, {"fisher": "sampled"}), all_cases()["mlp/backward-order"]
     for slug in ("factors-sampled-mean", "eigenvalues-sampled-mean"):
         assert verdict(sampled, case, slug) is Verdict.PASS
 
@@ -155,7 +155,7 @@ def test_sampled_labels_are_judged_whatever_the_order_of_the_layers(kind) -> Non
 @pytest.mark.parametrize("other", [{"fisher": "empirical"}, {"damping": "relative"}])
 def test_scaling_the_loss_is_no_alarm_of_the_whole_matrix(other) -> None:
     adapter = implementation("pipeline", {"curvature": "gauss_newton"} | other)
-    case = cases()["losses/smoothing-and-weights"]
+    case = all_cases()["losses/smoothing-and-weights"]
     assert verdict(adapter, case, "scores-loss-scaled") is Verdict.PASS
 
 
@@ -182,7 +182,7 @@ def test_a_model_that_is_sure_of_its_labels_may_draw_the_same_ones() -> None:
 def test_a_null_space_that_lambda_is_not_zero_in_decides_no_scores(kind) -> None:
     reduced, case = (
         implementation(kind, {"weight_sharing": "reduce"}),
-        cases()["convolution/padding-zeros"],
+        all_cases()["convolution/padding-zeros"],
     )
     assert verdict(reduced, case, "scores-equal") is Verdict.INDETERMINATE
 
