@@ -65,7 +65,7 @@ def test_an_honest_ratio_that_is_no_number_is_not_overlooked(monkeypatch) -> Non
     monkeypatch.setattr(margins, "all_cases", lambda: {name: quick()[name]})
     only = next(c for c in CHECKS if c.slug == "factor-a-equal")
     monkeypatch.setattr(margins, "questions", lambda kind: ((only, "isolated"),))
-    judged = margins.judge
+    judged = margins.judge_check
     monkeypatch.setattr(margins, "judge_check", lambda *a: replace(judged(*a), ratio=math.nan))
     with pytest.raises(ValueError, match=f"factor-a-equal on {name} has nan"):
         margins.worst_ratios()
