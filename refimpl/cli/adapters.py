@@ -6,8 +6,8 @@ import typer
 
 from refimpl.oracle.subject.external import NotStarted, Program
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.loading import NotLoaded
 from refimpl.oracle.subject.start import start_session
-from refimpl.problem.loading import NotLoaded
 
 __all__ = ["Adapter", "Direct", "Exec", "Timeout", "session_of"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from refimpl.problem.loading import NotLoaded, load
+from refimpl.oracle.subject.loading import NotLoaded, load
 from refimpl.problem.problem import Problem
 from refimpl.rungs.climbing import DAMPINGS, ladder
 

@@ -13,7 +13,8 @@ from typing import Any
 from refimpl.oracle.cases import all_cases
 from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.checks.check import worst
-from refimpl.oracle.question.case import Array, Case, LossSpec
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.vectors import Vector, write
 from refimpl.oracle.vectors.generate import (
     U,

@@ -44,7 +44,7 @@ QUICK = (
 
 
 @cache
-def _made(id: str) -> Case:
+def _case(id: str) -> Case:
     if id not in recorded():
         raise ValueError(
             f"case {id!r} has no seed yet: run python -m refimpl.oracle.cases.spectrum"
@@ -54,12 +54,12 @@ def _made(id: str) -> Case:
 
 def all_cases() -> dict[str, Case]:
     """All cases, in the order of the report."""
-    return {id: _made(id) for id in RECIPES}
+    return {id: _case(id) for id in RECIPES}
 
 
 def quick() -> dict[str, Case]:
     """The most telling ones."""
-    return {id: _made(id) for id in QUICK}
+    return {id: _case(id) for id in QUICK}
 
 
 def drawn(*, smooth: bool = False) -> "SearchStrategy[Case]":

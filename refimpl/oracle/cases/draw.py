@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.question.case import Array, Case, LossSpec
+from refimpl.oracle.question.case import Array, Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.question.network import LayerSpec, linear_names
 
 __all__ = ["FLATTEN", "GELU", "IGNORED", "MIX", "RELU", "SOFTPLUS", "TANH", "Draw", "pad", "pool"]

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from refimpl.oracle.cases.draw import GELU, MIX, RELU, SOFTPLUS, TANH, Draw, pad
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.question.network import LayerSpec
 
 __all__ = ["drawn"]

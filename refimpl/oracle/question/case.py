@@ -14,52 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from refimpl.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
 from refimpl.oracle.question.conventions import Conventions
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.question.network import LayerSpec, Network
-from refimpl.oracle.question.token_mean import TokenMean
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
 
-__all__ = ["Array", "Case", "ContentKey", "LossSpec"]
+__all__ = ["Array", "Case", "ContentKey"]
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class LossSpec:
-    """Which loss, and its options; docs/conventions.md says what they mean.
-
-    Args:
-        kind: "cross_entropy", "squared_error" or "binary_cross_entropy".
-        ignore_index: Label of tokens that count nothing, for cross-entropy.
-        class_weight: Weight per class, for cross-entropy.
-        label_smoothing: For cross-entropy.
-        pos_weight: Weight of positives per output, for binary cross-entropy.
-    """
-
-    kind: str
-    ignore_index: int = -100
-    class_weight: tuple[float, ...] | None = None
-    label_smoothing: float = 0.0
-    pos_weight: tuple[float, ...] | None = None
-
-    def build(self, token_mean: bool = False) -> Loss:
-        """The loss of refimpl.losses.
-
-        Args:
-            token_mean: Whether a cross-entropy is a mean over tokens instead of their sum.
-        """
-        if self.kind == "squared_error":
-            return SquaredError()
-        if self.kind == "binary_cross_entropy":
-            return BinaryCrossEntropy(pos_weight=_tensor(self.pos_weight))
-        kind = TokenMean if token_mean else CrossEntropy
-        return kind(self.ignore_index, _tensor(self.class_weight), self.label_smoothing)
-
-
-def _tensor(values: tuple[float, ...] | None) -> Tensor | None:
-    return None if values is None else torch.tensor(values, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -166,13 +129,15 @@ class Case:
         Args:
             dtype: What is computed in.
         """
-        held = {
-            "layers": self.layers, "tracked": self.tracked, "loss": vars(self.loss),
+        options = {
+            "layers": self.layers,
+            "tracked": self.tracked,
+            "loss": vars(self.loss),
             "token_mean": self.token_mean,
-        }  # fmt: skip
+        }
         data = {"inputs": self.inputs, "labels": self.labels}
         # Not for two threads at once: a pass puts hooks on the model.
-        return _problem(ContentKey(_hash(held, self.parameters, data), self), dtype, get_ident())
+        return _problem(ContentKey(_hash(options, self.parameters, data), self), dtype, get_ident())
 
     def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The model, a new one at every call, in evaluation mode.
@@ -180,8 +145,8 @@ class Case:
         Args:
             dtype: Of its parameters.
         """
-        given = {name: _torch(array).to(dtype) for name, array in self.parameters.items()}
-        return Network(self.layers, given).eval()
+        parameters = {name: _torch(array).to(dtype) for name, array in self.parameters.items()}
+        return Network(self.layers, parameters).eval()
 
     def dataset(self, dtype: torch.dtype = torch.float64) -> TensorDataset:
         """The training data as pairs (input, label).
@@ -257,7 +222,7 @@ class Case:
         loss: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("loss").items()
         }
-        given: dict[str, Any] = dict(arrays)
+        data: dict[str, Any] = dict(arrays)
         return cls(
             loss=LossSpec(**loss),
             conventions=Conventions.of(known.pop("conventions")),
@@ -266,7 +231,7 @@ class Case:
             flags=tuple(known.pop("flags")),
             parameters=parameters,
             **known,
-            **given,
+            **data,
         )
 
 

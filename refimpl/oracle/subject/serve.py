@@ -20,6 +20,7 @@ from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.answer import BadAnswer
 from refimpl.oracle.subject.adapter import Adapter, Unsupported
 from refimpl.oracle.subject.in_process import InProcess
+from refimpl.oracle.subject.loading import NotLoaded, load
 from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.subject.wire import (
     PROTOCOL,
@@ -30,7 +31,6 @@ from refimpl.oracle.subject.wire import (
     unpack_case,
     write_arrays,
 )
-from refimpl.problem.loading import NotLoaded, load
 
 __all__ = ["adapter_named", "serve_requests"]
 
@@ -44,8 +44,8 @@ def adapter_named(name: str) -> Adapter:
     Raises:
         NotLoaded: It is no adapter; the text says what to do.
     """
-    found = load(name, "CLASS")
-    adapter = found() if isinstance(found, type) else found
+    loaded = load(name, "CLASS")
+    adapter = loaded() if isinstance(loaded, type) else loaded
     if not isinstance(adapter, Adapter):
         raise NotLoaded(
             f"{name} must be a class that derives from refimpl.oracle.Adapter, got "

@@ -12,7 +12,8 @@ from refimpl.oracle.cases.draw import Draw
 from refimpl.oracle.cases.spectrum import certified, required_gap, search
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.run.runner import run_checks
 from refimpl.oracle.selftest.reference import Reference

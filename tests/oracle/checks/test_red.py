@@ -11,7 +11,8 @@ from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.faults.tools import arrays
 from refimpl.oracle.pipeline import Pipeline
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.subject.adapter import Declaration
 from refimpl.oracle.subject.in_process import InProcess

@@ -4,7 +4,8 @@ import numpy as np
 
 from refimpl.oracle.cases.cookbook import recipe
 from refimpl.oracle.cases.draw import IGNORED, MIX, RELU, SOFTPLUS, TANH, Draw
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 
 
 @recipe("degenerate/dead-unit", "DeadUnit PiecewiseLinear OddLastBatch")

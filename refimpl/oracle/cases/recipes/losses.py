@@ -4,7 +4,8 @@ import numpy as np
 
 from refimpl.oracle.cases.cookbook import recipe
 from refimpl.oracle.cases.draw import Draw
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 
 SQUARED, BINARY = LossSpec("squared_error"), LossSpec("binary_cross_entropy")
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from refimpl.oracle.cases.cookbook import recipe
 from refimpl.oracle.cases.draw import IGNORED, MIX, SOFTPLUS, TANH, Draw, pad, pool
-from refimpl.oracle.question.case import Case, LossSpec
+from refimpl.oracle.question.case import Case
+from refimpl.oracle.question.loss import LossSpec
 from refimpl.oracle.question.network import LayerSpec
 
 
