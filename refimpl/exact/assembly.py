@@ -65,15 +65,15 @@ def by_positions(positions: int, others: int, directions: int) -> bool:
 
 def _examples_per_pass(problem: Problem, size: Sizes) -> int:
     """As many as make good use of a pass over the matrix, as long as their rows fit the budget."""
-    largest, held = 1, 0
+    largest, numbers = 1, 0
     for block in problem.layout.blocks:
         positions, directions = size.positions[block.name], size.directions
         pairs = min(positions**2, directions)
         largest = max(largest, pairs)
-        held += positions * (block.inputs + directions * block.outputs)
+        numbers += positions * (block.inputs + directions * block.outputs)
         if pairs == directions:  # u itself
-            held += directions * block.inputs * block.outputs
-    return max(1, min(INNER // largest, memory.ASSEMBLY // held))
+            numbers += directions * block.inputs * block.outputs
+    return max(1, min(INNER // largest, memory.ASSEMBLY // numbers))
 
 
 class _Directions:

@@ -76,8 +76,8 @@ def costs(problem: Problem, *, vectors: int = 100, iterations: int = 200) -> tup
     )
     # A forward and a backward derivative: twice and twice the products of one pass.
     step = sum(8 * n * size.positions[b.name] * b.outputs * b.inputs for b in blocks)
-    held = 2**22 + 8 * vectors * p
-    iterative = Cost("iterative", float(vectors * iterations * step), float(number * held))
+    entries = 2**22 + 8 * vectors * p
+    iterative = Cost("iterative", float(vectors * iterations * step), float(number * entries))
     return primal, dual, iterative
 
 

@@ -133,8 +133,8 @@ def steihaug(
         z = precondition(r[inside])
         new = (r[inside] * z).sum(dim=1)
         beta = new / rz[inside]
-        taken = step[~outside]
-        pMd[inside] = beta * (pMd[inside] + taken * dMd[inside])
+        step_inside = step[~outside]
+        pMd[inside] = beta * (pMd[inside] + step_inside * dMd[inside])
         dMd[inside] = new + beta**2 * dMd[inside]
         d[inside] = beta[:, None] * d[inside] - z
         rz[inside] = new

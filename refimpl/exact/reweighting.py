@@ -105,14 +105,14 @@ def leave_one_out(
 def _check(
     problem: Problem, weights: Float[Tensor, "K N"], start: Float[Tensor, "K P"] | None
 ) -> None:
-    wanted = {"weights": (weights, problem.num_examples)}
+    expected = {"weights": (weights, problem.num_examples)}
     if start is not None:
-        wanted["start"] = (start, problem.num_parameters)
-    for name, (given, columns) in wanted.items():
-        if given.ndim != 2 or given.shape != (len(weights), columns) or not len(given):
+        expected["start"] = (start, problem.num_parameters)
+    for name, (tensor, columns) in expected.items():
+        if tensor.ndim != 2 or tensor.shape != (len(weights), columns) or not len(tensor):
             raise ValueError(
                 f"{name} must have shape [{max(1, len(weights))}, {columns}], got "
-                f"{list(given.shape)}"
+                f"{list(tensor.shape)}"
             )
-        if given.dtype != problem.dtype or not bool(torch.isfinite(given).all()):
-            raise ValueError(f"{name} must be finite and {problem.dtype}, got {given.dtype}")
+        if tensor.dtype != problem.dtype or not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} must be finite and {problem.dtype}, got {tensor.dtype}")

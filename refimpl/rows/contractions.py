@@ -167,7 +167,7 @@ def bounded_slices(
     problem: Problem,
     inputs: Data,
     count: int,
-    formed: Callable[[Block, int], int] = numbers_formed,
+    numbers: Callable[[Block, int], int] = numbers_formed,
 ) -> list[slice]:
     """Slices of examples whose rows, and what is formed of one block's at a time, stay near 256 MiB.
 
@@ -175,10 +175,10 @@ def bounded_slices(
         problem: The problem.
         inputs: Inputs of the examples, [M, ...].
         count: M.
-        formed: Numbers formed of the rows of one example, given a block and its positions.
+        numbers: Numbers formed of the rows of one example, given a block and its positions.
     """
     positions = shape_of(problem, inputs).positions
     blocks = [(b, positions[b.name]) for b in problem.layout.blocks]
     each = problem.activations + sum(r * (b.outputs + b.inputs) for b, r in blocks)
-    step = max(1, memory.CONTRACTIONS // (each + max(formed(b, r) for b, r in blocks)))
+    step = max(1, memory.CONTRACTIONS // (each + max(numbers(b, r) for b, r in blocks)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]

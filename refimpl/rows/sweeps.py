@@ -113,18 +113,18 @@ def repeatable_sweeps(
         if stored is not None:
             yield from stored
             return
-        held, numbers = [], 0
+        pieces, numbers = [], 0
         for sweep in sweeps_over(
             problem, fisher=fisher, samples=samples, draws=draws, batch_size=batch_size
         ):
             numbers += sum(g.numel() for g in sweep.gradients.values())
             numbers += sum(a.numel() for a in sweep.inputs.values())
             if numbers <= memory.LAYER_ROWS:
-                held.append(sweep)
+                pieces.append(sweep)
             else:
-                held.clear()
+                pieces.clear()
             yield sweep
-        stored = held if numbers <= memory.LAYER_ROWS else None
+        stored = pieces if numbers <= memory.LAYER_ROWS else None
 
     return again
 

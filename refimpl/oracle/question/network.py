@@ -58,34 +58,34 @@ class Network(nn.Module):
         self.layers = tuple(layers)
         self._make(self.layers, parameters)
 
-    def _make(self, layers: Sequence[LayerSpec], given: Mapping[str, Tensor]) -> None:
+    def _make(self, layers: Sequence[LayerSpec], parameters: Mapping[str, Tensor]) -> None:
         for layer in layers:
             op, name = layer["op"], layer.get("name", "")
             if op == "residual":
-                self._make(layer["body"], given)
+                self._make(layer["body"], parameters)
             elif op == "linear":
-                self.add_module(name, self._linear(layer, given))
+                self.add_module(name, self._linear(layer, parameters))
             elif op == "conv2d":
-                self.add_module(name, _conv2d(layer, given))
+                self.add_module(name, _conv2d(layer, parameters))
             elif op == "attention":
-                parts = {k: nn.Parameter(_get(given, f"{name}.{k}")) for k in "qkvo"}
+                parts = {k: nn.Parameter(_get(parameters, f"{name}.{k}")) for k in "qkvo"}
                 self.add_module(name, nn.ParameterDict(parts))
             elif op in ("embedding", "positions", "norm"):
                 kinds = ("weight", "bias") if op == "norm" else ("weight",)
-                parts = {k: nn.Parameter(_get(given, f"{name}.{k}")) for k in kinds}
+                parts = {k: nn.Parameter(_get(parameters, f"{name}.{k}")) for k in kinds}
                 self.add_module(name, nn.ParameterDict(parts))
             elif op not in (*ACTIVATIONS, "call", "flatten", "pool", "mix"):
                 raise ValueError(
                     f"there is no op {op!r}; see refimpl/oracle/question/network.py for those that are"
                 )
 
-    def _linear(self, layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Linear:
+    def _linear(self, layer: LayerSpec, parameters: Mapping[str, Tensor]) -> nn.Linear:
         if "like" in layer:
             twin: Any = self.get_submodule(layer["like"])
             return _linear_module(twin.weight, twin.bias if layer["bias"] else None)
-        bias = _get(given, f"{layer['name']}.bias") if layer["bias"] else None
+        bias = _get(parameters, f"{layer['name']}.bias") if layer["bias"] else None
         return _linear_module(
-            nn.Parameter(_get(given, f"{layer['name']}.weight")),
+            nn.Parameter(_get(parameters, f"{layer['name']}.weight")),
             bias if bias is None else nn.Parameter(bias),
         )
 
@@ -133,8 +133,8 @@ def _attention(x: Tensor, matrices: Any, heads: int) -> Tensor:
     return (weights @ v).transpose(1, 2).flatten(2) @ matrices["o"].T
 
 
-def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
-    weight = _get(given, f"{layer['name']}.weight")
+def _conv2d(layer: LayerSpec, parameters: Mapping[str, Tensor]) -> nn.Conv2d:
+    weight = _get(parameters, f"{layer['name']}.weight")
     groups = layer.get("groups", 1)
     module: Any = nn.utils.skip_init(
         nn.Conv2d,
@@ -150,7 +150,7 @@ def _conv2d(layer: LayerSpec, given: Mapping[str, Tensor]) -> nn.Conv2d:
     )
     module.weight = nn.Parameter(weight)
     if layer["bias"]:
-        module.bias = nn.Parameter(_get(given, f"{layer['name']}.bias"))
+        module.bias = nn.Parameter(_get(parameters, f"{layer['name']}.bias"))
     return module
 
 
@@ -178,10 +178,10 @@ def _linear_module(
     return module
 
 
-def _get(given: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in given:
-        raise ValueError(f"parameter {name!r} is missing among {sorted(given)}")
-    return given[name].clone()
+def _get(parameters: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in parameters:
+        raise ValueError(f"parameter {name!r} is missing among {sorted(parameters)}")
+    return parameters[name].clone()
 
 
 def layer_named(layers: Sequence[LayerSpec], name: str) -> LayerSpec:

@@ -14,13 +14,22 @@ __all__ = ["page", "write_html"]
 
 # Told without colour as well.
 MARKS = {
-    Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.ERROR: "!", Verdict.UNSUPPORTED: "–",
-    Verdict.DEVIATES: "≠", Verdict.STALE: "⚠", Verdict.INDETERMINATE: "?",
-}  # fmt: skip
+    Verdict.PASS: "✓",
+    Verdict.FAIL: "✗",
+    Verdict.ERROR: "!",
+    Verdict.UNSUPPORTED: "–",
+    Verdict.DEVIATES: "≠",
+    Verdict.STALE: "⚠",
+    Verdict.INDETERMINATE: "?",
+}
 STATUS_MARKS = {
-    Status.CONFORMS: "✓", Status.PASSES: "✓", Status.FAILS: "✗", Status.UNDECIDED: "?",
-    Status.UNASKED: "–", Status.ABSENT: "–",
-}  # fmt: skip
+    Status.CONFORMS: "✓",
+    Status.PASSES: "✓",
+    Status.FAILS: "✗",
+    Status.UNDECIDED: "?",
+    Status.UNASKED: "–",
+    Status.ABSENT: "–",
+}
 
 
 def page(report: Report) -> str:

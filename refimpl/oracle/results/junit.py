@@ -29,9 +29,9 @@ def write_junit(report: Report, path: Path) -> None:
         "testsuites", {}, name=f"refimpl check {report.subject}", **_counts(report.outcomes)
     )
     for stage in report.stages:
-        own = report.of(stage)
-        suite = ET.SubElement(root, "testsuite", {}, name=stage, **_counts(own))
-        for outcome in own:
+        outcomes = report.of(stage)
+        suite = ET.SubElement(root, "testsuite", {}, name=stage, **_counts(outcomes))
+        for outcome in outcomes:
             _testcase(suite, report, outcome)
     ET.indent(root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +51,12 @@ def _counts(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
 
 def _testcase(suite: ET.Element, report: Report, outcome: Outcome) -> None:
     item = ET.SubElement(
-        suite, "testcase", classname=f"{outcome.case}::{outcome.stage}",
-        name=f"{outcome.check}::{outcome.mode}", time=f"{outcome.seconds:.3f}",
-    )  # fmt: skip
+        suite,
+        "testcase",
+        classname=f"{outcome.case}::{outcome.stage}",
+        name=f"{outcome.check}::{outcome.mode}",
+        time=f"{outcome.seconds:.3f}",
+    )
     properties = ET.SubElement(item, "properties")
     for name, value in (("verdict", outcome.verdict), ("ratio", outcome.ratio)):
         if value is not None:

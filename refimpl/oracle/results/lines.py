@@ -48,13 +48,18 @@ def write_lines(report: Report, path: Path) -> None:
         path: Where.
     """
     declaration = {
-        **asdict(report.declaration), "conventions": dict(report.declaration.conventions)
-    }  # fmt: skip
+        **asdict(report.declaration),
+        "conventions": dict(report.declaration.conventions),
+    }
     header = {
-        "kind": "header", "format": FORMAT, "subject": report.subject, "declaration": declaration,
-        "stages": list(report.stages), "selection": report.selection,
+        "kind": "header",
+        "format": FORMAT,
+        "subject": report.subject,
+        "declaration": declaration,
+        "stages": list(report.stages),
+        "selection": report.selection,
         "provenance": dict(report.provenance),
-    }  # fmt: skip
+    }
     outcomes = [{"kind": "outcome", **o.to_json()} for o in report.outcomes]
     footer = {"kind": "footer", **asdict(report.footer), "notices": list(report.notices)}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -95,8 +95,8 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """Outcomes by verdict, every verdict named."""
-        found = Counter(str(o.verdict) for o in self.outcomes)
-        return {str(v): found[str(v)] for v in Verdict}
+        tally = Counter(str(o.verdict) for o in self.outcomes)
+        return {str(v): tally[str(v)] for v in Verdict}
 
     @property
     def footer(self) -> Footer:
@@ -127,13 +127,13 @@ class Report:
         """
         if stage not in self.stages:
             return Status.ABSENT
-        own = self.of(stage)
-        if any(o.verdict in BAD for o in own):
+        outcomes = self.of(stage)
+        if any(o.verdict in BAD for o in outcomes):
             return Status.FAILS
-        if not own and self.selection != "all":
+        if not outcomes and self.selection != "all":
             return Status.UNASKED
-        passed = {o.family for o in own if o.verdict is Verdict.PASS}
-        if not own or passed != {o.family for o in own}:
+        passed = {o.family for o in outcomes if o.verdict is Verdict.PASS}
+        if not outcomes or passed != {o.family for o in outcomes}:
             return Status.UNDECIDED
         return Status.CONFORMS if self.selection == "all" else Status.PASSES
 

@@ -24,9 +24,14 @@ COLOURS = {
 }
 # The first that a cell holds is what it is called.
 WORST_FIRST = (
-    Verdict.ERROR, Verdict.FAIL, Verdict.STALE, Verdict.DEVIATES, Verdict.PASS,
-    Verdict.INDETERMINATE, Verdict.UNSUPPORTED,
-)  # fmt: skip
+    Verdict.ERROR,
+    Verdict.FAIL,
+    Verdict.STALE,
+    Verdict.DEVIATES,
+    Verdict.PASS,
+    Verdict.INDETERMINATE,
+    Verdict.UNSUPPORTED,
+)
 STATUS_COLOURS = {
     Status.CONFORMS: "bold green",
     Status.PASSES: "green",
@@ -57,12 +62,12 @@ def cell(outcomes: Sequence[Outcome]) -> tuple[Verdict, float | None, int] | Non
         outcomes: Those of a stage and a family.
     """
     for verdict in WORST_FIRST:
-        own = [o for o in outcomes if o.verdict is verdict]
-        if own:
-            ratios = [o.ratio for o in own if o.ratio is not None]
+        same_verdict = [o for o in outcomes if o.verdict is verdict]
+        if same_verdict:
+            ratios = [o.ratio for o in same_verdict if o.ratio is not None]
             # NaN is the worst of all, which max does not know.
             worst = next((r for r in ratios if math.isnan(r)), max(ratios, default=None))
-            return verdict, worst, len(own)
+            return verdict, worst, len(same_verdict)
     return None
 
 
@@ -76,10 +81,10 @@ def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
     """
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
-        asked = outcome.stage, outcome.check, outcome.mode
-        same = (outcome.detail,) if outcome.verdict is Verdict.ERROR else asked
+        question = outcome.stage, outcome.check, outcome.mode
+        same = (outcome.detail,) if outcome.verdict is Verdict.ERROR else question
         groups.setdefault((outcome.verdict, *same), []).append(outcome)
-    return [(max(own, key=lambda o: bool(o.diagnosis)), len(own)) for own in groups.values()]
+    return [(max(group, key=lambda o: bool(o.diagnosis)), len(group)) for group in groups.values()]
 
 
 def show(report: Report, console: Console) -> None:
@@ -119,10 +124,10 @@ def _wrong(report: Report, outcome: Outcome, count: int, console: Console) -> No
 
 
 def _drawn(outcomes: Sequence[Outcome]) -> Text:
-    found = cell(outcomes)
-    if found is None:
+    summary = cell(outcomes)
+    if summary is None:
         return Text("")
-    verdict, ratio, count = found
+    verdict, ratio, count = summary
     if verdict is Verdict.PASS:
         return Text(figure(ratio), COLOURS[verdict])
     size = f" {figure(ratio)}" if ratio is not None else ""

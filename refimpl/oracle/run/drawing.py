@@ -23,9 +23,16 @@ __all__ = ["differential", "drawn_cases", "smallest"]
 ATTEMPTS = 60  # cases that are tried to find a smaller one
 
 _FIXED = settings(
-    database=None, deadline=None, derandomize=True, phases=(Phase.generate,),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)  # fmt: skip
+    database=None,
+    deadline=None,
+    derandomize=True,
+    phases=(Phase.generate,),
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
+)
 # `find` is given its own generator instead.
 _SHRUNK = settings(_FIXED, derandomize=False, phases=(Phase.generate, Phase.shrink))
 
@@ -39,26 +46,28 @@ def differential(session: Session, draws: int, questions: Questions) -> tuple[Ou
         questions: Checks and modes.
     """
     by_question: dict[tuple[str, str], list[Outcome]] = {(c.slug, m): [] for c, m in questions}
-    met: dict[str, Case] = {}
+    drawn_by_id: dict[str, Case] = {}
     for case in drawn_cases(draws):
-        met[case.id] = case
+        drawn_by_id[case.id] = case
         for outcome in outcomes_of(session, case, questions):
             by_question[outcome.check, outcome.mode].append(outcome)
     outcomes: list[Outcome] = []
     shrunk: set[str] = set()
     for check, mode in in_order(questions):
-        found = worst(by_question[check.slug, mode])
-        if found is not None and found.verdict is Verdict.FAIL and check.stage not in shrunk:
+        outcome = worst(by_question[check.slug, mode])
+        if outcome is None:
+            continue
+        if outcome.verdict is Verdict.FAIL and check.stage not in shrunk:
             shrunk.add(check.stage)  # one small case a stage says enough, and takes a while
 
             def wrong(case: Case, check: Check = check, mode: Mode = mode) -> bool:
                 return _verdict(session, case, check, mode) is Verdict.FAIL
 
             first = next(o for o in by_question[check.slug, mode] if o.verdict is Verdict.FAIL)
-            small = described(smallest(met[first.case], wrong))
-            found = replace(found, detail=f"{found.detail} The smallest case found: {small}.")
-        if found is not None:
-            outcomes.append(found)
+            small = described(smallest(drawn_by_id[first.case], wrong))
+            detail = f"{outcome.detail} The smallest case found: {small}."
+            outcome = replace(outcome, detail=detail)
+        outcomes.append(outcome)
     return tuple(outcomes)
 
 
@@ -73,15 +82,15 @@ def drawn_cases(count: int) -> list[Case]:
     Args:
         count: How many are drawn.
     """
-    found: list[Case] = []
+    drawn: list[Case] = []
 
     @settings(_FIXED, max_examples=count)
     @given(cases.drawn())
     def collect(case: Case) -> None:
-        found.append(case.but(id=f"{DRAWN}/{len(found)}"))
+        drawn.append(case.but(id=f"{DRAWN}/{len(drawn)}"))
 
     collect()
-    return found
+    return drawn
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome | None:
@@ -92,9 +101,9 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome | None:
     """
     order = (Verdict.ERROR, Verdict.FAIL, Verdict.PASS, Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
     for verdict in order:
-        own = [o for o in outcomes if o.verdict is verdict]
-        if own:
-            chosen = max(own, key=lambda o: -1.0 if o.ratio is None else o.ratio)
+        same_verdict = [o for o in outcomes if o.verdict is verdict]
+        if same_verdict:
+            chosen = max(same_verdict, key=lambda o: -1.0 if o.ratio is None else o.ratio)
             seconds = sum(o.seconds for o in outcomes)
             return replace(chosen, case=DRAWN, family="differential", seconds=seconds)
     return None
@@ -125,9 +134,11 @@ def smallest(case: Case, wrong: Callable[[Case], bool]) -> Case:
     # was seen until then counts.
     with suppress(HypothesisException):
         find(
-            cases.drawn(), still_wrong, settings=settings(_SHRUNK, max_examples=ATTEMPTS),
+            cases.drawn(),
+            still_wrong,
+            settings=settings(_SHRUNK, max_examples=ATTEMPTS),
             random=random.Random(0),
-        )  # fmt: skip
+        )
     return min(seen, key=lambda c: (c.num_parameters, c.num_examples))
 
 

@@ -34,8 +34,8 @@ def outcomes_of(session: Session, case: Case, questions: Questions) -> tuple[Out
         questions: Checks and modes.
     """
     trial = Trial(session, case)
-    found = [outcome_of(trial, check, mode) for check, mode in in_order(questions)]
-    return tuple(outcome for outcome in found if outcome is not None)
+    outcomes = [outcome_of(trial, check, mode) for check, mode in in_order(questions)]
+    return tuple(outcome for outcome in outcomes if outcome is not None)
 
 
 def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
@@ -53,9 +53,15 @@ def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
             f"the check broke on this answer ({type(error).__name__}: {error}): please report it"
         )
         return Outcome(
-            trial.case.id, check.stage, check.slug, check.family, mode, Verdict.ERROR,
-            threshold=check.threshold, detail=detail,
-        )  # fmt: skip
+            trial.case.id,
+            check.stage,
+            check.slug,
+            check.family,
+            mode,
+            Verdict.ERROR,
+            threshold=check.threshold,
+            detail=detail,
+        )
 
 
 def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:

@@ -46,9 +46,11 @@ class Items:
             path = option("refimpl_deviations")
             self.deviations = read(Path(path)) if path else ()
             self.session: Program | InProcess = start_session(
-                option("refimpl"), option("refimpl_exec"), option("refimpl_timeout"),
+                option("refimpl"),
+                option("refimpl_exec"),
+                option("refimpl_timeout"),
                 option("refimpl_in_process"),
-            )  # fmt: skip
+            )
             self.stages = self.session.described.stages
         except (BadDeviations, NotStarted, ValueError) as error:
             raise pytest.UsageError(f"--refimpl: {error}") from None
@@ -65,11 +67,13 @@ class Items:
         self.session.close()
 
     def _items(self, session: pytest.Session) -> Iterator[pytest.Item]:
-        own: Questions = tuple((c, m) for c in CHECKS if c.stage in self.stages for m in c.modes)
+        questions: Questions = tuple(
+            (c, m) for c in CHECKS if c.stage in self.stages for m in c.modes
+        )
         for case in (quick if self.quick else all_cases)().values():
             shared = _OneCase(self.session, case)
-            yield from (self._item(session, case.id, shared, c, m) for c, m in own)
-        shared_by_drawn: Questions = tuple((c, m) for c, m in own if c.family == "stages")
+            yield from (self._item(session, case.id, shared, c, m) for c, m in questions)
+        shared_by_drawn: Questions = tuple((c, m) for c, m in questions if c.family == "stages")
         drawn = _Drawn(self.session, QUICK_DRAWS if self.quick else DRAWS, shared_by_drawn)
         yield from (self._item(session, DRAWN, drawn, c, m) for c, m in shared_by_drawn)
 
@@ -124,8 +128,8 @@ class _Drawn:
     def outcomes(self) -> dict[tuple[str, str], Outcome]:
         from refimpl.oracle.run.drawing import differential
 
-        found = differential(self.session, self.draws, self.questions)
-        return {(o.check, o.mode): o for o in found}
+        outcomes = differential(self.session, self.draws, self.questions)
+        return {(o.check, o.mode): o for o in outcomes}
 
     def outcome(self, check: Check, mode: Mode) -> Outcome | None:
         return self.outcomes.get((check.slug, mode))
@@ -148,13 +152,13 @@ class CheckItem(pytest.Item):
             pytest.skip("does not apply to this case or these conventions")
         self.user_properties += [("verdict", str(outcome.verdict)), ("ratio", outcome.ratio)]
         if outcome.verdict is Verdict.FAIL:
-            raise Wrong(self._told(outcome, self.shared.explanation(self.check, self.mode)))
+            raise Wrong(self._message(outcome, self.shared.explanation(self.check, self.mode)))
         if outcome.verdict is Verdict.ERROR:
-            raise NoAnswer(self._told(outcome, ()))
+            raise NoAnswer(self._message(outcome, ()))
         if outcome.verdict is not Verdict.PASS:
             pytest.skip(f"{outcome.verdict}: {outcome.detail}")
 
-    def _told(self, outcome: Outcome, diagnosis: tuple[str, ...]) -> str:
+    def _message(self, outcome: Outcome, diagnosis: tuple[str, ...]) -> str:
         subject = getattr(self.shared.session, "subject", "")
         again = f"refimpl check {subject} --case {outcome.case} --check {outcome.check}"
         return "\n".join([f"{outcome.verdict}: {outcome.detail}", *diagnosis, again])

@@ -73,30 +73,35 @@ def run_checks(
     started = time.perf_counter()
     described = session.described
     questions: Questions = tuple((c, m) for c in checks for m in c.modes)
-    own: Questions = tuple((c, m) for c, m in questions if c.stage in described.stages)
-    tasks = [_Task(_judged, name, case, own) for name, case in cases.items()]
+    claimed: Questions = tuple((c, m) for c, m in questions if c.stage in described.stages)
+    tasks = [_Task(_judged, name, case, claimed) for name, case in cases.items()]
     planned = len(cases) * len(questions)
-    absent = len(cases) * (len(questions) - len(own))
+    absent = len(cases) * (len(questions) - len(claimed))
     if draws:
         on_drawn: Questions = tuple((c, m) for c, m in questions if c.family == "stages")
-        of_own: Questions = tuple((c, m) for c, m in on_drawn if c.stage in described.stages)
-        tasks.insert(0, _Task(_differential, DRAWN, draws, of_own))  # the longest: first
-        planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(of_own)
-    found: dict[str, _Answer] = {}
+        claimed_on_drawn: Questions = tuple(
+            (c, m) for c, m in on_drawn if c.stage in described.stages
+        )
+        tasks.insert(0, _Task(_differential, DRAWN, draws, claimed_on_drawn))  # the longest: first
+        planned, absent = planned + len(on_drawn), absent + len(on_drawn) - len(claimed_on_drawn)
+    answers: dict[str, _Answer] = {}
     for task, answer in _each(session, tasks, executor, workers):
-        found[task.name] = answer
+        answers[task.name] = answer
         if progress is not None:
-            done = sum(len(a.outcomes) + a.inapplicable for a in found.values())
+            done = sum(len(a.outcomes) + a.inapplicable for a in answers.values())
             progress(done, planned - absent, answer.outcomes)
-    outcomes = [o for name in (*cases, DRAWN) if name in found for o in found[name].outcomes]
+    outcomes = [o for name in (*cases, DRAWN) if name in answers for o in answers[name].outcomes]
     if diagnose:
         outcomes = _explained(session, cases, checks, outcomes, executor, workers)
     provenance = {
-        "refimpl": refimpl.__version__, "python": platform.python_version(),
-        "torch": torch.__version__, "numpy": np.__version__, "machine": platform.machine(),
+        "refimpl": refimpl.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+    }
     return Report(
         subject=getattr(session, "subject", described.declaration.name),
         declaration=described.declaration,
@@ -105,7 +110,7 @@ def run_checks(
         selection=selection,
         planned=planned,
         absent=absent,
-        inapplicable=sum(a.inapplicable for a in found.values()),
+        inapplicable=sum(a.inapplicable for a in answers.values()),
         provenance=provenance,
         notices=_notices(deviations, outcomes),
     )
@@ -133,7 +138,7 @@ def _each(
     futures: dict[Future[Any], _Task] = {}
 
     def hand_out(_: Future[Any] | None = None) -> None:
-        if (task := _taken(left.popleft)) is None:
+        if (task := _next_task(left.popleft)) is None:
             return
         slugs: tuple[tuple[str, Mode], ...] = tuple((c.slug, mode) for c, mode in task.questions)
         future = executor.submit(_elsewhere, task.work, session, _bare(task.about), slugs)
@@ -145,20 +150,20 @@ def _each(
         hand_out()
     missing = len(tasks)
     while missing:
-        own = _taken(left.pop) if workers else None
-        if own is not None:
-            yield own, own.work(session, own.about, own.questions)
+        local = _next_task(left.pop) if workers else None
+        if local is not None:
+            yield local, local.work(session, local.about, local.questions)
             missing -= 1
-        while missing and (own is None or not ended.empty()):
+        while missing and (local is None or not ended.empty()):
             future = ended.get()
             yield futures[future], future.result()
             missing -= 1
 
 
-def _taken(take: Callable[[], _Task]) -> _Task | None:
+def _next_task(pop: Callable[[], _Task]) -> _Task | None:
     """A task from an end of a queue; None of an empty one, which no question asked before could tell."""
     try:
-        return take()
+        return pop()
     except IndexError:
         return None
 
@@ -209,14 +214,16 @@ def _explained(
         fails.sort(key=lambda o: (o.mode != "isolated", cases[o.case].num_parameters))
         picked += list({o.case: o for o in reversed(fails)}.values())[::-1][:DIAGNOSED]
     tasks = [
-        _Task(_diagnosed, name, cases[name], tuple((known[o.check], _mode(o)) for o in own))
+        _Task(
+            _diagnosed, name, cases[name], tuple((known[o.check], _mode(o)) for o in fails_of_case)
+        )
         for name in cases
-        if (own := [o for o in picked if o.case == name])
+        if (fails_of_case := [o for o in picked if o.case == name])
     ]
-    said: dict[str, tuple[str, ...]] = {}
+    diagnoses: dict[str, tuple[str, ...]] = {}
     for _, answer in _each(session, tasks, executor, workers):
-        said |= answer
-    return [replace(o, diagnosis=said[o.id]) if o.id in said else o for o in outcomes]
+        diagnoses |= answer
+    return [replace(o, diagnosis=diagnoses[o.id]) if o.id in diagnoses else o for o in outcomes]
 
 
 def _mode(outcome: Outcome) -> Mode:

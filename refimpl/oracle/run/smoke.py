@@ -58,24 +58,26 @@ def smoke_test(session: Session, case: Case) -> Iterator[Said]:
                 yield _numbers(trial, stage)
             else:
                 yield Said(
-                    stage, False,
+                    stage,
+                    False,
                     "two calls gave different answers: draw labels from the seed that is given, and "
                     "keep no state between calls",
-                )  # fmt: skip
+                )
 
 
 def _numbers(trial: Trial, stage: str) -> Said:
-    asked = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
-    outcomes = [judge_check(trial, check, "isolated") for check in asked]
+    checks = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
+    outcomes = [judge_check(trial, check, "isolated") for check in checks]
     wrong = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if not wrong:
         return Said(stage, True, "right on this case")
     return Said(
-        stage, False,
+        stage,
+        False,
         f"is called and read without trouble, but the numbers are wrong: {wrong[0].detail}\n"
         f"`refimpl check --case {trial.case.id} --stage {stage}` looks for what is behind it. What "
         "docs/conventions.md lists as another convention is declared, not repaired.",
-    )  # fmt: skip
+    )
 
 
 def _same(again: Arrays, first: Arrays, unit: float) -> bool:
@@ -98,24 +100,24 @@ def hint(error: str) -> str:
             "Layers go by the names of case.blocks (the module's own; for groups of a convolution "
             "one each)."
         )
-    found = re.search(r"must have shape \(([\d, ]*)\), got \(([\d, ]*)\)", error)
-    if found:
-        wanted, got = (
-            tuple(int(n) for n in text.split(",") if n.strip()) for text in found.groups()
+    shapes = re.search(r"must have shape \(([\d, ]*)\), got \(([\d, ]*)\)", error)
+    if shapes:
+        expected, actual = (
+            tuple(int(n) for n in text.split(",") if n.strip()) for text in shapes.groups()
         )
-        if len(wanted) == len(got) >= 2:
-            if got == (*wanted[:-2], wanted[-1], wanted[-2]):
+        if len(expected) == len(actual) >= 2:
+            if actual == (*expected[:-2], expected[-1], expected[-2]):
                 return "It looks transposed: a layer's matrix is (outputs, inputs)."
-            if got[:-1] == wanted[:-1] and got[-1] == wanted[-1] - 1:
+            if actual[:-1] == expected[:-1] and actual[-1] == expected[-1] - 1:
                 return f"The bias is missing: it is the last column; {_declare('bias')}"
-            if wanted[-1] == wanted[-2] and got[-2:] == (wanted[-1] - 1, wanted[-1] - 1):
+            if expected[-1] == expected[-2] and actual[-2:] == (expected[-1] - 1, expected[-1] - 1):
                 return (
                     "The bias is missing: the layer's inputs have a last coordinate 1 for it; "
                     f"{_declare('bias')}"
                 )
-        if len(got) == len(wanted) - 1:
+        if len(actual) == len(expected) - 1:
             return "An axis is missing: gradients are per example, and vectors come as rows [k, P]."
-        if len(got) == len(wanted) + 1:
+        if len(actual) == len(expected) + 1:
             return "There is an axis too many."
     if "NaN" in error:
         return "Start with `--in-process` under a debugger, or with numpy.seterr(all='raise')."

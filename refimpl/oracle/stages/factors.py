@@ -45,8 +45,8 @@ class KroneckerFactors(Stage):
         """In proportion to the traces, where only the product of A and S has a size."""
         if truth.conventions.factor_scale == "each":
             return scale
-        own, right = self.arrays(answer()), self.arrays(truth.factors)
-        sizes = {n: (np.trace(own[n]), np.trace(right[n])) for n in scale}
+        answered, right = self.arrays(answer()), self.arrays(truth.factors)
+        sizes = {n: (np.trace(answered[n]), np.trace(right[n])) for n in scale}
         return {
             n: s * (sizes[n][0] / sizes[n][1] if sizes[n][1] > 0 else 1) for n, s in scale.items()
         }

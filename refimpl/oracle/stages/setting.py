@@ -97,13 +97,13 @@ class Setting:
 
     def factors_for(self, mode: Mode) -> dict[str, tuple[Array, Array]]:
         """The factors that later stages are fed; the reference's where it has none of its own."""
-        own = mode == "chained" and self.has("factors")
-        return self.ask("factors") if own else self.truth.factors
+        by_implementation = mode == "chained" and self.has("factors")
+        return self.ask("factors") if by_implementation else self.truth.factors
 
     def basis_for(self, mode: Mode) -> Basis:
         """The eigendecompositions that later stages are fed."""
-        own = mode == "chained" and self.has("eigenbasis")
-        return self.ask("eigenbasis", mode) if own else self.truth.basis
+        by_implementation = mode == "chained" and self.has("eigenbasis")
+        return self.ask("eigenbasis", mode) if by_implementation else self.truth.basis
 
     def eigenvalues_for(self, mode: Mode) -> dict[str, Array]:
         """The Lambda that `solve` is fed."""

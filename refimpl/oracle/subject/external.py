@@ -40,7 +40,7 @@ __all__ = ["NotStarted", "Program", "program"]
 
 STARTUP = 120.0  # seconds: importing a framework takes long, on a busy machine longer
 CRASHES = 2  # a stage that ended the program this often is not asked again; one that hung never
-KEPT = 8  # cases whose files are kept: checks go back and forth between few
+CASES_ON_DISK = 8  # cases whose files are kept: checks go back and forth between few
 
 
 class NotStarted(RuntimeError):
@@ -73,7 +73,7 @@ class Program:
         self._running: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._cases: OrderedDict[int, tuple[Case, Path, dict[str, Any]]] = OrderedDict()
-        self._asked = 0
+        self._requests = 0
         self._folder = Path(tempfile.mkdtemp(prefix="refimpl-"))
         self._closing = Finalize(self, _close, (self.__dict__, self._folder), exitpriority=1)
 
@@ -129,20 +129,26 @@ class Program:
             self._start()
         path, plain = self._written(case)
         numbers, arrays = pack_arguments(arguments)
-        given = self._folder / "arguments.safetensors"
-        write_arrays(given, arrays)
+        arguments_path = self._folder / "arguments.safetensors"
+        write_arrays(arguments_path, arrays)
         answer.unlink(missing_ok=True)
-        self._asked += 1
+        self._requests += 1
         message = {
-            "op": "run", "id": self._asked, "stage": stage, "case": plain, "case_arrays": str(path),
-            "arguments": numbers, "argument_arrays": str(given), "answer": str(answer),
-        }  # fmt: skip
+            "op": "run",
+            "id": self._requests,
+            "stage": stage,
+            "case": plain,
+            "case_arrays": str(path),
+            "arguments": numbers,
+            "argument_arrays": str(arguments_path),
+            "answer": str(answer),
+        }
         reply = self._ask(message, self.timeout)
-        if reply.get("id") != self._asked or not {"ok", "unsupported", "error"} & set(reply):
+        if reply.get("id") != self._requests or not {"ok", "unsupported", "error"} & set(reply):
             self._kill()
             raise _Ended(
                 f"was answered by {_short(json.dumps(reply))}: expected the request's id "
-                f"({self._asked}) and 'ok', 'unsupported' or 'error'"
+                f"({self._requests}) and 'ok', 'unsupported' or 'error'"
             )
         return reply
 
@@ -150,10 +156,10 @@ class Program:
         """The case's arrays as a file, and the rest as JSON; written once."""
         if id(case) not in self._cases:
             plain, arrays = pack_case(case)
-            path = self._folder / f"case-{self._asked}.safetensors"
+            path = self._folder / f"case-{self._requests}.safetensors"
             write_arrays(path, arrays)
             self._cases[id(case)] = case, path, plain  # the case is kept, so that its id is its own
-            if len(self._cases) > KEPT:
+            if len(self._cases) > CASES_ON_DISK:
                 _, (_, old, _) = self._cases.popitem(last=False)
                 old.unlink()
         self._cases.move_to_end(id(case))
@@ -167,10 +173,17 @@ class Program:
         with (self._folder / "stderr.log").open("ab") as log:
             try:
                 self._running = subprocess.Popen(
-                    self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                    text=True, encoding="utf-8", errors="replace", bufsize=1, env=environment,
-                    start_new_session=True,  # with all that it starts, for the kill
-                )  # fmt: skip
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    bufsize=1,
+                    env=environment,
+                    start_new_session=True,  # with all that it starts, for the kill,
+                )
             except OSError as error:
                 raise NotStarted(f"{shlex.join(self.command)} cannot be run: {error}") from None
         self._lines = queue.Queue()

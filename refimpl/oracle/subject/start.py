@@ -31,11 +31,11 @@ def start_session(
         return InProcess(adapter_named(adapter), adapter)
     if adapter is not None:
         command = (sys.executable, "-m", "refimpl.oracle.subject.serve", adapter)
-        found = Program(command, adapter, timeout)
+        session = Program(command, adapter, timeout)
     else:
         assert program is not None
         if in_process:
             raise ValueError("a program in a process of its own cannot be called in this one")
-        found = Program(tuple(shlex.split(program)), f"--exec {shlex.quote(program)}", timeout)
-    assert found.described  # started, so that what is wrong with it is told at once
-    return found
+        session = Program(tuple(shlex.split(program)), f"--exec {shlex.quote(program)}", timeout)
+    assert session.described  # started, so that what is wrong with it is told at once
+    return session

@@ -21,9 +21,17 @@ from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Declaration
 
 __all__ = [
-    "PROTOCOL", "pack_answer", "pack_arguments", "pack_case", "read_arrays",
-    "read_declaration", "unpack_answer", "unpack_arguments", "unpack_case", "write_arrays",
-]  # fmt: skip
+    "PROTOCOL",
+    "pack_answer",
+    "pack_arguments",
+    "pack_case",
+    "read_arrays",
+    "read_declaration",
+    "unpack_answer",
+    "unpack_arguments",
+    "unpack_case",
+    "write_arrays",
+]
 
 PROTOCOL = 1
 
@@ -71,9 +79,9 @@ def unpack_case(plain: Mapping[str, Any], arrays: Mapping[str, Array]) -> Case:
         arrays: Its arrays.
     """
     known = {name: value for name, value in plain.items() if name != "shapes"}
-    own = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("parameters/")}
+    parameters = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("parameters/")}
     data = {n: a for n, a in arrays.items() if "/" not in n and n != "mask"}
-    return Case.from_json(known, own, data)
+    return Case.from_json(known, parameters, data)
 
 
 def pack_answer(stage: str, answer: Any) -> dict[str, Array]:

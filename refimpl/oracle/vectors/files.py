@@ -102,10 +102,14 @@ def read(path: Path) -> Vector:
     validator = jsonschema.Draft202012Validator(schema())
     problems = sorted(validator.iter_errors(plain), key=lambda e: e.json_path)
     if problems:
-        said = "; ".join(f"{e.json_path}: {e.message}" for e in problems[:3])
-        raise BadVector(f"{path} does not fit vector.schema.json: {said}")
-    found = described(arrays)
-    wrong = [n for n in {*found, *plain["arrays"]} if found.get(n) != plain["arrays"].get(n)]
+        messages = "; ".join(f"{e.json_path}: {e.message}" for e in problems[:3])
+        raise BadVector(f"{path} does not fit vector.schema.json: {messages}")
+    descriptions = described(arrays)
+    wrong = [
+        n
+        for n in {*descriptions, *plain["arrays"]}
+        if descriptions.get(n) != plain["arrays"].get(n)
+    ]
     if wrong:
         raise BadVector(
             f"{path.with_suffix('.safetensors')} does not hold the arrays that {path.name} describes: "
@@ -117,9 +121,11 @@ def read(path: Path) -> Vector:
 
 def schema() -> dict[str, Any]:
     """The schema of the JSON files: `vector.schema.json` with the conventions that there are."""
-    found = json.loads(files("refimpl.oracle.vectors").joinpath("vector.schema.json").read_text())
-    found["properties"]["conventions"] = conventions.schema()
-    return found
+    vector_schema = json.loads(
+        files("refimpl.oracle.vectors").joinpath("vector.schema.json").read_text()
+    )
+    vector_schema["properties"]["conventions"] = conventions.schema()
+    return vector_schema
 
 
 def paths(folder: Path) -> Iterator[Path]:

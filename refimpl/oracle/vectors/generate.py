@@ -54,19 +54,19 @@ def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = ""
     """
     arguments = arguments_of(case)
     outputs = outputs_of(case, arguments)
-    made = [
+    confirmations = [
         _finite_differences(case),
         _second_implementation(case, arguments, outputs),
         killed_faults(case, arguments["vectors"], basis_of(arguments), outputs),
     ]
-    return packed(case, arguments, outputs, made, seed=seed, expect=expect, reason=reason)
+    return packed(case, arguments, outputs, confirmations, seed=seed, expect=expect, reason=reason)
 
 
 def packed(
     case: Case,
     arguments: Mapping[str, Array],
     outputs: Outputs,
-    made: list[dict[str, Any]],
+    confirmations: list[dict[str, Any]],
     *,
     seed: int = 0,
     expect: str = "match",
@@ -80,7 +80,7 @@ def packed(
         case: The case.
         arguments: What stages are given, by name.
         outputs: What is right, and its scale.
-        made: The field `checks_made`.
+        confirmations: The field `checks_made`.
         seed: See `vector`.
         expect: See `vector`.
         reason: See `vector`.
@@ -99,8 +99,11 @@ def packed(
             "expect": expect,
             "reason": reason,
             "source": {
-                "generator": generator, "version": refimpl.__version__, "seed": seed,
-                "torch": torch.__version__.partition("+")[0], "numpy": np.__version__,
+                "generator": generator,
+                "version": refimpl.__version__,
+                "seed": seed,
+                "torch": torch.__version__.partition("+")[0],
+                "numpy": np.__version__,
                 "precision": precision,
             },
             "conventions": plain["conventions"],
@@ -115,15 +118,17 @@ def packed(
             "arrays": described(arrays),
             "outputs": {
                 name: {
-                    "stage": _judges(name)[0], "check": _judges(name)[1], "scale": f"scales/{name}",
+                    "stage": _judges(name)[0],
+                    "check": _judges(name)[1],
+                    "scale": f"scales/{name}",
                     "threshold": THRESHOLD,
                 }
                 for name in sorted(outputs)
             },
-            "checks_made": made,
+            "checks_made": confirmations,
         },
         arrays,
-    )  # fmt: skip
+    )
 
 
 def _judges(name: str) -> tuple[str, str]:
@@ -149,12 +154,12 @@ def arguments_of(case: Case) -> dict[str, Array]:
         case: The case.
     """
     truth = Truth(case)
-    found = {"vectors": probes(case)}
+    arguments = {"vectors": probes(case)}
     for name, parts in truth.basis.items():
         for part, array in zip(("w_A", "Q_A", "w_S", "Q_S"), parts, strict=True):
-            found[f"basis/{name}/{part}"] = array
-        found[f"eigenvalues/{name}"] = truth.eigenvalues[name]
-    return found
+            arguments[f"basis/{name}/{part}"] = array
+        arguments[f"eigenvalues/{name}"] = truth.eigenvalues[name]
+    return arguments
 
 
 def basis_of(arguments: Mapping[str, Array]) -> Basis:
@@ -176,30 +181,30 @@ def outputs_of(case: Case, arguments: Mapping[str, Array]) -> Outputs:
         arguments: What `arguments_of` gave.
     """
     truth, basis, v = Truth(case), basis_of(arguments), arguments["vectors"]
-    found: Outputs = {}
+    outputs: Outputs = {}
     # The scale is that of the stage and so of the check, but for what version 1 has otherwise, and
     # keeps: gradients (a part of the layer's norm more), products (|v| |G| less), solves.
     scales = GRADIENTS.scale(truth, {})
     for name, g in truth.gradients.items():
         # 1 - a^2 of a saturated unit is off by u, not by u (1 - a^2): measured by the layer's norm.
-        found[f"gradients/{name}"] = g, scales[name] + np.sqrt((scales[name] ** 2).mean())
+        outputs[f"gradients/{name}"] = g, scales[name] + np.sqrt((scales[name] ** 2).mean())
     scales = FACTORS.scale(truth, {})
     for name, factor in FACTORS.arrays(truth.factors).items():
-        found[f"factors/{name}"] = factor, scales[name]
+        outputs[f"factors/{name}"] = factor, scales[name]
         # Weyl: eigenvalues move by the norm of the error of the matrix
         w = np.linalg.eigvalsh(factor)
-        found[f"spectrum/{name}"] = w, np.full(len(w), np.linalg.norm(scales[name]))
+        outputs[f"spectrum/{name}"] = w, np.full(len(w), np.linalg.norm(scales[name]))
     scales = EIGENVALUES.scale(truth, {"basis": basis})
     for name, lam in truth.eigenvalues_in(basis).items():
-        found[f"eigenvalues/{name}"] = lam, scales[name]
-    found[GAUSS_NEWTON.name] = v @ truth.matrix, scale_of(truth, lambda t: v @ t.matrix)
+        outputs[f"eigenvalues/{name}"] = lam, scales[name]
+    outputs[GAUSS_NEWTON.name] = v @ truth.matrix, scale_of(truth, lambda t: v @ t.matrix)
     for curvature in ("ekfac", "kfac", "gauss_newton"):
-        found[f"solve/{curvature}"] = _solve(case, curvature, basis, arguments)
+        outputs[f"solve/{curvature}"] = _solve(case, curvature, basis, arguments)
         if curvature == "ekfac" and "DegenerateSpectrum" in case.flags:
             continue  # not a function of the case: it depends on the eigensolver
         whole = Truth(case, curvature)  # with a scale also where a run would leave scores undecided
-        found[f"scores/{curvature}"] = whole.scores, scale_of(whole, lambda t: t.scores)
-    return {k: (np.asarray(a), rounded_up(s)) for k, (a, s) in found.items()}
+        outputs[f"scores/{curvature}"] = whole.scores, scale_of(whole, lambda t: t.scores)
+    return {k: (np.asarray(a), rounded_up(s)) for k, (a, s) in outputs.items()}
 
 
 def _solve(
@@ -244,9 +249,9 @@ def _finite_differences(case: Case) -> dict[str, Any]:
         }
         return problem.loss.value(case.but(parameters=moved).torch_module()(x), y).detach().numpy()
 
-    found = (losses(1.0) - losses(-1.0)) / (2 * h)
+    differences = (losses(1.0) - losses(-1.0)) / (2 * h)
     right = (problem.gradients() @ direction).numpy()
-    error = np.abs(found - right).max() / max(np.abs(right).max(), 1e-300)
+    error = np.abs(differences - right).max() / max(np.abs(right).max(), 1e-300)
     return {"kind": "finite differences", "outputs": ["gradients"], "worst": _digits(error)}
 
 
@@ -255,19 +260,19 @@ def _second_implementation(
 ) -> dict[str, Any]:
     """The worst ratio of the oracle's own second implementation."""
     v, basis = arguments["vectors"], basis_of(arguments)
-    found = {
+    by_output = {
         name: answer
         for stage in SECOND
         for name, answer in answers(stage, Pipeline(), "ekfac", case, v, basis, outputs)
         if name in outputs
     }
     worst = 0.0
-    for name, answer in found.items():
+    for name, answer in by_output.items():
         worst = max(
             worst,
             worst_ratio(np.asarray(answer) - outputs[name][0], outputs[name][1].astype(float), U),
         )
-    return {"kind": "second implementation", "outputs": sorted(found), "worst": _digits(worst)}
+    return {"kind": "second implementation", "outputs": sorted(by_output), "worst": _digits(worst)}
 
 
 def _digits(number: float) -> float:

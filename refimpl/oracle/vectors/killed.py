@@ -45,12 +45,12 @@ def _shows(fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outp
     for stage in list(STAGES)[place(fault.stage) :]:
         try:
             with np.errstate(all="ignore"):
-                found = dict(
+                by_output = dict(
                     answers(stage, faulty(fault), fault.curvature, case, vectors, basis, outputs)
                 )
         except Exception:  # no answer at all shows as well
             return True
-        for name, answer in found.items():
+        for name, answer in by_output.items():
             right, scale = outputs.get(name, (None, None))
             if right is None or scale is None:
                 continue  # a layer that is not there, or an output that the case does not determine
@@ -64,7 +64,7 @@ def _shows(fault: Fault, case: Case, vectors: Array, basis: Basis, outputs: Outp
 
 def answers(
     stage: str,
-    own: Pipeline,
+    pipeline: Pipeline,
     curvature: str,
     case: Case,
     vectors: Array,
@@ -75,23 +75,23 @@ def answers(
 
     Args:
         stage: Name of the stage.
-        own: The implementation.
+        pipeline: The implementation.
         curvature: What it inverts.
         case: The case.
         vectors: As for `killed`.
         basis: Likewise.
         outputs: Likewise.
     """
-    asked = STAGES[stage]
-    if not asked.checks:  # a vector has no answer of this stage
+    definition = STAGES[stage]
+    if not definition.checks:  # a vector has no answer of this stage
         return
     factors = {n: (outputs[f"factors/{n}/A"][0], outputs[f"factors/{n}/S"][0]) for n in basis}
     lam = {n: outputs[f"eigenvalues/{n}"][0] for n in basis}
-    given: dict[str, Any] = {
+    available: dict[str, Any] = {
         "factors": factors,
         "basis": dict(basis),
         "state": State(case, factors, dict(basis), lam),
         "vectors": vectors,
     }
-    arguments = asked.arguments(Setting(case, curvature), **given)
-    yield from asked.recorded(asked.call(own, case, arguments), curvature).items()
+    arguments = definition.arguments(Setting(case, curvature), **available)
+    yield from definition.recorded(definition.call(pipeline, case, arguments), curvature).items()

@@ -17,21 +17,21 @@ def lint_folder(folder: Path) -> list[str]:
         folder: Where families are folders.
     """
     wrong: list[str] = []
-    found = list(paths(folder))
-    for path in found:
+    json_paths = list(paths(folder))
+    for path in json_paths:
         try:
             vector = read(path)
         except BadVector as error:
             wrong.append(str(error))
             continue
         wrong += [f"{path}: {sentence}" for sentence in _vector(vector, path)]
-    known = {path.with_suffix("") for path in found}
+    known = {path.with_suffix("") for path in json_paths}
     wrong += [
         f"{path} has no JSON file"
         for path in sorted(folder.glob("*/*.safetensors"))
         if path.with_suffix("") not in known
     ]
-    return wrong if found else [f"{folder} holds no vectors: <family>/<slug>.json is expected"]
+    return wrong if json_paths else [f"{folder} holds no vectors: <family>/<slug>.json is expected"]
 
 
 def _vector(vector: Vector, path: Path) -> list[str]:
@@ -54,16 +54,16 @@ def _vector(vector: Vector, path: Path) -> list[str]:
     except ValueError as error:
         wrong.append(str(error))
     slugs = {check.slug for check in CHECKS}
-    for name, told in plain["outputs"].items():
-        if told["check"] not in slugs:
-            wrong.append(f"output {name!r}: there is no check {told['check']!r}")
-        right, scale = arrays.get(f"outputs/{name}"), arrays.get(told["scale"])
+    for name, output in plain["outputs"].items():
+        if output["check"] not in slugs:
+            wrong.append(f"output {name!r}: there is no check {output['check']!r}")
+        right, scale = arrays.get(f"outputs/{name}"), arrays.get(output["scale"])
         if right is None or scale is None or right.shape != scale.shape:
             wrong.append(f"output {name!r}: array and scale of one shape are expected")
         elif not (scale >= 0).all():
             wrong.append(f"output {name!r}: scales must be >= 0")
-    for made in plain["checks_made"]:
-        if unknown := [o for o in made["outputs"] if not _names(o, plain["outputs"])]:
+    for confirmation in plain["checks_made"]:
+        if unknown := [o for o in confirmation["outputs"] if not _names(o, plain["outputs"])]:
             wrong.append(f"checks_made: there are no outputs {unknown}")
     named = {f"outputs/{n}" for n in plain["outputs"]}
     stray = [n for n in arrays if n.startswith("outputs/") and n not in named]

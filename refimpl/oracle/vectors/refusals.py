@@ -18,12 +18,14 @@ def refused() -> list[Vector]:
     nan[4, 1], infinite[0, 2] = np.nan, np.inf
     wrong = base.labels.copy()
     wrong[7] = 3
-    kept = {k: v for k, v in base.parameters.items() if k != "fc2.weight"}
+    without_weight = {k: v for k, v in base.parameters.items() if k != "fc2.weight"}
     pairs: list[tuple[Case, str]] = [
         (_of(base, "nan-input", "NaNInput", inputs=nan), "an input is NaN"),
         (
             _of(
-                base, "infinite-weight", "InfiniteWeight",
+                base,
+                "infinite-weight",
+                "InfiniteWeight",
                 parameters={**base.parameters, "fc2.weight": infinite},
             ),
             "a weight is infinite",
@@ -46,7 +48,10 @@ def refused() -> list[Vector]:
         ),
         (
             _of(
-                base, "no-examples", "NoExamples", inputs=base.inputs[:0].copy(),
+                base,
+                "no-examples",
+                "NoExamples",
+                inputs=base.inputs[:0].copy(),
                 labels=base.labels[:0].copy(),
             ),
             "there is no training example",
@@ -56,10 +61,10 @@ def refused() -> list[Vector]:
             "a label is 3, and there are three classes",
         ),
         (
-            _of(base, "missing-weight", "MissingParameter", parameters=kept),
+            _of(base, "missing-weight", "MissingParameter", parameters=without_weight),
             "layer fc2 has no weight",
         ),
-    ]  # fmt: skip
+    ]
     return [packed(case, {}, {}, [], expect="reject", reason=why) for case, why in pairs]
 
 
@@ -86,17 +91,21 @@ def _undamped() -> Vector:
     )
     matrix = Truth(case).matrix
     w, Q = np.linalg.eigh(matrix)
-    kept = w > 1e-10 * w.max()
+    nonzero = w > 1e-10 * w.max()
     b = probes(case) @ matrix
-    x = ((b @ Q[:, kept]) / w[kept]) @ Q[:, kept].T
+    x = ((b @ Q[:, nonzero]) / w[nonzero]) @ Q[:, nonzero].T
     # Wedin: kappa for what x is made of, and kappa ||b|| / w_min for what of b leaves the range
-    kappa = w.max() / w[kept].min()
+    kappa = w.max() / w[nonzero].min()
     size = kappa * (
         np.linalg.norm(x, axis=1, keepdims=True)
-        + np.linalg.norm(b, axis=1, keepdims=True) / w[kept].min()
+        + np.linalg.norm(b, axis=1, keepdims=True) / w[nonzero].min()
     )
     scale = rounded_up(np.broadcast_to(size, x.shape))
     return packed(
-        case.but(damping=0.0), {"vectors": b}, {"solve/gauss_newton": (x, scale)}, [],
-        expect="either", reason="damping is zero and the matrix is singular",
-    )  # fmt: skip
+        case.but(damping=0.0),
+        {"vectors": b},
+        {"solve/gauss_newton": (x, scale)},
+        [],
+        expect="either",
+        reason="damping is zero and the matrix is singular",
+    )

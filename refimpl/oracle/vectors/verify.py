@@ -47,11 +47,11 @@ def verify_answers(folder: Path, answers: Path, dtype: str = "float64") -> list[
     Raises:
         BadVector: A file of `folder` is no vector.
     """
-    found: list[Verified] = []
+    verdicts: list[Verified] = []
     for path in paths(folder):
         vector = read(path)
-        found += _judged(vector, answers / path.relative_to(folder), ROUNDOFF[dtype])
-    return found
+        verdicts += _judged(vector, answers / path.relative_to(folder), ROUNDOFF[dtype])
+    return verdicts
 
 
 def _judged(vector: Vector, path: Path, unit: float) -> list[Verified]:
@@ -76,13 +76,13 @@ def _judged(vector: Vector, path: Path, unit: float) -> list[Verified]:
     if expect == "reject":
         return whole(Verdict.FAIL, f"answered, but {reason}: this must be rejected")
     try:
-        given = load(arrays.read_bytes())
+        outputs = load(arrays.read_bytes())
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         return whole(Verdict.ERROR, f"{arrays.name} cannot be read ({error})")
-    if unknown := sorted(set(given) - set(vector.plain["outputs"])):
+    if unknown := sorted(set(outputs) - set(vector.plain["outputs"])):
         known = ", ".join(vector.plain["outputs"])
         return whole(Verdict.ERROR, f"there are no outputs {unknown}; there are {known}")
-    return [_output(vector, name, given.get(name), unit) for name in vector.plain["outputs"]]
+    return [_output(vector, name, outputs.get(name), unit) for name in vector.plain["outputs"]]
 
 
 def _said(path: Path) -> dict[str, Any] | str:
@@ -96,21 +96,21 @@ def _said(path: Path) -> dict[str, Any] | str:
     return said
 
 
-def _output(vector: Vector, name: str, given: Array | None, unit: float) -> Verified:
-    if given is None:
+def _output(vector: Vector, name: str, answer: Array | None, unit: float) -> Verified:
+    if answer is None:
         return Verified(vector.id, name, Verdict.UNSUPPORTED, detail="not among the answers")
-    told, right = vector.plain["outputs"][name], vector.arrays[f"outputs/{name}"]
-    if given.shape != right.shape or given.dtype.kind not in "fiu":
-        detail = f"must be numbers of shape {right.shape}, got {given.dtype} {given.shape}"
+    entry, right = vector.plain["outputs"][name], vector.arrays[f"outputs/{name}"]
+    if answer.shape != right.shape or answer.dtype.kind not in "fiu":
+        detail = f"must be numbers of shape {right.shape}, got {answer.dtype} {answer.shape}"
         return Verified(vector.id, name, Verdict.ERROR, detail=detail)
-    if not np.isfinite(given).all():
+    if not np.isfinite(answer).all():
         return Verified(vector.id, name, Verdict.ERROR, detail="has NaN or infinite entries")
-    error = np.abs(given.astype(np.float64) - right)
+    error = np.abs(answer.astype(np.float64) - right)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = error / (unit * vector.arrays[told["scale"]].astype(np.float64))
+        ratios = error / (unit * vector.arrays[entry["scale"]].astype(np.float64))
     ratio = float(np.where(error == 0, 0.0, ratios).max(initial=0.0))
     # Written so that NaN fails.
-    if ratio < told["threshold"]:
+    if ratio < entry["threshold"]:
         return Verified(vector.id, name, Verdict.PASS, ratio)
-    detail = f"off by {ratio:.1e} times its rounding scale (at most {told['threshold']:g})"
+    detail = f"off by {ratio:.1e} times its rounding scale (at most {entry['threshold']:g})"
     return Verified(vector.id, name, Verdict.FAIL, ratio, detail)
