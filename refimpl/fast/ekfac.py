@@ -86,7 +86,9 @@ class EKFAC(StructuredCurvature):
         batch_size: Examples per pass; results do not depend on it.
         factors: (A, S) of each block, where a K-FAC of this problem has them already; then they are
             taken as they are, and `weight_sharing` says nothing.
-        eigen: The attribute `eigen` of the EK-FAC whose `factors` these are; then nothing is fitted.
+        eigen: (Q_A, Q_S, eigenvalues) of each block, given with the `factors` that they belong to: the
+            attribute `eigen` of another EK-FAC, as it is or with its eigenvalues clipped. They are
+            taken as they are, and nothing is fitted.
 
     Attributes:
         factors: (A [I, I], S [O, O]) of each block.
