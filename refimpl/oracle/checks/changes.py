@@ -15,8 +15,8 @@ def selected(case: Case, places: Array) -> Case:
     """The same case with some training examples, in some order.
 
     Args:
-        case: The case.
-        places: Which, in which order; some may stand twice.
+        case: Of N training examples.
+        places: Indices of the examples [k], in order; an index may repeat.
     """
     return case.but(inputs=case.inputs[places], labels=case.labels[places])
 
@@ -49,7 +49,7 @@ def relabelled(case: Case) -> Case:
 
 
 def repadded(case: Case) -> Case:
-    """Other inputs at tokens that count nothing, where the others do not look at them.
+    """The case with other inputs at ignored tokens, where no counted token depends on them.
 
     Raises:
         Undecided: Every token counts, or some that count look at those that do not.
@@ -60,11 +60,14 @@ def repadded(case: Case) -> Case:
     if x.dtype.kind == "f":
         other = 0.5 - 2.0 * x
     else:
-        sizes = [len(case.parameters[f"{layer['name']}.weight"]) for layer in case.layers
-                 if layer["op"] == "embedding"]  # fmt: skip
+        sizes = [
+            len(case.parameters[f"{layer['name']}.weight"])
+            for layer in case.layers
+            if layer["op"] == "embedding"
+        ]
         other = (x + 1) % sizes[0]
-    kept = mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
-    changed = case.but(inputs=np.where(kept, x, other))
+    counted = mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
+    changed = case.but(inputs=np.where(counted, x, other))
     outputs = [c.problem.outputs()[torch.from_numpy(mask)] for c in (case, changed)]
     if not torch.allclose(*outputs, rtol=1e-12, atol=1e-12):
         raise Undecided("tokens that count look at those that do not")
@@ -75,9 +78,9 @@ def reweighted(case: Case, factor: float, damping: float) -> Case:
     """The loss times a number, by its class weights.
 
     Args:
-        case: The case.
-        factor: The number.
-        damping: What the damping is multiplied by.
+        case: With class weights.
+        factor: Multiplies the class weights.
+        damping: Multiplies the damping.
 
     Raises:
         Undecided: The loss has no class weights.
@@ -90,7 +93,7 @@ def reweighted(case: Case, factor: float, damping: float) -> Case:
 
 
 def tokens(case: Case) -> list[Case]:
-    """The case with one counted token of each example, for every place of a token.
+    """Cases that each count the token at one place only, for every place.
 
     Raises:
         Undecided: No example has two tokens that count.
@@ -102,9 +105,9 @@ def tokens(case: Case) -> list[Case]:
         or mask.sum(axis=tuple(range(1, mask.ndim))).max() < 2
     ):
         raise Undecided("no example has two tokens that count")
-    found: list[Case] = []
+    single_tokens: list[Case] = []
     for place in np.ndindex(mask.shape[1:]):
         here = np.zeros(mask.shape, dtype=bool)
         here[(slice(None), *place)] = True
-        found.append(case.but(labels=np.where(here, case.labels, case.loss.ignore_index)))
-    return found
+        single_tokens.append(case.but(labels=np.where(here, case.labels, case.loss.ignore_index)))
+    return single_tokens

@@ -1,4 +1,4 @@
-"""Check: what is claimed of a stage, by which equation, and how far from it an answer may be."""
+"""Check: a claim about a stage, its equation, and the error that it tolerates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ class Check:
 
     Args:
         slug: Its name, never reused.
-        family: What kind of check it is.
-        stage: The stage that it judges; without that stage it is not run.
-        statement: What is claimed, in a sentence.
+        family: The kind of check.
+        stage: The stage that it judges; implementations without that stage skip it.
+        statement: The claim as a sentence.
         equation: The claim as a formula.
-        source: Where the claim comes from.
-        tolerance: Where its scale comes from, in a sentence.
+        source: Publication and equation of the claim.
+        tolerance: Origin of the error's scale, in a sentence.
         measure: The ratio of error to u x scale, of a trial in a mode; raises `Undecided` where the
             case cannot decide.
         applies: Whether the check makes sense for a trial; default: always.
-        modes: "isolated", "chained" or both; stages that are fed nothing have one.
-        threshold: What the ratio must stay below.
+        modes: "isolated", "chained" or both; stages without inputs have one.
+        threshold: The ratio passes below it.
     """
 
     slug: str
@@ -53,8 +53,8 @@ def worst(error: Array, scale: Array, unit: float) -> float:
 
     Args:
         error: Any shape.
-        scale: Of that shape; where it is 0 the error must be, too.
-        unit: u.
+        scale: Same shape; an error where it is 0 gives infinity.
+        unit: Unit roundoff u of the declared dtype.
     """
     error = np.abs(error)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -67,13 +67,13 @@ def relative(error: Array, size: Any, unit: float) -> float:
 
     Args:
         error: Rows [k, n], or one vector [n].
-        size: A number for each row, or one for all.
-        unit: u.
+        size: A number for each row [k], or one for all.
+        unit: Unit roundoff u of the declared dtype.
     """
     norms = np.linalg.norm(np.atleast_2d(error).astype(np.float64), axis=-1)
     return worst(norms, np.broadcast_to(size, norms.shape), unit)
 
 
 def labels_known(trial: Trial) -> bool:
-    """Whether the pseudo-gradients are a function of the case: not for sampled labels."""
+    """Whether the case alone fixes the pseudo-gradients: it does unless labels are sampled."""
     return trial.labels_known

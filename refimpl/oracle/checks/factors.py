@@ -25,13 +25,13 @@ SUMS = (
 
 
 def _factor(which: int) -> Callable[[Trial, Mode], float]:
-    """Componentwise, so that a small block (the bias row) cannot hide behind a large one."""
+    """Compare entry by entry: a small block (the bias row) cannot hide behind a large one."""
 
     def measure(trial: Trial, mode: Mode) -> float:
-        truth, found = trial.truth, trial.factors()
+        truth, factors = trial.truth, trial.factors()
         scale, part = FACTORS.scale(truth, {}), "AS"[which]
         return max(
-            worst(found[n][which] - right[which], scale[f"{n}/{part}"], trial.unit)
+            worst(factors[n][which] - right[which], scale[f"{n}/{part}"], trial.unit)
             for n, right in truth.factors.items()
         )
 
@@ -42,19 +42,21 @@ def _shape(which: int) -> Callable[[Trial, Mode], float]:
     """A / tr A and S / tr S, which no scale of either factor changes."""
 
     def measure(trial: Trial, mode: Mode) -> float:
-        truth, found = trial.truth, trial.factors()
+        truth, factors = trial.truth, trial.factors()
         right = _traceless(truth, which)
         moved = scale_of(truth, lambda t: _traceless(t, which))
         ratios: list[float] = []
         for name, pair in truth.factors.items():
             trace = np.trace(pair[which])
-            own = np.trace(found[name][which])
+            own_trace = np.trace(factors[name][which])
             if trace == 0:  # a layer without inputs, or without gradients, has no direction
                 continue
             # Dividing by the trace brings in the trace's own error.
             sums = absolute_sums(truth)[name][which] / trace
             scale = moved[name] + sums + np.abs(right[name]) * np.trace(sums)
-            shaped = found[name][which] / own if own != 0 else np.zeros_like(right[name])
+            shaped = (
+                factors[name][which] / own_trace if own_trace != 0 else np.zeros_like(right[name])
+            )
             ratios.append(worst(shaped - right[name], scale, trial.unit))
         if not ratios:
             raise Undecided("this factor is zero in every layer")
@@ -72,35 +74,35 @@ def _traces(factors: Mapping[str, tuple[Array, Array]]) -> Array:
 
 
 def _product(trial: Trial, mode: Mode) -> float:
-    truth, found = trial.truth, trial.factors()
+    truth, factors = trial.truth, trial.factors()
     right = _traces(truth.factors)
     sums = [
         np.trace(truth.factors[n][0]) * np.trace(s) + np.trace(a) * np.trace(truth.factors[n][1])
         for n, (a, s) in absolute_sums(truth).items()
     ]
     scale = scale_of(truth, lambda t: _traces(t.factors)) + np.array(sums)
-    own = _traces({n: found[n] for n in truth.factors})
-    return worst(own - right, scale, trial.unit)
+    products = _traces({n: factors[n] for n in truth.factors})
+    return worst(products - right, scale, trial.unit)
 
 
 def _constant(trial: Trial, mode: Mode) -> float:
-    """Last column over its last entry: the mean input, with 1 at the end, whatever A's scale."""
-    truth, found = trial.truth, trial.factors()
+    """The last column over its last entry is (mean input, 1), at any scale of A."""
+    truth, factors = trial.truth, trial.factors()
     moved = scale_of(truth, lambda t: t.factors)
     ratios: list[float] = []
     for name in layers_with_bias(trial):
         right, sums = truth.factors[name][0], absolute_sums(truth)[name][0]
-        own = found[name][0]
+        A = factors[name][0]
         if right[-1, -1] == 0:  # nothing counts
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
-            column = own[:, -1] / own[-1, -1]
+            column = A[:, -1] / A[-1, -1]
         column = np.where(np.isfinite(column), column, np.inf)
         mean = right[:, -1] / right[-1, -1]
         scale = moved[name][0][:, -1] + sums[:, -1] + np.abs(mean) * sums[-1, -1]
         ratios.append(worst(column - mean, scale, trial.unit))
         if trial.conventions.factor_scale == "each":
-            ratios.append(worst(own[-1, -1:] - right[-1, -1:], sums[-1, -1:], trial.unit))
+            ratios.append(worst(A[-1, -1:] - right[-1, -1:], sums[-1, -1:], trial.unit))
     if not ratios:
         raise Undecided("no position counts")
     return max(ratios)
@@ -127,7 +129,7 @@ def _positive(trial: Trial, mode: Mode) -> float:
 
 
 def _terms(trial: Trial) -> int:
-    """Examples times tokens times classes: at least as many terms as a factor's sum has, or nearly."""
+    """The number of outputs: examples times tokens times classes; about a factor's number of terms."""
     outputs = trial.truth.problem.outputs
     return max(1, int(np.prod(outputs().shape)))
 
@@ -136,7 +138,7 @@ def last_layer(trial: Trial) -> str | None:
     """The block whose outputs are the model's, where there is one that acts nowhere else.
 
     Args:
-        trial: The trial.
+        trial: The implementation on a case.
     """
     case = trial.case
     last: Any = case.layers[-1]
@@ -161,8 +163,8 @@ def _rows(trial: Trial, mode: Mode) -> float:
     # E[g (sum of g)]: each coordinate p_k - y_k is rounded by u times one, and not times its size.
     reach = float(np.sqrt(_weights(trial)))
     size = (np.sqrt(np.abs(np.diag(S))) * reach + np.abs(S).sum(axis=1)) * len(S)
-    own = np.linalg.norm(trial.truth.factors[name][1]) or 1.0
-    gauge = np.linalg.norm(S) / own  # whatever scale S was given
+    norm = np.linalg.norm(trial.truth.factors[name][1]) or 1.0
+    gauge = np.linalg.norm(S) / norm  # whatever scale S was given
     return worst(S.sum(axis=1), size * max(gauge, 1.0) * _terms(trial) ** 0.5, trial.unit)
 
 
@@ -183,7 +185,9 @@ def _each_known(trial: Trial) -> bool:
 
 CHECKS = (
     Check(
-        "factor-a-equal", "stages", "factors",
+        "factor-a-equal",
+        "stages",
+        "factors",
         "A is the uncentred covariance of the layer's inputs, with a last coordinate 1 for the bias.",
         "A = mean_nr a_nr a_nr^T (expand), mean_n a~_n a~_n^T with a~ = mean_r a (reduce)",
         "Martens & Grosse 2015, eq. 1; Eschenhagen et al. 2023, section 3",
@@ -192,7 +196,9 @@ CHECKS = (
         applies=_each,
     ),
     Check(
-        "factor-s-equal", "stages", "factors",
+        "factor-s-equal",
+        "stages",
+        "factors",
         "S is the uncentred covariance of the pseudo-gradients in the layer's outputs.",
         "S = (1/N) sum_nr E[g_nr g_nr^T] (expand), (1/N) sum_n E[g~_n g~_n^T] with g~ = sum_r g",
         "Martens & Grosse 2015, eq. 1; Eschenhagen et al. 2023, section 3",
@@ -201,7 +207,9 @@ CHECKS = (
         applies=_each_known,
     ),
     Check(
-        "factor-a-shape", "stages", "factors",
+        "factor-a-shape",
+        "stages",
+        "factors",
         "A is right up to a scale, which the product of the factors does not fix.",
         "A / tr A",
         "Martens & Grosse 2015, eq. 1",
@@ -209,7 +217,9 @@ CHECKS = (
         _shape(0),
     ),
     Check(
-        "factor-s-shape", "stages", "factors",
+        "factor-s-shape",
+        "stages",
+        "factors",
         "S is right up to a scale, which the product of the factors does not fix.",
         "S / tr S",
         "Martens & Grosse 2015, eq. 1",
@@ -218,7 +228,9 @@ CHECKS = (
         applies=labels_known,
     ),
     Check(
-        "factor-product", "stages", "factors",
+        "factor-product",
+        "stages",
+        "factors",
         "The scale of S (x) A is that of the layer's block, however the two factors share it.",
         "tr A tr S = tr (S (x) A)",
         "Martens & Grosse 2015, eq. 1",
@@ -227,7 +239,9 @@ CHECKS = (
         applies=labels_known,
     ),
     Check(
-        "factor-a-constant", "stages", "factors",
+        "factor-a-constant",
+        "stages",
+        "factors",
         "The last column of A is the mean input, and its last entry 1: that of the bias.",
         "A e_I = (mean a, 1)",
         "Martens & Grosse 2015, section 2.1",
@@ -236,7 +250,9 @@ CHECKS = (
         applies=biases_tracked,
     ),
     Check(
-        "factor-symmetric", "stages", "factors",
+        "factor-symmetric",
+        "stages",
+        "factors",
         "Both factors are symmetric.",
         "A = A^T, S = S^T",
         "Martens & Grosse 2015, eq. 1",
@@ -244,7 +260,9 @@ CHECKS = (
         _symmetric,
     ),
     Check(
-        "factor-positive", "stages", "factors",
+        "factor-positive",
+        "stages",
+        "factors",
         "Both factors are positive semidefinite.",
         "min eig A >= 0, min eig S >= 0",
         "Martens & Grosse 2015, eq. 1",
@@ -252,11 +270,13 @@ CHECKS = (
         _positive,
     ),
     Check(
-        "factor-s-rows", "stages", "factors",
+        "factor-s-rows",
+        "stages",
+        "factors",
         "Where a layer gives the logits of a softmax, the rows of its S sum to zero.",
         "S 1 = 0, since 1^T (p - e_y) = 0",
         "Botev et al. 2017, section 4",
         "sqrt(K) u times the size that probabilities have before labels are taken off them",
         _rows,
     ),
-)  # fmt: skip
+)

@@ -55,7 +55,9 @@ def biases_tracked(trial: Trial) -> bool:
 
 CHECKS = (
     Check(
-        "gradients-equal", "stages", "gradients",
+        "gradients-equal",
+        "stages",
+        "gradients",
         "The gradient of every training example's loss is right, entry by entry, in every layer.",
         "grad l_n = sum_r g_nr a_nr^T",
         "Martens & Grosse 2015, section 2.1",
@@ -63,7 +65,9 @@ CHECKS = (
         _equal,
     ),
     Check(
-        "gradients-bias", "stages", "gradients",
+        "gradients-bias",
+        "stages",
+        "gradients",
         "The bias's gradient is the sum of the gradients in the layer's outputs.",
         "dl_n/db = sum_r g_nr",
         "Martens & Grosse 2015, section 2.1",
@@ -71,4 +75,4 @@ CHECKS = (
         _bias_column,
         applies=biases_tracked,
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""One check on one trial, as a verdict."""
+"""Run one check on one trial and give the verdict."""
 
 import math
 
@@ -15,12 +15,12 @@ __all__ = ["judge_check"]
 
 
 def judge_check(trial: Trial, check: Check, mode: Mode) -> Outcome:
-    """The outcome of a check; whatever the implementation does, it is a verdict and no exception.
+    """The outcome of a check; every error of the implementation becomes a verdict.
 
     Args:
         trial: The implementation on a case.
-        check: The check.
-        mode: One of the check's modes.
+        check: Measures the error and has the threshold.
+        mode: One of `check.modes`.
     """
     before = trial.seconds
     ratio: float | None = None
@@ -36,9 +36,17 @@ def judge_check(trial: Trial, check: Check, mode: Mode) -> Outcome:
     except (BadAnswer, Failed) as error:
         verdict, detail = Verdict.ERROR, str(error)
     return Outcome(
-        trial.case.id, check.stage, check.slug, check.family, mode, verdict, ratio,
-        check.threshold, detail, seconds=trial.seconds - before,
-    )  # fmt: skip
+        trial.case.id,
+        check.stage,
+        check.slug,
+        check.family,
+        mode,
+        verdict,
+        ratio,
+        check.threshold,
+        detail,
+        seconds=trial.seconds - before,
+    )
 
 
 def _sentence(check: Check, ratio: float) -> str:

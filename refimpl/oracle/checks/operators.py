@@ -1,4 +1,4 @@
-"""The matrix that a damped solve inverts, as an implementation is fed it."""
+"""The matrix that a damped solve inverts, built from the solve's own inputs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,14 +28,14 @@ def outer(v: Array, w: Array) -> Array:
 
 @dataclass(frozen=True)
 class Operator:
-    """H + lambda as an implementation is fed it.
+    """H + lambda, built from what the implementation receives.
 
     Args:
-        trial: The trial.
+        trial: The implementation on a case.
         parts: (Q_A, Q_S, damped eigenvalues) by layer; None for the Gauss-Newton Hessian.
         matrix: The dense damped matrix [P, P], in float64.
         eigenvalues: Its eigenvalues [P], in any order.
-        size: What a relative perturbation u of everything changes in it, at most, over u.
+        size: Bound on the change by relative perturbations u of all inputs, in norm, over u.
     """
 
     trial: Trial
@@ -55,17 +55,17 @@ class Operator:
         return float(self.eigenvalues.max())
 
     @property
-    def formed(self) -> float:
-        """1 + ||M|| ||M^-1||_F / (2 sqrt P): by what a residual grows where M^-1 is formed.
+    def inverse_growth(self) -> float:
+        """Factor 1 + ||M|| ||M^-1||_F / (2 sqrt P) by which computing M^-1 enlarges a residual.
 
-        Each of its rows has an error of its own, and M times these is left.
+        Each row of M^-1 has its own error, and the residual is M times these errors.
         """
         inverse = float(np.linalg.norm(1 / self.eigenvalues))
         return 1 + self.high * inverse / (2 * len(self.eigenvalues) ** 0.5)
 
     @property
     def kappa(self) -> float:
-        """The condition number, what the implementation itself perturbs included."""
+        """The condition number, with the implementation's own perturbations."""
         return self.size / self.low
 
     def apply(self, x: Array) -> Array:
@@ -89,9 +89,9 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
     """The damped matrix that a solve has to invert in a mode.
 
     Args:
-        trial: The trial.
-        mode: The mode.
-        damping: Default: the case's.
+        trial: The implementation on a case.
+        mode: "isolated" feeds the solve the true parts, "chained" the implementation's.
+        damping: lambda >= 0; default: the case's.
 
     Raises:
         Undecided: It is not positive definite.
@@ -106,7 +106,7 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         damped = np.maximum(w, 0.0) + added
         # It computes the matrix itself, and so loses what perturbations of the problem change in it.
         moved = float(np.linalg.norm(scale_of(trial.truth, lambda t: t.second_moment)))
-        found = Operator(trial, None, matrix, damped, float(damped.max()) + moved)
+        H = Operator(trial, None, matrix, damped, float(damped.max()) + moved)
     else:
         state = trial.state_for(mode)
         assert state.basis is not None
@@ -117,14 +117,14 @@ def operator(trial: Trial, mode: Mode, damping: float | None = None) -> Operator
         defect = max(
             _defect(Q_A, trial.unit) + _defect(Q_S, trial.unit) for Q_A, Q_S, _ in parts.values()
         )
-        found = Operator(trial, parts, matrix, damped, float(damped.max()) * (1 + defect))
-    if not found.low > 0:
+        H = Operator(trial, parts, matrix, damped, float(damped.max()) * (1 + defect))
+    if not H.low > 0:
         raise Undecided(
-            f"the damped matrix is not positive definite: its least eigenvalue is {found.low:.1e}"
+            f"the damped matrix is not positive definite: its least eigenvalue is {H.low:.1e}"
         )
-    return found
+    return H
 
 
 def _defect(Q: Array, unit: float) -> float:
-    """||Q^T Q - I|| / u, as far as the check of the eigenvectors allows it: n."""
+    """||Q^T Q - I|| / u, at most the n that the check of the eigenvectors allows."""
     return min(float(np.linalg.norm(Q.T @ Q - np.eye(len(Q)), 2)) / unit, float(len(Q)))

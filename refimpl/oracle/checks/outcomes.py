@@ -1,4 +1,4 @@
-"""Stage "response": what a minimiser of the proximal Bregman objective must be, and its slope."""
+"""Stage "response": the minimiser of the proximal Bregman objective and its slope in epsilon."""
 
 from functools import cached_property, lru_cache
 
@@ -54,7 +54,7 @@ class _Setting:
             )
 
     def moved(self, epsilon: float) -> Array:
-        """Its response less the trained parameters [P]."""
+        """The response at a weight epsilon, less the trained parameters [P]."""
         return self.trial.response(EXAMPLE, epsilon) - self.start
 
     @cached_property
@@ -76,7 +76,7 @@ class _Setting:
 
     @property
     def rounding(self) -> float:
-        """THRESHOLD u times the size that rounding has."""
+        """The largest error that rounding may cause: THRESHOLD u `_size`."""
         return THRESHOLD * self.trial.unit * _size(self.trial)
 
 
@@ -86,7 +86,7 @@ def _setting(trial: Trial) -> _Setting:
 
 
 def _size(trial: Trial) -> float:
-    """What u of takes a minimiser elsewhere: that of its parameters, and of its gradient over lambda."""
+    """How far rounding moves the minimiser, over u: ||theta_s|| plus the gradient's scale over lambda."""
     truth = trial.truth
     moved = np.linalg.norm(scale_of(truth, lambda t: t.flat_gradients), axis=1).mean()
     return float(np.linalg.norm(truth.response(EXAMPLE, 0.0)) + moved / trial.case.damping)
@@ -146,9 +146,11 @@ def _quadratic(trial: Trial, mode: Mode) -> float:
     if trial.case.loss.kind != "squared_error" or not _linear(trial, setting.slope):
         raise Undecided("the model is not linear in its parameters under a squared error")
     epsilon = 1 / trial.case.num_examples
-    alone = trial.on(trial.case.but(**{
-        n: getattr(trial.case, n)[EXAMPLE : EXAMPLE + 1] for n in ("inputs", "labels")
-    }))  # fmt: skip
+    alone = trial.on(
+        trial.case.but(
+            **{n: getattr(trial.case, n)[EXAMPLE : EXAMPLE + 1] for n in ("inputs", "labels")}
+        )
+    )
     H = setting.H + epsilon * alone.truth.matrix
     right = -epsilon * np.linalg.solve(H, setting.g)
     error = trial.response(EXAMPLE, epsilon) - truth.response(EXAMPLE, 0.0) - right
@@ -157,10 +159,10 @@ def _quadratic(trial: Trial, mode: Mode) -> float:
 
 
 def _in_our_order(trial: Trial, flat: Array) -> Float[torch.Tensor, " P"]:
-    """A flat vector of the declared conventions as refimpl's own."""
-    found = np.empty_like(flat)
-    found[trial.truth.order] = flat
-    return torch.from_numpy(found)
+    """A flat vector in the declared conventions, reordered into refimpl's."""
+    reordered = np.empty_like(flat)
+    reordered[trial.truth.order] = flat
+    return torch.from_numpy(reordered)
 
 
 def _outputs_moved(trial: Trial, direction: Array) -> float:
@@ -196,44 +198,65 @@ MAY_REMAIN = "1 % of the response, and 30 u (||theta_s|| + ||grad|| / lambda)"
 SMOOTH = "; h is halved until no ReLU switches"
 CHECKS = (
     Check(
-        "response-zero", "outcomes", "response",
+        "response-zero",
+        "outcomes",
+        "response",
         "Without weight there is no response: the trained parameters minimise the objective.",
         "theta(0) = theta_s",
         "Grosse et al. 2023, eq. 6",
         "u (||theta_s|| + ||grad|| / lambda): of the parameters, and of the gradient that is found zero",
-        _zero, applies=_tracked,
+        _zero,
+        applies=_tracked,
     ),
     Check(
-        "response-stationary", "outcomes", "response",
+        "response-stationary",
+        "outcomes",
+        "response",
         "The response is a stationary point of the proximal Bregman objective.",
         "grad (mean_n D(f, f_s) + epsilon l_m + lambda/2 ||theta - theta_s||^2) = 0",
         "Bae et al. 2022, eq. 9; Grosse et al. 2023, eq. 6",
-        "||gradient|| / lambda against " + MAY_REMAIN + ", times sqrt kappa for the bound's own slack",
-        _stationary, applies=_tracked, threshold=1.0,
+        "||gradient|| / lambda against "
+        + MAY_REMAIN
+        + ", times sqrt kappa for the bound's own slack",
+        _stationary,
+        applies=_tracked,
+        threshold=1.0,
     ),
     Check(
-        "response-slope", "outcomes", "response",
+        "response-slope",
+        "outcomes",
+        "response",
         "The slope of the response at zero is the influence function with the Gauss-Newton Hessian.",
         "(theta(h) - theta(-h)) / 2h = -(G + lambda)^-1 grad l_m + O(h^2)",
         "Bae et al. 2022, section 3; Grosse et al. 2023, eq. 7",
         "the truncation, as the change from h to h/2 shows it, and " + MAY_REMAIN + SMOOTH,
-        _slope, applies=_tracked, threshold=1.0,
+        _slope,
+        applies=_tracked,
+        threshold=1.0,
     ),
     Check(
-        "response-odd", "outcomes", "response",
+        "response-odd",
+        "outcomes",
+        "response",
         "To first order a weight taken away moves the parameters as one added does, the other way.",
         "theta(h) + theta(-h) - 2 theta_s = O(h^2)",
         "Taylor's theorem, on Grosse et al. 2023, eq. 6",
         "even over odd part halves as h does (0.75 is allowed), and " + MAY_REMAIN + SMOOTH,
-        _odd, applies=_tracked, threshold=1.0,
+        _odd,
+        applies=_tracked,
+        threshold=1.0,
     ),
     Check(
-        "response-quadratic", "outcomes", "response",
+        "response-quadratic",
+        "outcomes",
+        "response",
         "For a model linear in its parameters and a squared error the response is one solve, however "
         "large the weight.",
         "theta(epsilon) - theta_s = -epsilon (G + epsilon H_m + lambda)^-1 grad l_m",
         "Grosse et al. 2023, eq. 6, whose objective is quadratic then",
         MAY_REMAIN,
-        _quadratic, applies=_tracked, threshold=1.0,
+        _quadratic,
+        applies=_tracked,
+        threshold=1.0,
     ),
-)  # fmt: skip
+)

@@ -15,7 +15,7 @@ __all__ = ["CHECKS", "null_space"]
 
 
 def _product_size(trial: Trial) -> float:
-    """Norm of G, and of what perturbations of the problem change in it: what a product loses u of."""
+    """||G|| plus the change of G by perturbations of the problem: the error scale of a product."""
     moved = np.linalg.norm(scale_of(trial.truth, lambda t: t.matrix))
     return float(np.linalg.norm(trial.truth.matrix, 2) + moved)
 
@@ -72,7 +72,9 @@ def _zero_there(trial: Trial, mode: Mode) -> float:
 
 CHECKS = (
     Check(
-        "gauss-newton-equal", "stages", "gauss_newton",
+        "gauss-newton-equal",
+        "stages",
+        "gauss_newton",
         "Products with the Gauss-Newton Hessian are right, entry by entry.",
         "G v = (1/N) sum_n J_n^T H_n J_n v",
         "Schraudolph 2002; Martens 2020, section 8.1",
@@ -80,7 +82,9 @@ CHECKS = (
         _equal,
     ),
     Check(
-        "gauss-newton-self-adjoint", "stages", "gauss_newton",
+        "gauss-newton-self-adjoint",
+        "stages",
+        "gauss_newton",
         "The Gauss-Newton Hessian is symmetric.",
         "v^T (G w) = w^T (G v)",
         "Martens 2020, section 8.1",
@@ -88,7 +92,9 @@ CHECKS = (
         _self_adjoint,
     ),
     Check(
-        "gauss-newton-positive", "stages", "gauss_newton",
+        "gauss-newton-positive",
+        "stages",
+        "gauss_newton",
         "The Gauss-Newton Hessian is positive semidefinite.",
         "v^T G v >= 0",
         "Martens 2020, section 8.1",
@@ -96,7 +102,9 @@ CHECKS = (
         _positive,
     ),
     Check(
-        "gauss-newton-linear", "stages", "gauss_newton",
+        "gauss-newton-linear",
+        "stages",
+        "gauss_newton",
         "Products with the Gauss-Newton Hessian are linear, also across calls.",
         "G (a v + b w) = a G v + b G w",
         "Martens 2020, section 8.1",
@@ -104,11 +112,13 @@ CHECKS = (
         _linear,
     ),
     Check(
-        "gauss-newton-null-space", "stages", "gauss_newton",
+        "gauss-newton-null-space",
+        "stages",
+        "gauss_newton",
         "What no output feels to first order is in the null space.",
         "G v = 0 for J_n^T H_n J_n v = 0, all n",
         "Martens 2020, section 8.1",
         "u (||G|| + what perturbations of the problem change in G), and P u_64 for the vectors",
         _zero_there,
     ),
-)  # fmt: skip
+)

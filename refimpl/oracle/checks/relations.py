@@ -1,6 +1,6 @@
-"""Relations between an implementation's own answers: what is right is not asked, only what must agree.
+"""Relations between an implementation's own answers; none needs the true answer.
 
-How far two answers may differ is what rounding may do to either; see `refimpl.oracle.truth.rounding`.
+Two answers may differ by the rounding error of each; see `refimpl.oracle.truth.rounding`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,34 +42,34 @@ Answers = Mapping[str, Array]
 
 
 def _given(base: Trial, stage: Stage) -> dict[str, Any]:
-    """What a question about another case has in common with the base: factors, basis and vectors."""
+    """Factors, basis and vectors of the base trial, for a question about another case."""
     isolated = stage.arguments(base)
     return {name: isolated[name] for name in ("factors", "basis", "vectors") if name in isolated}
 
 
 def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
-    """The answer of a stage as arrays by name; basis and vectors are those of the base."""
+    """The answer of a stage as arrays by name, from the base trial's basis and vectors."""
     known = STAGES[stage]
     return known.arrays(trial.ask(stage, **_given(base, known)))
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
-    """Of every entry of an answer, of whatever size the implementation gives it."""
+    """The error scale of every entry of an answer, at the implementation's own scale of factors."""
     known = STAGES[stage]
     scale = known.scale(trial.truth, known.arguments(trial))
     return known.own_scale(trial.truth, lambda: trial.ask(stage), scale)
 
 
-def _differ(trial: Trial, found: Answers, expected: Answers, scale: Answers) -> float:
-    """Of two answers, each of which may be off by its scale."""
-    return max(worst(found[n] - expected[n], 2 * scale[n], trial.unit) for n in expected)
+def _differ(trial: Trial, answers: Answers, expected: Answers, scale: Answers) -> float:
+    """The largest ratio of two answers' difference to the sum of their error scales."""
+    return max(worst(answers[n] - expected[n], 2 * scale[n], trial.unit) for n in expected)
 
 
 def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
-    """Whether the answer on another case is the same, or so many times as large."""
-    other, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    """The error of `times` the answer against the answer on another case, over its scale."""
+    answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
     scale = {n: times * s for n, s in _scales(trial, stage).items()}
-    return _differ(trial, other, {n: times * a for n, a in own.items()}, scale)
+    return _differ(trial, answers, {n: times * a for n, a in base_answers.items()}, scale)
 
 
 def batch_size(trial: Trial, stage: str) -> float:
@@ -97,15 +97,17 @@ def order(trial: Trial, stage: str) -> float:
     def reordered(answers: Answers) -> Answers:
         return {name: np.take(a, places, axis=by_example) for name, a in answers.items()}
 
-    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, found, reordered(own), reordered(_scales(trial, stage)))
+    changed_answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    return _differ(
+        trial, changed_answers, reordered(base_answers), reordered(_scales(trial, stage))
+    )
 
 
 def repeat(trial: Trial, stage: str) -> float:
     """The same question again, with one about another case in between."""
     first = _ask(trial, stage, trial)
     between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
-    told = STAGES[stage].takes_case  # the others know the other case by its factors alone
+    takes_case = STAGES[stage].takes_case  # the others know the other case by its factors alone
     for other in ("factors", stage):
         if trial.has(other):
             _ask(between, other, trial if STAGES[other].takes_case else between)
@@ -115,7 +117,7 @@ def repeat(trial: Trial, stage: str) -> float:
     # Parallel sums may differ in order, and so by roundings, from one call to the next.
     scale = (
         _scales(trial, stage)
-        if told
+        if takes_case
         else {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
     )
     return max(stale, _differ(trial, again, first, scale))
@@ -131,8 +133,8 @@ def duplicated(trial: Trial, stage: str) -> float:
     def twice(answers: Answers) -> Answers:
         return {n: times * np.concatenate([a, a], axis=by_example) for n, a in answers.items()}
 
-    found, own = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, found, twice(own), twice(_scales(trial, stage)))
+    changed_answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    return _differ(trial, changed_answers, twice(base_answers), twice(_scales(trial, stage)))
 
 
 def padding(trial: Trial, stage: str) -> float:
@@ -152,7 +154,7 @@ def blind(trial: Trial, stage: str) -> float:
 
 
 def _with_scaled_loss(trial: Trial) -> tuple[Case, float]:
-    """The case with TIMES its loss, and by what its second moments grow."""
+    """The case with TIMES its loss, and the factor by which its second moments grow."""
     conventions, empirical = trial.conventions, trial.conventions.fisher == "empirical"
     second = TIMES**2 if empirical else TIMES
     layered = trial.curvature != "gauss_newton"  # the whole matrix's is absolute
@@ -170,17 +172,19 @@ def loss_scaled(trial: Trial, stage: str) -> float:
 def product_scaled(trial: Trial, stage: str) -> float:
     """A loss c l has c A x S, whichever of the two takes the factor."""
     case, second = _with_scaled_loss(trial)
-    found, own = trial.on(case).factors(), trial.factors()
+    scaled_factors, factors = trial.on(case).factors(), trial.factors()
     scale = _scales(trial, stage)
     ratios: list[float] = []
-    for name, (A, S) in own.items():
+    for name, (A, S) in factors.items():
         trace = float(np.trace(A))
-        share = float(np.trace(found[name][0])) / trace if trace != 0 else 1.0
+        share = float(np.trace(scaled_factors[name][0])) / trace if trace != 0 else 1.0
         ratios.append(
-            worst(found[name][0] - share * A, abs(share) * scale[f"{name}/A"], trial.unit)
+            worst(scaled_factors[name][0] - share * A, abs(share) * scale[f"{name}/A"], trial.unit)
         )
         rest = second / share if share != 0 else np.inf
-        ratios.append(worst(found[name][1] - rest * S, abs(rest) * scale[f"{name}/S"], trial.unit))
+        ratios.append(
+            worst(scaled_factors[name][1] - rest * S, abs(rest) * scale[f"{name}/S"], trial.unit)
+        )
         if trial.conventions.factor_scale == "each":
             ratios.append(
                 worst(np.array([share - 1.0]), np.array([trial.case.inputs.size]), trial.unit)
@@ -191,9 +195,9 @@ def product_scaled(trial: Trial, stage: str) -> float:
 def precision(trial: Trial, stage: str) -> float:
     """In float32 the answer is that of float64 to float32's rounding."""
     low = trial.on(trial.case, "float32")
-    scale, own = _scales(trial, stage), _ask(trial, stage, trial)
+    scale, base_answers = _scales(trial, stage), _ask(trial, stage, trial)
     STAGES[stage].decide(low.truth)  # undecided where float32 decides nothing
-    return _differ(low, _ask(low, stage, trial), own, scale)
+    return _differ(low, _ask(low, stage, trial), base_answers, scale)
 
 
 def example_alone(trial: Trial, stage: str) -> float:
@@ -214,22 +218,25 @@ def query_alone(trial: Trial, stage: str) -> float:
 
 
 def _alone(trial: Trial, stage: str, others: Sequence[Case], times: float) -> float:
-    """The k-th row of an answer against so many times the one row of the answer to the k-th case."""
-    own, scale, ratios = _ask(trial, stage, trial), _scales(trial, stage), list[float]()
+    """Compare the k-th row of an answer with `times` the only row of the answer on the k-th case."""
+    base_answers, scale, ratios = _ask(trial, stage, trial), _scales(trial, stage), list[float]()
     for k, other in enumerate(others):
-        found = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
-        expected, each = {n: a[k] for n, a in own.items()}, {n: s[k] for n, s in scale.items()}
-        ratios.append(_differ(trial, found, expected, each))
+        answers = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
+        expected, each = (
+            {n: a[k] for n, a in base_answers.items()},
+            {n: s[k] for n, s in scale.items()},
+        )
+        ratios.append(_differ(trial, answers, expected, each))
     return max(ratios)
 
 
 def tokens_add(trial: Trial, stage: str) -> float:
     """The gradient of a sequence against the sum over its tokens, each alone."""
-    own, scale = trial.gradients(), _scales(trial, stage)
+    gradients, scale = trial.gradients(), _scales(trial, stage)
     parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
-    total = {n: np.sum([p[n] for p in parts], axis=0) for n in own}
-    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in own}
-    return _differ(trial, total, own, each)
+    total = {n: np.sum([p[n] for p in parts], axis=0) for n in gradients}
+    each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in gradients}
+    return _differ(trial, total, gradients, each)
 
 
 def _on_themselves(trial: Trial) -> tuple[Trial, Array, Array]:
@@ -248,8 +255,8 @@ def symmetric(trial: Trial, stage: str) -> float:
 def own_influence(trial: Trial, stage: str) -> float:
     """Scores of the training examples on themselves, of one sign."""
     _, scores, scale = _on_themselves(trial)
-    own = np.diag(scores) if trial.conventions.sign == "influence" else -np.diag(scores)
-    return worst(np.maximum(own, 0.0), np.diag(scale), trial.unit)
+    self_scores = np.diag(scores) if trial.conventions.sign == "influence" else -np.diag(scores)
+    return worst(np.maximum(self_scores, 0.0), np.diag(scale), trial.unit)
 
 
 def large_damping(trial: Trial, stage: str) -> float:

@@ -27,16 +27,16 @@ def _equal(trial: Trial, mode: Mode) -> float:
 
 
 def _ranking(trial: Trial, mode: Mode) -> float:
-    """0 where every certified pair stands right, else how far the worst stands wrong."""
-    right, scale, found = trial.truth.scores, _scale(trial), trial.scores()
+    """0 where every certified pair is in the right order, else the worst pair's margin."""
+    right, scale, scores = trial.truth.scores, _scale(trial), trial.scores()
     reach = THRESHOLD * trial.unit * scale
     apart = right[:, :, None] - right[:, None, :]
-    own = found[:, :, None] - found[:, None, :]
+    differences = scores[:, :, None] - scores[:, None, :]
     margin = reach[:, :, None] + reach[:, None, :]
     certified = np.abs(apart) > margin
     if not certified.any():
         raise Undecided("no two scores of a query differ by more than their rounding")
-    wrong = certified & (np.sign(apart) * own <= 0)
+    wrong = certified & (np.sign(apart) * differences <= 0)
     return float((np.abs(apart) / margin)[wrong].max() * THRESHOLD) if wrong.any() else 0.0
 
 
@@ -82,30 +82,40 @@ def _has_parts(trial: Trial) -> bool:
 
 CHECKS = (
     Check(
-        "scores-equal", "stages", "scores",
+        "scores-equal",
+        "stages",
+        "scores",
         "The influence of every training example on every query's loss is right, end to end.",
         "-grad l_q^T (H + lambda)^-1 grad l_n",
         "Koh & Liang 2017, eq. 2; Grosse et al. 2023, eq. 5",
         "what relative perturbations u of weights, inputs and of every stage's answer change in the "
         "whole pipeline, and of the columns of an inverse that is formed; indeterminate where 30 u scale "
         "exceeds 1 % of the scores",
-        _equal, applies=labels_known,
+        _equal,
+        applies=labels_known,
     ),
     Check(
-        "scores-ranking", "stages", "scores",
+        "scores-ranking",
+        "stages",
+        "scores",
         "Training examples whose scores differ by more than both can be wrong stand in the right order.",
         "sign(s_i - s_j) for |s_i - s_j| > e_i + e_j, e = 30 u scale",
         "Koh & Liang 2017, eq. 2",
         "exact: only pairs that rounding cannot exchange are compared",
-        _ranking, applies=labels_known,
+        _ranking,
+        applies=labels_known,
     ),
     Check(
-        "scores-own-parts", "stages", "scores",
+        "scores-own-parts",
+        "stages",
+        "scores",
         "The scores follow from the factors, eigenvectors and eigenvalues that the implementation "
         "reports at the same seed; sampled labels may be others, and then nothing is decided.",
         "-grad l_q^T Q_S ((Q_S^T grad l_n Q_A) / (Lambda + lambda)) Q_A^T, with its own parts",
         "Grosse et al. 2023, eq. 20",
         "u (kappa + ||A|| / gap_A + ||S|| / gap_S) ||grad l_q|| ||grad l_n|| / min eig",
-        _own_parts, applies=_has_parts, modes=("chained",),
+        _own_parts,
+        applies=_has_parts,
+        modes=("chained",),
     ),
-)  # fmt: skip
+)

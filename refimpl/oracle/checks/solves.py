@@ -14,7 +14,7 @@ BOTH: tuple[Mode, ...] = ("isolated", "chained")
 
 def _backward(trial: Trial, mode: Mode) -> float:
     H, b, x = operator(trial, mode), trial.vectors, trial.solve(mode, trial.vectors)
-    size = H.size * H.formed * np.linalg.norm(x, axis=1) + np.linalg.norm(b, axis=1)
+    size = H.size * H.inverse_growth * np.linalg.norm(x, axis=1) + np.linalg.norm(b, axis=1)
     return relative((b - H.apply(x)).astype(np.float64), size, trial.unit)
 
 
@@ -68,53 +68,72 @@ def _large_damping(trial: Trial, mode: Mode) -> float:
 FED = " times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed"
 CHECKS = (
     Check(
-        "solve-backward-error", "stages", "solve",
+        "solve-backward-error",
+        "stages",
+        "solve",
         "The damped solve inverts the very parts that it was given, with the declared damping.",
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
         "u (||M|| c ||x|| + ||b||), M = H + lambda, residual in extended precision; c = 1 + "
-        "||M|| ||M^-1||_F / (2 sqrt P) for who forms M^-1 row by row (a solve needs no c); ||M||" + FED,
-        _backward, modes=BOTH,
+        "||M|| ||M^-1||_F / (2 sqrt P) for who forms M^-1 row by row (a solve needs no c); ||M||"
+        + FED,
+        _backward,
+        modes=BOTH,
     ),
     Check(
-        "solve-forward-error", "stages", "solve",
+        "solve-forward-error",
+        "stages",
+        "solve",
         "The damped solve agrees with that of the dense matrix.",
         "||x - x*|| / (||x*|| kappa), kappa = ||H + lambda|| ||(H + lambda)^-1||",
         "Higham 2002, theorem 7.2",
         "u kappa ||x||, a priori; kappa" + FED,
-        _forward, modes=BOTH,
+        _forward,
+        modes=BOTH,
     ),
     Check(
-        "solve-linear", "stages", "solve",
+        "solve-linear",
+        "stages",
+        "solve",
         "The damped solve is linear, also across calls.",
         "x(a v + b w) = a x(v) + b x(w)",
         "Grosse et al. 2023, eq. 20",
         "u kappa (|a| ||x(v)|| + |b| ||x(w)||); kappa" + FED,
-        _linear, modes=BOTH,
+        _linear,
+        modes=BOTH,
     ),
     Check(
-        "solve-self-adjoint", "stages", "solve",
+        "solve-self-adjoint",
+        "stages",
+        "solve",
         "The damped inverse is symmetric.",
         "v^T x(w) = w^T x(v)",
         "Grosse et al. 2023, eq. 20",
         "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||); kappa" + FED,
-        _self_adjoint, modes=BOTH,
+        _self_adjoint,
+        modes=BOTH,
     ),
     Check(
-        "solve-between", "stages", "solve",
+        "solve-between",
+        "stages",
+        "solve",
         "The damped inverse is positive, between the inverses of the extreme eigenvalues.",
         "||b||^2 / max eig <= b^T x <= ||b||^2 / min eig of H + lambda",
         "Rayleigh quotient; Golub & Van Loan 2013, theorem 8.1.2",
         "u kappa ||b|| ||x||; kappa" + FED,
-        _between, modes=BOTH,
+        _between,
+        modes=BOTH,
     ),
     Check(
-        "solve-large-damping", "stages", "solve",
+        "solve-large-damping",
+        "stages",
+        "solve",
         "As the damping grows the solve becomes division by it.",
         "lambda x = b - H b / lambda + O((||H|| / lambda)^2), at lambda = ||H|| / sqrt(u)",
         "Neumann series",
         "u (O + I) ||b||: the orthogonality of the eigenvectors; the neglected term is u ||b||",
         _large_damping,
-        applies=lambda trial: trial.conventions.damping == "absolute", modes=BOTH,
+        applies=lambda trial: trial.conventions.damping == "absolute",
+        modes=BOTH,
     ),
-)  # fmt: skip
+)

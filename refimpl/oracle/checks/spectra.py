@@ -19,9 +19,9 @@ BOTH: tuple[Mode, ...] = ("isolated", "chained")
 
 def _each(trial: Trial, mode: Mode) -> Iterator[tuple[Array, Array, Array]]:
     """(matrix, eigenvalues, eigenvectors) of both factors of every layer."""
-    given, found = trial.factors_for(mode), trial.eigenbasis(mode)
-    for name, (A, S) in given.items():
-        w_A, Q_A, w_S, Q_S = found[name]
+    factors, basis = trial.factors_for(mode), trial.eigenbasis(mode)
+    for name, (A, S) in factors.items():
+        w_A, Q_A, w_S, Q_S = basis[name]
         yield A, w_A, Q_A
         yield S, w_S, Q_S
 
@@ -31,11 +31,11 @@ def _one(norm: Array) -> float:
 
 
 def residual(trial: Trial, mode: Mode) -> float:
-    """How far Q diag(w) Q^T is from its factor, the worst of all, over its scale.
+    """The largest error of Q diag(w) Q^T against its factor over all factors, over its scale.
 
     Args:
-        trial: The trial.
-        mode: Whose factors are decomposed.
+        trial: The implementation on a case.
+        mode: "isolated" decomposes the true factors, "chained" the implementation's.
     """
     return max(
         worst(np.array([_one(F - (Q * w) @ Q.T)]), np.array([_one(F) * len(F)]), trial.unit)
@@ -62,11 +62,11 @@ def _spectrum(trial: Trial, mode: Mode) -> float:
 
 
 def clusters(eigenvalues: Array, tolerance: float) -> list[Array]:
-    """Places of eigenvalues that belong together: neighbours closer than the tolerance.
+    """Indices of eigenvalues, grouped: neighbours closer than the tolerance share a cluster.
 
     Args:
-        eigenvalues: In ascending order.
-        tolerance: Differences below it cannot be told from rounding.
+        eigenvalues: In ascending order [n].
+        tolerance: Largest difference that rounding may explain.
     """
     splits = np.flatnonzero(np.diff(eigenvalues) > tolerance) + 1
     return np.split(np.arange(len(eigenvalues)), splits)
@@ -74,13 +74,13 @@ def clusters(eigenvalues: Array, tolerance: float) -> list[Array]:
 
 def _subspaces(trial: Trial, mode: Mode) -> float:
     ratios: list[float] = []
-    for F, found, Q in _each(trial, mode):
+    for F, eigenvalues, Q in _each(trial, mode):
         w, V = np.linalg.eigh((F + F.T) / 2)
         norm = float(np.abs(w).max())
         groups = clusters(w, 1e3 * len(F) * trial.unit * norm)
         if len(groups) == 1:
             continue
-        Q = Q[:, np.argsort(found)]
+        Q = Q[:, np.argsort(eigenvalues)]
         for group in groups:
             away = np.delete(w, group)
             gap = float(np.abs(w[group][:, None] - away).min())
@@ -94,40 +94,40 @@ def _subspaces(trial: Trial, mode: Mode) -> float:
 
 def _equal(trial: Trial, mode: Mode) -> float:
     truth, basis = trial.truth, trial.basis_for(mode)
-    right, found = truth.eigenvalues_in(basis), trial.eigenvalues(mode)
+    right, eigenvalues = truth.eigenvalues_in(basis), trial.eigenvalues(mode)
     scale = EIGENVALUES.scale(truth, {"basis": basis})
-    return max(worst(found[n] - right[n], scale[n], trial.unit) for n in right)
+    return max(worst(eigenvalues[n] - right[n], scale[n], trial.unit) for n in right)
 
 
 def _blocks(truth: Truth) -> dict[str, Array]:
     """The diagonal block [O, I, O, I] of every layer."""
-    G, found, start = truth.second_moment, dict[str, Array](), 0
+    G, blocks, start = truth.second_moment, dict[str, Array](), 0
     for name, (rows, columns) in truth.shapes().items():
         size = rows * columns
         block = G[start : start + size, start : start + size]
         if truth.conventions.vec_order == "in_major":
-            found[name] = block.reshape(columns, rows, columns, rows).transpose(1, 0, 3, 2)
+            blocks[name] = block.reshape(columns, rows, columns, rows).transpose(1, 0, 3, 2)
         else:
-            found[name] = block.reshape(rows, columns, rows, columns)
+            blocks[name] = block.reshape(rows, columns, rows, columns)
         start += size
-    return found
+    return blocks
 
 
 def _trace(trial: Trial, mode: Mode) -> float:
-    truth, found = trial.truth, trial.eigenvalues(mode)
+    truth, eigenvalues = trial.truth, trial.eigenvalues(mode)
 
     def traces(t: Truth) -> Array:
         return np.array([np.einsum("oioi->", B) for B in _blocks(t).values()])
 
     right = traces(truth)
-    own = np.array([found[n].sum() for n in truth.shapes()])
+    sums = np.array([eigenvalues[n].sum() for n in truth.shapes()])
     # The basis's own lack of orthogonality enters as n u; the sum of Lambda >= 0 adds u sqrt(n).
     sizes = np.array([o + i for o, i in truth.shapes().values()])
-    return worst(own - right, scale_of(truth, traces) + right * sizes, trial.unit)
+    return worst(sums - right, scale_of(truth, traces) + right * sizes, trial.unit)
 
 
 def _diagonal(trial: Trial, mode: Mode) -> float:
-    truth, basis, found = trial.truth, trial.basis_for(mode), trial.eigenvalues(mode)
+    truth, basis, eigenvalues = trial.truth, trial.basis_for(mode), trial.eigenvalues(mode)
 
     def diagonal(block: Array, name: str) -> Array:
         _, Q_A, _, Q_S = basis[name]
@@ -138,22 +138,22 @@ def _diagonal(trial: Trial, mode: Mode) -> float:
     scale = EIGENVALUES.scale(truth, {"basis": basis})
     return max(
         worst(
-            found[n] - diagonal(blocks[n], n),
+            eigenvalues[n] - diagonal(blocks[n], n),
             # Q^T G Q in float64 loses u ||G||, which the entries' own scale need not hold.
-            scale[n] + np.linalg.norm(blocks[n].reshape(found[n].size, -1), 2),
+            scale[n] + np.linalg.norm(blocks[n].reshape(eigenvalues[n].size, -1), 2),
             trial.unit,
         )
-        for n in found
+        for n in eigenvalues
     )
 
 
 def _nearest(trial: Trial, mode: Mode) -> float:
-    """How far the distance of EK-FAC exceeds that of K-FAC from the block, over its rounding."""
+    """The excess of EK-FAC's distance from the block over K-FAC's, over its rounding error."""
     truth, basis = trial.truth, trial.basis_for(mode)
-    found, factors, blocks = trial.eigenvalues(mode), trial.factors_for(mode), _blocks(truth)
+    eigenvalues, factors, blocks = trial.eigenvalues(mode), trial.factors_for(mode), _blocks(truth)
     scale = EIGENVALUES.scale(truth, {"basis": basis})
     ratios: list[float] = []
-    for name, Lambda in found.items():
+    for name, Lambda in eigenvalues.items():
         _, Q_A, _, Q_S = basis[name]
         G = blocks[name].reshape(Lambda.size, -1)
         Q = np.kron(Q_S, Q_A)
@@ -173,77 +173,108 @@ def _nonnegative(trial: Trial, mode: Mode) -> float:
 
 CHECKS = (
     Check(
-        "eigenbasis-residual", "stages", "eigenbasis",
+        "eigenbasis-residual",
+        "stages",
+        "eigenbasis",
         "The eigendecompositions give the factors back.",
         "||F - Q diag(w) Q^T||_1 / (||F||_1 n u)",
         "LAPACK, dsyt21; Golub & Van Loan 2013, section 8.3",
         "backward error n u ||F|| of a symmetric eigensolver",
-        residual, modes=BOTH,
+        residual,
+        modes=BOTH,
     ),
     Check(
-        "eigenbasis-orthogonal", "stages", "eigenbasis",
+        "eigenbasis-orthogonal",
+        "stages",
+        "eigenbasis",
         "The eigenvectors stand in the columns of an orthogonal matrix.",
         "||I - Q^T Q||_1 / (n u)",
         "LAPACK, dsyt21",
         "n u, whatever the matrix",
-        _orthogonal, modes=BOTH,
+        _orthogonal,
+        modes=BOTH,
     ),
     Check(
-        "eigenbasis-spectrum", "stages", "eigenbasis",
+        "eigenbasis-spectrum",
+        "stages",
+        "eigenbasis",
         "The eigenvalues are those of the factors.",
         "max_i |w_i - w_i(F)| / (||F||_2 n u), both sorted",
         "Weyl's theorem; Golub & Van Loan 2013, theorem 8.1.5",
         "n u ||F||_2: eigenvalues of a symmetric matrix move by no more than the matrix",
-        _spectrum, modes=BOTH,
+        _spectrum,
+        modes=BOTH,
     ),
     Check(
-        "eigenbasis-subspaces", "stages", "eigenbasis",
+        "eigenbasis-subspaces",
+        "stages",
+        "eigenbasis",
         "The eigenvectors of every cluster of eigenvalues span the right subspace; eigenvalues closer "
         "than 1000 n u ||F|| are one cluster, and signs and rotations within it are free.",
         "||(I - V V^T) Q||_2 gap / (u ||F||_2)",
         "Davis & Kahan 1970, sin Theta theorem",
         "u ||F||_2 / gap: a perturbation u ||F|| turns a subspace by no more than that",
-        _subspaces, modes=BOTH,
+        _subspaces,
+        modes=BOTH,
     ),
     Check(
-        "eigenvalues-equal", "stages", "eigenvalues",
+        "eigenvalues-equal",
+        "stages",
+        "eigenvalues",
         "Lambda is the second moment of the rotated gradients, positions summed before squaring, in "
         "whatever basis it is given.",
         "Lambda = (1/N) sum_n E[(Q_S^T (sum_r g a^T) Q_A)^2]",
         "George et al. 2018, eq. 7; Grosse et al. 2023, section 2.2",
         "what relative perturbations u of weights, inputs, basis and stored result change",
-        _equal, applies=labels_known, modes=BOTH,
+        _equal,
+        applies=labels_known,
+        modes=BOTH,
     ),
     Check(
-        "eigenvalues-diagonal", "stages", "eigenvalues",
+        "eigenvalues-diagonal",
+        "stages",
+        "eigenvalues",
         "Lambda is the diagonal of the layer's block of the dense matrix in the basis.",
         "Lambda = diag(Q^T G Q), Q = Q_S (x) Q_A",
         "George et al. 2018, section 3",
         "as for eigenvalues-equal, and u ||G||_2 for the rotation of the dense block",
-        _diagonal, applies=labels_known, modes=BOTH,
+        _diagonal,
+        applies=labels_known,
+        modes=BOTH,
     ),
     Check(
-        "eigenvalues-trace", "stages", "eigenvalues",
+        "eigenvalues-trace",
+        "stages",
+        "eigenvalues",
         "The corrected eigenvalues of a layer sum to the trace of its block, in any basis.",
         "sum Lambda = tr G",
         "George et al. 2018, section 3",
         "perturbations u of weights and inputs, and (O + I) u tr G for the basis's orthogonality",
-        _trace, applies=labels_known, modes=BOTH,
+        _trace,
+        applies=labels_known,
+        modes=BOTH,
     ),
     Check(
-        "eigenvalues-nearest", "stages", "eigenvalues",
+        "eigenvalues-nearest",
+        "stages",
+        "eigenvalues",
         "No diagonal in this basis is nearer to the block: in particular not K-FAC's own.",
         "||G - Q Lambda Q^T||_F <= ||G - S (x) A||_F",
         "George et al. 2018, theorem 2",
         "u (||scale of Lambda|| + sqrt(O I) ||G||): the rounding of both distances",
-        _nearest, applies=labels_known, modes=BOTH,
+        _nearest,
+        applies=labels_known,
+        modes=BOTH,
     ),
     Check(
-        "eigenvalues-nonnegative", "stages", "eigenvalues",
+        "eigenvalues-nonnegative",
+        "stages",
+        "eigenvalues",
         "Corrected eigenvalues are sums of squares and not negative.",
         "Lambda >= 0",
         "George et al. 2018, eq. 7",
         "exact: rounding makes no square negative",
-        _nonnegative, modes=BOTH,
+        _nonnegative,
+        modes=BOTH,
     ),
-)  # fmt: skip
+)

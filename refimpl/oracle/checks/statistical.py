@@ -44,25 +44,25 @@ def _sampled(trial: Trial) -> bool:
 
 def _vectors(truth: Truth) -> dict[str, Array]:
     """Fixed random directions u [PROBES, O] of length one, by layer."""
-    found: dict[str, Array] = {}
+    directions: dict[str, Array] = {}
     for name, (rows, _) in truth.shapes().items():
         u = np.random.default_rng([rows, PROBES]).standard_normal((PROBES, rows))
-        found[name] = u / np.linalg.norm(u, axis=1, keepdims=True)
-    return found
+        directions[name] = u / np.linalg.norm(u, axis=1, keepdims=True)
+    return directions
 
 
 def _entries(truth: Truth) -> dict[str, list[tuple[int, int]]]:
     """The largest entries of the expected Lambda, and the middle one, by layer."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    entries: dict[str, list[tuple[int, int]]] = {}
     for name, Lambda in truth.eigenvalues.items():
         order = np.argsort(-Lambda, axis=None)
         chosen = dict.fromkeys([*order[: PROBES - 1].tolist(), int(order[len(order) // 2])])
-        found[name] = [(k // Lambda.shape[1], k % Lambda.shape[1]) for k in chosen]
-    return found
+        entries[name] = [(k // Lambda.shape[1], k % Lambda.shape[1]) for k in chosen]
+    return entries
 
 
 def _of_factors(truth: Truth) -> tuple[Features, Callable[[Trial, int], Array]]:
-    """What is measured of S, and how a seed's answer is read."""
+    """Features of S whose moments are known, and a function that reads them from a seed's answer."""
     free = truth.conventions.factor_scale == "free"  # only the product has a scale
     sizes = {n: float(np.trace(A)) for n, (A, _) in truth.factors.items()}
     if free and not all(sizes.values()):
@@ -84,11 +84,10 @@ def _of_factors(truth: Truth) -> tuple[Features, Callable[[Trial, int], Array]]:
 
 
 def _of_eigenvalues(truth: Truth) -> tuple[Features, Callable[[Trial, int], Array]]:
-    """What is measured of Lambda, in the basis of the expected factors."""
+    """Features of Lambda in the basis of the expected factors, and a function that reads them."""
     basis, entries, features = truth.basis, _entries(truth), Features()
-    for (
-        block
-    ) in truth.case.blocks:  # separate biases are layers of their own, with no basis of [W | b]
+    # Separate biases are layers with no basis of [W | b].
+    for block in truth.case.blocks:
         if block.bias and truth.conventions.bias != "last_column":
             raise Undecided("Lambda of sampled labels is judged with the bias as last column only")
     pairs = {n: (torch.from_numpy(b[1]), torch.from_numpy(b[3])) for n, b in basis.items()}
@@ -108,10 +107,10 @@ Measured = Callable[[Truth], tuple[Features, Callable[[Trial, int], Array]]]
 
 
 def _exact(truth: Truth, features: Features) -> Moments:
-    found = moments(truth.problem, features).times(truth.loss_scale)
-    if not (found.variance > 0).any():
+    exact = moments(truth.problem, features).times(truth.loss_scale)
+    if not (exact.variance > 0).any():
         raise Undecided("whatever label is drawn, the gradients are the same")
-    return found
+    return exact
 
 
 def _stages(ratio: Callable[[Sequence[int]], float]) -> float:
@@ -168,8 +167,8 @@ def _variance_of(trial: Trial, measured: Measured) -> float:
 
     def ratio(seeds: Sequence[int]) -> float:
         values = np.array([read(trial, seed) for seed in seeds])[:, decides]
-        found = values.var(axis=0, ddof=1) / expected
-        return float(of_variance_band(found, len(seeds), LEVEL / len(found)).max())
+        variances = values.var(axis=0, ddof=1) / expected
+        return float(of_variance_band(variances, len(seeds), LEVEL / len(variances)).max())
 
     return _stages(ratio)
 
@@ -183,7 +182,7 @@ def _copies(case: Case, example: int) -> Case:
 
 
 def _batches(trial: Trial, mode: Mode) -> float:
-    """Of the example whose trace of the first layer's S varies most."""
+    """The variance over seeds on copies of the example whose first layer's tr S varies most."""
     problem, truth = trial.truth.problem, trial.truth
     u = {b.name: torch.from_numpy(_vectors(truth)[b.name]) for b in trial.case.blocks}
     trace = features_of_s(problem, u, trial.conventions.weight_sharing)[PROBES]
@@ -204,54 +203,78 @@ def _seed(trial: Trial, mode: Mode) -> float:
 TWO_STAGES = "; in two stages, with 1e-6 false alarms for all statistical checks of a run"
 CHECKS = (
     Check(
-        "factors-sampled-mean", "statistical", "factors",
+        "factors-sampled-mean",
+        "statistical",
+        "factors",
         "Over seeds the sampled S has the model's own label distribution for its mean.",
         "|mean u^T S u - E u^T S u| <= bL/3M + sqrt((bL/3M)^2 + 2vL/M), L = ln(2 / alpha)",
         "Boucheron, Lugosi & Massart 2013, corollary 2.11; Laurent & Massart 2000, lemma 1",
         "the band at M labels, with v and b by enumeration of the labels (normal ones: 2 sqrt(v'L/M) + "
         "2b'L/M)" + TWO_STAGES,
-        _mean(_of_factors), applies=_sampled, threshold=1.0,
+        _mean(_of_factors),
+        applies=_sampled,
+        threshold=1.0,
     ),
     Check(
-        "factors-sampled-variance", "statistical", "factors",
+        "factors-sampled-variance",
+        "statistical",
+        "factors",
         "Over seeds the sampled S varies as much as independent labels make it, of the declared number.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (N samples)",
         "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "the chi-square band over R seeds, widened by 1.6 for kurtosis (a heuristic); only where the "
         "excess kurtosis is at most 2" + TWO_STAGES,
-        _variance(_of_factors), applies=_sampled, threshold=1.0,
+        _variance(_of_factors),
+        applies=_sampled,
+        threshold=1.0,
     ),
     Check(
-        "factors-sampled-batches", "statistical", "factors",
+        "factors-sampled-batches",
+        "statistical",
+        "factors",
         "Labels of different batches are independent: forty copies of an example, in batches of four.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (40 samples)",
         "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "as for factors-sampled-variance; a generator that every batch restarts makes it ten times v",
-        _batches, applies=_sampled, threshold=1.0,
+        _batches,
+        applies=_sampled,
+        threshold=1.0,
     ),
     Check(
-        "factors-sampled-seed", "statistical", "factors",
+        "factors-sampled-seed",
+        "statistical",
+        "factors",
         "The seed draws the labels: another seed gives other factors.",
         "S(seed) is not constant",
         "Martens & Grosse 2015, section 2.1",
         "exact: 48 independent draws of all labels are not the same; only where the chance of it is "
         "below 2.5e-9",
-        _seed, applies=_sampled, threshold=1.0,
+        _seed,
+        applies=_sampled,
+        threshold=1.0,
     ),
     Check(
-        "eigenvalues-sampled-mean", "statistical", "eigenvalues",
+        "eigenvalues-sampled-mean",
+        "statistical",
+        "eigenvalues",
         "Over seeds the sampled Lambda has the model's own label distribution for its mean.",
         "|mean Lambda - E Lambda| <= bL/3M + sqrt((bL/3M)^2 + 2vL/M), L = ln(2 / alpha)",
         "Boucheron, Lugosi & Massart 2013, corollary 2.11; Laurent & Massart 2000, lemma 1",
         "as for factors-sampled-mean" + TWO_STAGES,
-        _mean(_of_eigenvalues), applies=_sampled, threshold=1.0,
+        _mean(_of_eigenvalues),
+        applies=_sampled,
+        threshold=1.0,
     ),
     Check(
-        "eigenvalues-sampled-variance", "statistical", "eigenvalues",
+        "eigenvalues-sampled-variance",
+        "statistical",
+        "eigenvalues",
         "Over seeds the sampled Lambda varies as much as independent labels make it.",
         "(R - 1) s^2 / v ~ chi^2_{R-1}, v = Var X / (N samples)",
         "Cochran 1934; refimpl.oracle.truth.concentration.variance_band",
         "as for factors-sampled-variance" + TWO_STAGES,
-        _variance(_of_eigenvalues), applies=_sampled, threshold=1.0,
+        _variance(_of_eigenvalues),
+        applies=_sampled,
+        threshold=1.0,
     ),
-)  # fmt: skip
+)

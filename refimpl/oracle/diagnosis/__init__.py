@@ -1,4 +1,4 @@
-"""Diagnosis: what would explain a fail, in sentences, likeliest first."""
+"""Diagnosis: explanations of a fail as sentences, likeliest first."""
 
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.diagnosis.behaviour import behaving, drawing
@@ -22,24 +22,24 @@ NO_ANSWER = (Unsupported, BadAnswer, Failed, Undecided)
 
 
 def diagnose(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
-    """What reproduces a wrong answer to rounding; where nothing does, what can be seen in it.
+    """Sentences that explain a fail: what reproduces the answer to rounding, else patterns in it.
 
     Args:
         trial: The implementation on the case that failed.
         check: The check that failed.
-        mode: In this mode.
+        mode: The mode in which it failed.
     """
     return tuple(f.text for f in findings(trial, check, mode)[:SHOWN])
 
 
 def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -> list[Finding]:
-    """The same with the hypotheses, from the most upstream stage that is wrong.
+    """Explanations of a fail with their hypotheses, from the most upstream stage that is wrong.
 
     Args:
         trial: The implementation on the case that failed.
         check: The check that failed.
-        mode: In this mode.
-        seconds: For pairs.
+        mode: The mode in which it failed.
+        seconds: CPU time for pairs of hypotheses.
     """
     try:
         of_state = remembered(trial, check.stage)
@@ -48,15 +48,16 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
         stage, suspects = _upstream(trial, check.stage)
         question = Question(trial, stage, mode)
         if trial.labels_known or not STAGES[stage].draws_labels:
-            found = search_findings(question, suspects, seconds)
+            explanations = search_findings(question, suspects, seconds)
             others = tuple(s for s in STAGES[stage].inherits if s not in suspects)
-            if not found and others:  # not every author's scores call what the other stages do
-                found = search_findings(question, others, seconds)
-            if not found:
-                found = [Finding(text) for text in observations(question)]
+            # Not every author's scores call what the other stages do.
+            if not explanations and others:
+                explanations = search_findings(question, others, seconds)
+            if not explanations:
+                explanations = [Finding(text) for text in observations(question)]
         else:
-            found = _drawn(question, seconds)
-        return of_state + found or behaving(trial, check, mode, 2 * seconds)
+            explanations = _drawn(question, seconds)
+        return of_state + explanations or behaving(trial, check, mode, 2 * seconds)
     except NO_ANSWER as error:
         return [Finding(f"no answer to look at: {error}")]
 
@@ -64,15 +65,15 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
 def _drawn(question: Question, seconds: float) -> list[Finding]:
     """Sampled labels: A is known; S may be that of labels that are not drawn at all."""
     if question.known.known_in_part:
-        found = [
+        explanations = [
             f for f in search_findings(question, question.known.inherits, seconds) if f.hypothesis
         ]
-        return found or list(drawing(question.trial))
+        return explanations or list(drawing(question.trial))
     return []
 
 
 def _upstream(trial: Trial, stage: str) -> tuple[str, tuple[str, ...]]:
-    """The first of the stages that one inherits from that is wrong, and whose faults to try."""
+    """The earliest wrong stage among those that feed a stage, and the stages whose faults to try."""
     inherits = STAGES[stage].inherits
     inherited = [s for s in STAGES if s in inherits and s != stage and trial.has(s)]
     right: list[str] = []

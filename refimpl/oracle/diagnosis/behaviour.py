@@ -1,4 +1,4 @@
-"""Fails that one answer does not show: of repeated questions, other data, and sampled labels."""
+"""Diagnosis of fails that show only in repeated questions, other data or sampled labels."""
 
 import time
 from collections.abc import Iterator
@@ -24,24 +24,24 @@ def behaving(trial: Trial, check: Check, mode: Mode, seconds: float) -> list[Fin
     """Faults under which the check itself fails by the same ratio.
 
     Args:
-        trial: The implementation.
-        check: The check that fails.
-        mode: In this mode.
-        seconds: After which no further fault is tried.
+        trial: The implementation on the case that failed.
+        check: The check that failed.
+        mode: The mode in which it failed.
+        seconds: CPU time after which no further fault is tried.
     """
     deadline = time.process_time() + seconds
     ratio = float(check.measure(trial, mode))
     order = ("state", "randomness", "coverage")
     likely = sorted(FAULTS, key=lambda f: (f.stage != check.stage, f.bug_type not in order))
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for fault in likely:
         if time.process_time() > deadline:
             break
         other = _ratio(fault, trial, check, mode)
         if other is not None and abs(other - ratio) <= SAME * abs(ratio):
             text = f"{check.stage}: {fault.sentence}: with that, this check fails by the same {ratio:.3e}"
-            found.append(Finding(text, Hypothesis((fault,)), 1))
-    return found
+            findings.append(Finding(text, Hypothesis((fault,)), 1))
+    return findings
 
 
 def _ratio(fault: Fault, trial: Trial, check: Check, mode: Mode) -> float | None:
@@ -53,10 +53,10 @@ def _ratio(fault: Fault, trial: Trial, check: Check, mode: Mode) -> float | None
 
 
 def drawing(trial: Trial) -> Iterator[Finding]:
-    """How an implementation that declares sampled labels draws them, by questions of few answers.
+    """Mistakes in drawing labels, shown by S at several seeds and on copies of one example.
 
     Args:
-        trial: The implementation.
+        trial: An implementation that declares sampled labels, on a case.
     """
 
     def S(case: Case, seed: int) -> Array:

@@ -1,4 +1,4 @@
-"""Answers that depend on what was asked before: kept, added up, or drawn anew at every call."""
+"""Diagnosis of answers that depend on earlier questions, or change at every call."""
 
 from collections.abc import Sequence
 
@@ -17,49 +17,51 @@ __all__ = ["remembered"]
 
 
 def remembered(trial: Trial, stage: str) -> list[Finding]:
-    """Faults of state that, asked the same questions in the same order, give the first wrong answer.
+    """Faults of state whose answers to the same questions include the same first wrong answer.
 
     Two experiments come first, on the implementation itself: the same question under another name,
     which no earlier answer can have spoilt, and the same question twice.
 
     Args:
-        trial: The implementation, with all that it was asked.
-        stage: The stage of the check that fails.
+        trial: The implementation on a case, with the history of its questions.
+        stage: The stage of the check that failed.
     """
-    asked = [a for a in trial.history if a.stage in STAGES[stage].inherits]
+    questions = [a for a in trial.history if a.stage in STAGES[stage].inherits]
     reference = InProcess(Pipeline(trial.declaration))
     known = trial.labels_known
     wrong = (
         i
-        for i, a in enumerate(asked)
+        for i, a in enumerate(questions)
         if (known or not STAGES[a.stage].draws_labels)
         and not _near(trial, a, a.answer, _answer(reference, a))
     )
     first = next(wrong, None)
     if first is None:
         return []
-    suspect = asked[first]
+    suspect = questions[first]
     right = _answer(reference, suspect)
-    if STAGES[suspect.stage].of_factors:  # it is not told the case's name
-        found = _replayed(trial, asked[: first + 1], "state", "it is that of other factors")
-        return [f for f in found if f.hypothesis]
+    if STAGES[suspect.stage].of_factors:  # these calls do not carry the case's name
+        explanations = _replayed(
+            trial, questions[: first + 1], "state", "it is that of other factors"
+        )
+        return [f for f in explanations if f.hypothesis]
     if _near(trial, suspect, _answer(trial.session, suspect.renamed), right):
         seen = "asked under another name, the same question is answered rightly"
-        return _replayed(trial, asked[: first + 1], "state", seen)
+        return _replayed(trial, questions[: first + 1], "state", seen)
     twice = [_answer(trial.session, suspect) for _ in range(2)]
     if not _near(trial, suspect, *twice):
         return _replayed(trial, [suspect, suspect], "randomness", "asked twice, it has two answers")
     return []
 
 
-def _replayed(trial: Trial, asked: Sequence[Asked], bug_type: str, seen: str) -> list[Finding]:
-    """The faults of a type with which a pipeline answers the last question as was seen."""
-    last = asked[-1]
-    found: list[Finding] = []
+def _replayed(trial: Trial, questions: Sequence[Asked], bug_type: str, seen: str) -> list[Finding]:
+    """The faults of a type with which a pipeline answers the last question alike."""
+    last = questions[-1]
+    findings: list[Finding] = []
     for fault in FAULTS:
         if fault.bug_type != bug_type or fault.stage not in STAGES[last.stage].inherits:
             continue
-        answers = _replay(edited(Pipeline, fault)(trial.declaration), asked)
+        answers = _replay(edited(Pipeline, fault)(trial.declaration), questions)
         if not answers:
             continue
         if bug_type == "state":
@@ -67,9 +69,9 @@ def _replayed(trial: Trial, asked: Sequence[Asked], bug_type: str, seen: str) ->
         else:
             fits = not _near(trial, last, *answers)
         if fits:
-            found.append(_finding(last, fault, seen))
+            findings.append(_finding(last, fault, seen))
     text = f"{last.stage}: the answer depends on what was asked before: {seen}"
-    return found or [Finding(text, None, 1)]
+    return findings or [Finding(text, None, 1)]
 
 
 def _finding(last: Asked, fault: Fault, seen: str) -> Finding:
@@ -77,25 +79,25 @@ def _finding(last: Asked, fault: Fault, seen: str) -> Finding:
     return Finding(text, Hypothesis((fault,)), 1)
 
 
-def _replay(pipeline: Adapter, asked: Sequence[Asked]) -> list[object]:
+def _replay(pipeline: Adapter, questions: Sequence[Asked]) -> list[object]:
     session = InProcess(pipeline)
     try:
-        return [_answer(session, a) for a in asked]
+        return [_answer(session, a) for a in questions]
     except Exception:  # the fault does not fit this case
         return []
 
 
-def _answer(session: Session, asked: Asked) -> object:
-    return session.call(asked.stage, asked.case, asked.arguments)
+def _answer(session: Session, question: Asked) -> object:
+    return session.call(question.stage, question.case, question.arguments)
 
 
-def _near(trial: Trial, asked: Asked, one: object, other: object) -> bool:
-    """Whether two answers to a question differ by roundings only, which some stages multiply.
+def _near(trial: Trial, question: Asked, one: object, other: object) -> bool:
+    """Whether two answers to a question differ by roundings only, which some stages amplify.
 
-    On what scale errors of the question are judged is not asked: that would be ten truths more for each
-    case that was ever asked about, and what a state spoils is spoilt by more than this.
+    The error scale of the checks would cost ten truths for each case in the history, and faults of
+    state change an answer by more than this tolerance.
     """
-    share = trial.unit**0.5 if STAGES[asked.stage].amplifies else 1e4 * trial.unit
-    named = Question(trial, asked.stage, "isolated").named
+    share = trial.unit**0.5 if STAGES[question.stage].amplifies else 1e4 * trial.unit
+    named = Question(trial, question.stage, "isolated").named
     a, b = named(one), named(other)
     return a.keys() == b.keys() and all(is_near(a[n], b[n], share) for n in a)

@@ -1,4 +1,4 @@
-"""Question: what a stage was asked, what was answered, and what is right; as arrays by name."""
+"""Question: the inputs of a stage, its answer and the right answer, as arrays by name."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,15 +18,15 @@ __all__ = ["Question", "distance"]
 
 EXAMPLE = 1
 EPSILON = 1e-3
-MOST = 300  # parameters up to which an operator is asked for its whole matrix
+MOST = 300  # parameters up to which an operator is applied to all unit vectors
 
 
 def distance(a: Array, r: Array) -> float:
     """Largest difference of two arrays, relative to the largest entry of the second.
 
     Args:
-        a: An answer.
-        r: What it is compared with.
+        a: An answer, any shape.
+        r: The array that it is compared with, same shape.
     """
     return float(np.abs(a - r).max()) / max(float(np.abs(r).max()), 1e-300)
 
@@ -37,8 +37,8 @@ class Question:
 
     Args:
         trial: The implementation on the case.
-        stage: The stage.
-        mode: What the stage is fed.
+        stage: Name of the stage.
+        mode: "isolated" feeds the stage the truth, "chained" the implementation's own answers.
     """
 
     trial: Trial
@@ -47,34 +47,34 @@ class Question:
 
     @property
     def case(self) -> Case:
-        """The case."""
+        """The trial's case."""
         return self.trial.case
 
     @cached_property
     def vectors(self) -> Array:
-        """What `gauss_newton` and `solve` are applied to: all unit vectors, or eight random ones."""
+        """Vectors [k, P] for `gauss_newton` and `solve`: all unit vectors, or eight random ones."""
         P = sum(o * i for o, i in self.trial.truth.shapes().values())
         return np.eye(P) if P <= MOST else np.random.default_rng(0).standard_normal((8, P))
 
     @property
     def known(self) -> Stage:
-        """The stage."""
+        """The definition of the stage."""
         return STAGES[self.stage]
 
     @cached_property
     def given(self) -> dict[str, Any]:
-        """The arguments of the stage that the mode does not say."""
+        """The arguments of the stage that the mode does not determine."""
         given = {"vectors": self.vectors, "example": self.example, "epsilon": EPSILON}
         return {name: value for name, value in given.items() if name in self.known.signature}
 
     @cached_property
     def answer(self) -> Arrays:
-        """What the implementation answered."""
+        """The implementation's answer."""
         return self.named(self.trial.ask(self.stage, self.mode, **self.given))
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """What the implementation was given besides the case."""
+        """The implementation's inputs besides the case."""
         return self.known.arguments(self.trial, self.mode, **self.given)
 
     @property
@@ -83,11 +83,11 @@ class Question:
         return min(EXAMPLE, self.case.num_examples - 1)
 
     def of(self, pipeline: Adapter, **conventions: Any) -> Arrays:
-        """What a pipeline answers to the same question.
+        """The answer of another adapter to the same question.
 
         Args:
-            pipeline: The pipeline.
-            conventions: Those of the case that are changed.
+            pipeline: The adapter that answers.
+            conventions: Conventions of the case to change, by name.
         """
         case = self.case
         if conventions:
@@ -99,10 +99,10 @@ class Question:
         return self.named(self.known.call(pipeline, case, arguments))
 
     def named(self, raw: Any) -> Arrays:
-        """Arrays by name, free of what is not unique: signs of eigenvectors, the start of a response.
+        """Arrays by name without what is not unique: signs of eigenvectors, the start of a response.
 
         Args:
-            raw: The stage's answer.
+            raw: An answer as the stage's method returns it.
         """
         arrays = self.known.named(raw)
         if self.known.gives_parameters:
@@ -118,12 +118,12 @@ class Question:
 
     @cached_property
     def right(self) -> Arrays:
-        """What is right."""
+        """The right answer."""
         return self.of(Pipeline(self.trial.declaration))
 
     @cached_property
     def tolerances(self) -> dict[str, float]:
-        """How far, relative to its largest entry, an array may be from another one of its name.
+        """Tolerance of each array, relative to its largest entry.
 
         See `Stage.tolerances`.
         """

@@ -8,21 +8,29 @@ __all__ = ["named", "sizes"]
 
 
 def sizes(case: Case) -> dict[str, float]:
-    """What a scale may have been mistaken by.
+    """Numbers of a case that a scale may wrongly contain.
 
     Args:
-        case: The case.
+        case: Gives N, B, T, P and the other sizes.
     """
     mask = case.mask.reshape(case.num_examples, -1)
     counted = int(mask.sum())
     N, B = case.num_examples, min(case.batch_size, case.num_examples)
-    found = {
-        "N": N, "B": B, "last batch": N % B or B, "batches": -(-N // B), "T": mask.shape[1],
-        "counted tokens": counted, "counted tokens / N": counted / N, "P": case.num_parameters,
-        "layers": len(case.blocks), "samples": case.conventions.samples, "lambda": case.damping,
+    numbers = {
+        "N": N,
+        "B": B,
+        "last batch": N % B or B,
+        "batches": -(-N // B),
+        "T": mask.shape[1],
+        "counted tokens": counted,
+        "counted tokens / N": counted / N,
+        "P": case.num_parameters,
+        "layers": len(case.blocks),
+        "samples": case.conventions.samples,
+        "lambda": case.damping,
         "C": _outputs(case),
-    }  # fmt: skip
-    return {name: float(value) for name, value in found.items() if value not in (0, 1)}
+    }
+    return {name: float(value) for name, value in numbers.items() if value not in (0, 1)}
 
 
 def _outputs(case: Case) -> int:
@@ -33,8 +41,8 @@ def named(factor: float, case: Case, tolerance: float) -> str:
     """A number as people would write it: "2", "1/N (N = 10)", "(N-1)/N"; else in digits.
 
     Args:
-        factor: The number.
-        case: Whose sizes it may be made of.
+        factor: The number to name.
+        case: The case whose sizes may occur in the name.
         tolerance: Relative.
     """
 
@@ -49,27 +57,35 @@ def named(factor: float, case: Case, tolerance: float) -> str:
 
 
 def _expressions(case: Case) -> list[tuple[str, float]]:
-    found = [(str(n), float(n)) for n in (1, 2, 3, 4)]
-    found += [(f"1/{n}", 1 / n) for n in (2, 3, 4)]
-    found += [("sqrt(2)", 2**0.5), ("1/sqrt(2)", 0.5**0.5)]
+    expressions = [(str(n), float(n)) for n in (1, 2, 3, 4)]
+    expressions += [(f"1/{n}", 1 / n) for n in (2, 3, 4)]
+    expressions += [("sqrt(2)", 2**0.5), ("1/sqrt(2)", 0.5**0.5)]
     known = sizes(case)
     for name, v in known.items():
         note = f" ({name} = {v:g})"
-        found += [
-            (f"{name}{note}", v), (f"1/{name}{note}", 1 / v), (f"sqrt({name}){note}", v**0.5),
-            (f"1/sqrt({name}){note}", v**-0.5), (f"{name}^2{note}", v**2),
-            (f"1/{name}^2{note}", v**-2), (f"2 {name}{note}", 2 * v), (f"{name}/2{note}", v / 2),
+        expressions += [
+            (f"{name}{note}", v),
+            (f"1/{name}{note}", 1 / v),
+            (f"sqrt({name}){note}", v**0.5),
+            (f"1/sqrt({name}){note}", v**-0.5),
+            (f"{name}^2{note}", v**2),
+            (f"1/{name}^2{note}", v**-2),
+            (f"2 {name}{note}", 2 * v),
+            (f"{name}/2{note}", v / 2),
             (f"2/{name}{note}", 2 / v),
-        ]  # fmt: skip
+        ]
         if v > 1 and v == int(v):
-            found += [
+            expressions += [
                 (f"{name}/({name}-1){note}", v / (v - 1)),
                 (f"({name}-1)/{name}{note}", 1 - 1 / v),
             ]
     for (a, v), (b, w) in combinations(known.items(), 2):
         note = f" ({a} = {v:g}, {b} = {w:g})"
-        found += [
-            (f"{a} * {b}{note}", v * w), (f"{a} / {b}{note}", v / w), (f"{b} / {a}{note}", w / v),
-            (f"1/({a} * {b}){note}", 1 / (v * w)), (f"sqrt({a} / {b}){note}", (v / w) ** 0.5),
-        ]  # fmt: skip
-    return found
+        expressions += [
+            (f"{a} * {b}{note}", v * w),
+            (f"{a} / {b}{note}", v / w),
+            (f"{b} / {a}{note}", w / v),
+            (f"1/({a} * {b}){note}", 1 / (v * w)),
+            (f"sqrt({a} / {b}){note}", (v / w) ** 0.5),
+        ]
+    return expressions

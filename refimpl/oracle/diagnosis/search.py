@@ -1,4 +1,4 @@
-"""Search for what reproduces an answer to rounding: conventions, faults, pairs, and a scalar."""
+"""Search for conventions, faults, pairs of these and a scalar that reproduce an answer."""
 
 import time
 import warnings
@@ -37,7 +37,7 @@ class Hypothesis:
 
     @property
     def sentence(self) -> str:
-        """What is supposed."""
+        """The hypothesis as a sentence."""
         said = [
             f"{explanations()[c]} (another convention than declared: {c[0]}={c[1]!r})"
             for c in self.conventions
@@ -47,21 +47,22 @@ class Hypothesis:
 
     @property
     def size(self) -> int:
-        """Of how many parts it is."""
+        """Number of its faults, conventions and matrices."""
         return len(self.faults) + len(self.conventions) + bool(self.curvature)
 
     def joined(self, other: "Hypothesis") -> "Hypothesis":
-        """Both at once."""
+        """The hypothesis that both hold."""
         return Hypothesis(
-            (*self.faults, *other.faults), (*self.conventions, *other.conventions),
+            (*self.faults, *other.faults),
+            (*self.conventions, *other.conventions),
             self.curvature or other.curvature,
-        )  # fmt: skip
+        )
 
     def answer(self, question: Question) -> Arrays:
-        """What is answered if it is true.
+        """The answer if the hypothesis is true.
 
         Args:
-            question: The question.
+            question: A stage on a case, with the declaration that the hypothesis changes.
         """
         given = question.trial.declaration
         both = {**given.conventions, **dict(self.conventions)}
@@ -78,13 +79,13 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Finding:
-    """What reproduces an answer.
+    """An explanation of an answer.
 
     Args:
-        text: It, as a sentence.
-        hypothesis: What was supposed; None for what was only seen in the arrays.
-        size: Of how many parts it is; fewer are likelier.
-        error: How far what was supposed is from the answer, relative to its largest entry.
+        text: The explanation as a sentence.
+        hypothesis: The hypothesis that reproduces the answer; None for a pattern in its arrays.
+        size: Number of parts; fewer are likelier.
+        error: Difference of hypothesis and answer, relative to the largest entry.
     """
 
     text: str
@@ -95,7 +96,7 @@ class Finding:
 
 @dataclass
 class _Match:
-    """How an answer compares with a hypothesis's, array by array."""
+    """Comparison of an answer with a hypothesis's answer, array by array."""
 
     factors: dict[str, float] = field(default_factory=dict)  # the arrays that match, their scale
     errors: dict[str, float] = field(default_factory=dict)  # of these, how far each is from it
@@ -107,23 +108,24 @@ class _Match:
         return max(self.errors.values(), default=0.0)
 
     def explained(self, right: "_Match") -> set[str]:
-        """Arrays that match, and for which being right, or right up to a scale, is no better reason."""
+        """Names of the arrays that match and are not as well explained by being right up to a scale."""
         return {
-            n for n, s in self.factors.items()
+            n
+            for n, s in self.factors.items()
             if n not in right.factors or (right.factors[n] != 1.0 and s == 1.0)
-        }  # fmt: skip
+        }
 
 
-def compared(question: Question, found: Arrays) -> _Match | None:
-    """Each array of the answer against another's; None where shapes differ.
+def compared(question: Question, arrays: Arrays) -> _Match | None:
+    """Compare each array of the answer with another answer's; None where shapes differ.
 
     Args:
-        question: The question.
-        found: The other's.
+        question: Gives the implementation's answer and the tolerances.
+        arrays: The other answer, by name.
     """
     match = _Match()
     for name, answer in question.answer.items():
-        other = found.get(name)
+        other = arrays.get(name)
         if other is None or other.shape != answer.shape or not np.isfinite(other).all():
             return None
         scale, error = _fitted(answer, other)
@@ -136,7 +138,7 @@ def compared(question: Question, found: Arrays) -> _Match | None:
 
 
 def _fitted(answer: Array, other: Array) -> tuple[float, float]:
-    """The scale by which the other comes nearest, and how near, relative to the largest entry."""
+    """The scale that brings the other array nearest, and its error relative to the largest entry."""
     size = float(np.abs(other).max()) if other.size else 0.0
     if size == 0.0:
         return 1.0, 0.0 if not np.any(answer) else np.inf
@@ -150,10 +152,10 @@ def _fitted(answer: Array, other: Array) -> tuple[float, float]:
 
 
 def conventions_tried(question: Question) -> Iterator[Hypothesis]:
-    """One convention changed, or the matrix that is inverted.
+    """Hypotheses that change one convention, or the matrix that is inverted.
 
     Args:
-        question: The question.
+        question: Gives the declared conventions and the stage.
     """
     now: Conventions = question.case.conventions
     for name, choice in explanations():
@@ -166,12 +168,12 @@ def conventions_tried(question: Question) -> Iterator[Hypothesis]:
 
 
 def search_findings(question: Question, suspects: Iterable[str], seconds: float) -> list[Finding]:
-    """Findings, those of fewest parts first; empty where nothing fits.
+    """Explanations that reproduce the answer, those of fewest parts first; empty where none fits.
 
     Args:
-        question: The question.
-        suspects: Stages whose faults are tried.
-        seconds: Of this process, after which no further pairs are begun.
+        question: Gives the answer to reproduce.
+        suspects: Names of the stages whose faults are tried.
+        seconds: CPU time of this process after which no further pair is tried.
     """
     right = compared(question, question.right)
     assert right is not None
@@ -183,24 +185,24 @@ def search_findings(question: Question, suspects: Iterable[str], seconds: float)
     suspects = tuple(suspects)
     singles = list(conventions_tried(question))
     singles += [Hypothesis((f,)) for stage in suspects for f in FAULTS if f.stage == stage]
-    found, near = _tried(question, singles, right, float("inf"))
+    findings, near = _tried(question, singles, right, float("inf"))
     deadline = time.process_time() + seconds  # of this process: no other may change what is said
-    if not found and not scaled:
+    if not findings and not scaled:
         near.sort(key=lambda pair: pair[0])
         likely = [h for _, h in near[:LIKELY]]
         others = likely + [h for h in singles if h.conventions or h.curvature]
         pairs = [a.joined(b) for i, a in enumerate(likely) for b in others[i + 1 :] if a != b]
         pairs += [b.joined(a) for i, a in enumerate(likely) for b in likely[i + 1 :]]
-        found += _tried(question, pairs, right, deadline)[0]
+        findings += _tried(question, pairs, right, deadline)[0]
     # Of two that are as simple, that which is bit for bit the answer is the one to read.
-    return sorted(found + scaled, key=lambda f: (f.size, f.error))
+    return sorted(findings + scaled, key=lambda f: (f.size, f.error))
 
 
 def _tried(
     question: Question, hypotheses: Iterable[Hypothesis], right: _Match, deadline: float
 ) -> tuple[list[Finding], list[tuple[float, Hypothesis]]]:
-    """Findings, and how near the other hypotheses come that change anything."""
-    found: list[Finding] = []
+    """Findings, and the distances of the other hypotheses that change anything."""
+    findings: list[Finding] = []
     near: list[tuple[float, Hypothesis]] = []
     for hypothesis in hypotheses:
         if time.process_time() > deadline:
@@ -219,16 +221,16 @@ def _tried(
         ):
             continue
         if new and set(match.factors) | set(right.factors) == set(question.answer):
-            found.append(_finding(question, hypothesis, match, right))
+            findings.append(_finding(question, hypothesis, match, right))
         else:
             near.append((match.distance, hypothesis))
-    return found, near
+    return findings, near
 
 
 def _fits_ten_times_better(error: float, name: str, question: Question) -> bool:
-    """Whether a match at some scale comes much nearer to the answer than what is right does.
+    """Whether a match at some scale comes much nearer to the answer than the right answer does.
 
-    What is right but for an iteration that ended early matches whatever differs in a scale, too.
+    An iteration that ended early gives an answer that also matches hypotheses that differ in a scale.
     """
     return error <= 0.1 * distance(question.answer[name], question.right[name])
 
@@ -269,8 +271,8 @@ def _digits(error: float) -> str:
 
 
 def _by_value(scaled: dict[str, float], question: Question) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    owners: dict[str, list[str]] = {}
     for name, factor in scaled.items():
         text = named(factor, question.case, question.tolerances[name])
-        found.setdefault(text, []).append(name)
-    return found
+        owners.setdefault(text, []).append(name)
+    return owners

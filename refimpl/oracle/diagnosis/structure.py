@@ -1,4 +1,4 @@
-"""What the arrays themselves say of an answer that nothing known reproduces."""
+"""Patterns in the arrays of an answer that no hypothesis reproduces."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def observations(question: Question) -> list[str]:
     """Sentences on where and how an answer is wrong.
 
     Args:
-        question: The question.
+        question: Gives the answer, the right answer and the tolerances.
     """
     answer, right = question.answer, question.right
     wrong = [n for n in answer if not is_near(answer[n], right[n], question.tolerances[n])]
@@ -30,8 +30,8 @@ def observations(question: Question) -> list[str]:
         fine = [n for n in answer if n not in wrong]
         said.append(f"{question.stage}: wrong is {_few(wrong)} only; {_few(fine)} is right")
     for name in wrong[:4]:
-        found = next(_seen(question, name), None)
-        said.append(f"{name}: {found or _off(answer[name], right[name])}")
+        pattern = next(_seen(question, name), None)
+        said.append(f"{name}: {pattern or _off(answer[name], right[name])}")
     return said
 
 
@@ -59,7 +59,7 @@ def _seen(question: Question, name: str) -> Iterator[str]:
 
 
 def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
-    """Slices along each axis: which are wrong, where not all are, and whether each has its own scale."""
+    """Which slices along an axis are wrong, and whether each slice is right up to a scale."""
     axes = question.known.axes[-a.ndim :]
     size = tolerance * np.abs(r).max()
     for axis, word in enumerate(axes):
@@ -88,11 +88,11 @@ def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
 
 
 def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
-    """A = c r^p, entry by entry."""
-    kept = (np.abs(r) > 1e-8 * np.abs(r).max()) & (a != 0)
-    if kept.sum() < 4:
+    """A power law a = c r^p, entry by entry."""
+    nonzero = (np.abs(r) > 1e-8 * np.abs(r).max()) & (a != 0)
+    if nonzero.sum() < 4:
         return
-    x, y = np.log(np.abs(r[kept])), np.log(np.abs(a[kept]))
+    x, y = np.log(np.abs(r[nonzero])), np.log(np.abs(a[nonzero]))
     if np.ptp(x) < 1e-6:
         return
     p, c = np.polyfit(x, y, 1)
@@ -101,7 +101,7 @@ def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
 
 
 def _rounded(a: Array, r: Array, unit: float) -> Iterator[str]:
-    """Numbers that have fewer digits than what is declared has, and differ by about as much."""
+    """Numbers of lower precision than declared, with errors of that precision."""
     error = distance(a, r)
     as_bits = np.asarray(a, dtype=np.float32)
     short = not (as_bits.view(np.uint32) & 0xFFFF).any()

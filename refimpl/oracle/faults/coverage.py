@@ -47,15 +47,15 @@ def _first_query_only(case: Any, scores: Any) -> None:
 def _gradients_of(right: Any, me: Any, case: Any, x: Any, y: Any, *, keep: Any) -> Any:
     """Gradients of some layers; those of the others are zero."""
     answer = right(case, x, y)
-    kept = keep(me, case, list(answer))
-    return {n: g if n in kept else torch.zeros_like(g) for n, g in answer.items()}
+    layers = keep(me, case, list(answer))
+    return {n: g if n in layers else torch.zeros_like(g) for n, g in answer.items()}
 
 
 def _scores_of(right: Any, me: Any, case: Any, seed: int, *, keep: Any) -> Any:
     """Scores to which some layers alone add."""
     q, g = me.query_gradients(case), me.training_gradients(case)
-    kept = keep(me, case, list(q))
-    q = {n: m if n in kept else torch.zeros_like(m) for n, m in q.items()}
+    layers = keep(me, case, list(q))
+    q = {n: m if n in layers else torch.zeros_like(m) for n, m in q.items()}
     solved = me.solve(me.state(case, seed), me.flat(case, q).numpy(), case.damping)
     return me.scored(case, solved, me.flat(case, g).numpy())
 

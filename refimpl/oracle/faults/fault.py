@@ -37,9 +37,9 @@ class Fault:
 
     Args:
         slug: Its name, never reused.
-        bug_type: What kind of mistake it is.
+        bug_type: The kind of mistake.
         stage: The first stage in which it shows.
-        sentence: What is done wrong.
+        sentence: The mistake as a clause.
         method: The method of `Pipeline` that it replaces.
         edit: Its replacement; takes the right method, the pipeline, and the method's own arguments.
         thread: Public thread in which it happened or was doubted, as owner/repository#number.
@@ -65,7 +65,7 @@ class Fault:
 
     @property
     def declaration(self) -> Declaration:
-        """What an implementation with this fault says of itself."""
+        """The declaration of an implementation with this fault."""
         return Declaration(self.slug, conventions=dict(self.conventions), curvature=self.curvature)
 
 
@@ -111,12 +111,12 @@ def edited(base: type[Pipeline], *faults: Fault) -> type[Pipeline]:
     """The pipeline with faults, each an edit of what the one before left.
 
     Args:
-        base: The pipeline.
-        faults: The faults.
+        base: Class of the pipeline to edit.
+        *faults: Edits, the innermost first.
     """
     for fault in faults:
-        made: Any = type(base.__name__, (base,), {fault.method: _replaced(base, fault)})
-        base = made
+        subclass: Any = type(base.__name__, (base,), {fault.method: _replaced(base, fault)})
+        base = subclass
     return base
 
 
@@ -135,7 +135,7 @@ def faulty(fault: Fault, declaration: Declaration | None = None) -> Pipeline:
     """The pipeline with one fault, as an adapter.
 
     Args:
-        fault: The fault.
-        declaration: What it says of itself; default: that the fault shows under.
+        fault: The mistake to make.
+        declaration: Conventions and curvature; default: those under which the fault shows.
     """
     return edited(Pipeline, fault)(declaration or fault.declaration)

@@ -121,5 +121,5 @@ def query_prompt_counted(right: Any, me: Any, case: Any) -> Any:
 @mistake("factors", edits="factors")
 def empty_examples_left_out(right: Any, me: Any, case: Any, seed: int) -> Any:
     """examples without a counted token are left out of the N that S is divided by"""
-    kept = int(case.mask.reshape(case.num_examples, -1).any(axis=1).sum())
-    return {n: (A, S * case.num_examples / kept) for n, (A, S) in right(case, seed).items()}
+    counted = int(case.mask.reshape(case.num_examples, -1).any(axis=1).sum())
+    return {n: (A, S * case.num_examples / counted) for n, (A, S) in right(case, seed).items()}

@@ -78,9 +78,9 @@ def labels_from_sharpened_model(right: Any, me: Any, case: Any, f: Any, draws: A
     if case.loss.kind == "squared_error":
         return right(case, f, draws)
     p = f.softmax(dim=-1) if case.loss.kind == "cross_entropy" else f.sigmoid()
-    kept = right(case, 2 * f, draws)
+    pseudo_gradients = right(case, 2 * f, draws)
     q = (2 * f).softmax(dim=-1) if case.loss.kind == "cross_entropy" else (2 * f).sigmoid()
-    return kept - q + p
+    return pseudo_gradients - q + p
 
 
 @mistake("factors", edits="numbers", conventions=SAMPLED)

@@ -56,12 +56,12 @@ def second_call_overwrites_first(right: Any, me: Any, case: Any, model: Any, x: 
     """of a module that is called twice, the hook keeps the last call only"""
     run = right(case, model, x, y)
     last = {id(module): i for i, (_, module, _) in enumerate(run.calls)}
-    kept = [call for i, call in enumerate(run.calls) if last[id(call[1])] == i]
+    last_calls = [call for i, call in enumerate(run.calls) if last[id(call[1])] == i]
     rows: dict[str, int] = {}
-    for names, module, s in kept:
+    for names, module, s in last_calls:
         for name in names:
             rows[name] = rows.get(name, 0) + me.output_rows(module, s[None]).shape[3]
-    run.calls = kept
+    run.calls = last_calls
     run.a = {n: a[:, -rows[n] :] for n, a in run.a.items()}
     run.counted = {n: c[:, -rows[n] :] for n, c in run.counted.items()}
     return run

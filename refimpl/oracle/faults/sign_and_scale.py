@@ -158,7 +158,7 @@ def response_mean_over_others(
 
     Leaves the example out of the mean, and takes the mean over the others.
     """
-    kept = [n for n in range(case.num_examples) if n != example]
+    others = [n for n in range(case.num_examples) if n != example]
     x, y = me.training(case)
     start = torch.cat([p.detach().clone().flatten() for p in me.tracked(case, model)])
     f_start = as_tokens(model(x).detach())
@@ -166,9 +166,9 @@ def response_mean_over_others(
     def value() -> Any:
         f = as_tokens(model(x))
         theta = torch.cat([p.flatten() for p in me.tracked(case, model)])
-        own = me.losses(case, f[example, None], y[example, None])[0]
-        fit = me.divergence(case, f[kept], f_start[kept], y[kept]).mean()
-        return fit + epsilon * own + me.proximity(case.damping, theta, start)
+        loss = me.losses(case, f[example, None], y[example, None])[0]
+        fit = me.divergence(case, f[others], f_start[others], y[others]).mean()
+        return fit + epsilon * loss + me.proximity(case.damping, theta, start)
 
     return value
 

@@ -1,4 +1,4 @@
-"""What edits of several bug types share."""
+"""Functions that edits of several bug types share."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ def arrays(answer: Any, change: Callable[[Any], Any]) -> Any:
     """A change of every array of an answer: an array, or arrays or tuples of them by layer.
 
     Args:
-        answer: The answer.
-        change: Takes an array.
+        answer: An array, or mappings and tuples of arrays.
+        change: Maps an array to an array.
     """
     if isinstance(answer, Mapping):
         return {name: arrays(part, change) for name, part in answer.items()}
@@ -30,18 +30,18 @@ def scaled(answer: Any, factor: float) -> Any:
     """An answer times a factor.
 
     Args:
-        answer: The answer.
-        factor: The factor.
+        answer: An array, or mappings and tuples of arrays.
+        factor: Multiplies every entry.
     """
     return arrays(answer, lambda a: factor * a)
 
 
 def rounded(answer: Any, dtype: torch.dtype) -> Any:
-    """An answer rounded to another dtype, in its own.
+    """An answer rounded to another dtype and returned in its own.
 
     Args:
-        answer: The answer.
-        dtype: The other dtype.
+        answer: An array, or mappings and tuples of arrays.
+        dtype: The dtype to round to.
     """
 
     def change(a: Any) -> Any:
@@ -67,8 +67,8 @@ def means_of_batches(right: Callable[..., Any], case: Case, *args: Any) -> Any:
 
     Args:
         right: Takes a case, and more; returns an answer.
-        case: Whose batches they are.
-        *args: What more it takes.
+        case: The case whose batches are averaged.
+        *args: Further arguments of `right`.
     """
     batches = (part(case, place) for place in case.batches())
     return _mean([right(batch, *args) for batch in batches])
@@ -88,6 +88,6 @@ def convolutions(me: Pipeline, case: Case) -> list[str]:
 
     Args:
         me: The pipeline, which names the blocks.
-        case: Whose tracked layers are asked about.
+        case: The case whose tracked layers are listed.
     """
     return [name for name, layer in me.blocks(case).items() if layer["op"] == "conv2d"]

@@ -4,6 +4,7 @@ from weakref import WeakKeyDictionary
 
 from refimpl.fast.kfac import mean_row
 from refimpl.oracle.question.case import Array
+from refimpl.oracle.truth.biases import split_factors
 from refimpl.oracle.truth.truth import Truth
 
 __all__ = ["absolute_sums"]
@@ -20,7 +21,7 @@ def absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
     the problem itself.
 
     Args:
-        truth: The truth of a case.
+        truth: Right answers to a case, with the pseudo-gradients that are summed.
 
     Returns:
         sqrt(K) B of A [I, I] and of S [O, O], by layer.
@@ -50,12 +51,8 @@ def _absolute_sums(truth: Truth) -> dict[str, tuple[Array, Array]]:
                 A[name] += a[counted].T @ a[counted]
                 rows[name] += int(counted.sum())
     sums: dict[str, tuple[Array, Array]] = {}
-    for name, block in blocks.items():
+    for name in blocks:
         a = A[name].numpy() / max(rows[name], 1) ** 0.5
         s = truth.second_moment_scale * S[name].numpy() / truth.case.num_examples
-        s = s * columns[name] ** 0.5
-        separate = block.bias and truth.conventions.bias != "last_column"
-        sums[name] = (a[:-1, :-1] if separate else a), s
-        if separate and truth.conventions.bias == "separate":
-            sums[f"{name}.bias"] = a[-1:, -1:], s
-    return sums
+        sums[name] = a, s * columns[name] ** 0.5
+    return split_factors(sums, truth.case.blocks, truth.conventions)

@@ -1,4 +1,4 @@
-"""The matrix H + lambda that an implementation inverts, from the parts that it reports."""
+"""The matrix H + lambda that an implementation inverts, from its factors and eigenvalues."""
 
 from collections.abc import Mapping
 
@@ -29,11 +29,11 @@ def eigen(factors: Factors) -> dict[str, tuple[Array, Array, Array, Array]]:
     Args:
         factors: (A, S) by layer.
     """
-    found: dict[str, tuple[Array, Array, Array, Array]] = {}
+    decompositions: dict[str, tuple[Array, Array, Array, Array]] = {}
     for name, (A, S) in factors.items():
         (w_A, Q_A), (w_S, Q_S) = np.linalg.eigh(A), np.linalg.eigh(S)
-        found[name] = w_A, Q_A, w_S, Q_S
-    return found
+        decompositions[name] = w_A, Q_A, w_S, Q_S
+    return decompositions
 
 
 def gap(eigenvalues: Array, corrected: Array | None = None) -> float:
@@ -52,19 +52,19 @@ def gap(eigenvalues: Array, corrected: Array | None = None) -> float:
     # of the gradients themselves, is not zero there.
     if corrected is not None and null.sum() > 1 and corrected[null].max() > 1e-10 * corrected.max():
         return 0.0
-    kept = eigenvalues[~null]
+    positive = eigenvalues[~null]
     # The null space counts as one more eigenvalue: mixing it with others does harm.
-    ends = np.append(kept, 0.0) if len(kept) < len(eigenvalues) else kept
+    ends = np.append(positive, 0.0) if len(positive) < len(eigenvalues) else positive
     return float(np.diff(np.sort(ends)).min()) / norm if len(ends) > 1 and norm > 0 else np.inf
 
 
 def damping_of(eigenvalues: Array, damping: float, conventions: Conventions) -> float:
-    """What is added to a layer's eigenvalues [O, I], for absolute and relative damping.
+    """The number added to a layer's eigenvalues [O, I], for absolute and relative damping.
 
     Args:
-        eigenvalues: Of the layer's matrix.
-        damping: As the case gives it.
-        conventions: "relative": a multiple of their mean.
+        eigenvalues: Of the layer's matrix [O, I].
+        damping: The case's lambda.
+        conventions: "relative" makes lambda a multiple of the mean eigenvalue.
     """
     if conventions.damping == "relative":
         return damping * float(eigenvalues.mean())
@@ -84,10 +84,10 @@ def spectra(
         curvature: "kfac" or "ekfac".
         basis: Eigendecompositions of the factors.
         eigenvalues: Lambda, for EK-FAC.
-        damping: As the case gives it.
-        conventions: How it is meant.
+        damping: The case's lambda.
+        conventions: Whether lambda is absolute, relative or factored.
     """
-    found: dict[str, tuple[Array, Array, Array]] = {}
+    parts: dict[str, tuple[Array, Array, Array]] = {}
     for name, (w_A, Q_A, w_S, Q_S) in basis.items():
         if curvature == "kfac" and conventions.damping == "factored":
             # Martens & Grosse 2015, section 6.3: pi^2 is the ratio of the mean eigenvalues.
@@ -98,12 +98,12 @@ def spectra(
         else:
             if curvature == "ekfac":
                 assert eigenvalues is not None
-                own = eigenvalues[name]
+                undamped = eigenvalues[name]
             else:
-                own = np.outer(w_S, w_A)
-            damped = own + damping_of(own, damping, conventions)
-        found[name] = Q_A, Q_S, damped
-    return found
+                undamped = np.outer(w_S, w_A)
+            damped = undamped + damping_of(undamped, damping, conventions)
+        parts[name] = Q_A, Q_S, damped
+    return parts
 
 
 def damped_inverse(
@@ -112,7 +112,7 @@ def damped_inverse(
     """Q_S ((Q_S^T V Q_A) / D) Q_A^T of every layer (Grosse et al. 2023, eq. 20).
 
     Args:
-        parts: What `spectra` gives.
+        parts: (Q_A, Q_S, damped eigenvalues) by layer, from `spectra`.
         matrices: V [..., O, I] by layer.
     """
     return {
@@ -125,7 +125,7 @@ def inverse_columns(parts: Mapping[str, tuple[Array, Array, Array]]) -> dict[str
     """Norms [O, I] of the columns of Q D^-1 Q^T, by layer: each is the norm of D^-1 times a row of Q.
 
     Args:
-        parts: What `spectra` gives.
+        parts: (Q_A, Q_S, damped eigenvalues) by layer, from `spectra`.
     """
     return {name: np.sqrt(Q_S**2 @ D**-2.0 @ (Q_A**2).T) for name, (Q_A, Q_S, D) in parts.items()}
 
@@ -134,7 +134,7 @@ def damped_matrix(parts: Mapping[str, tuple[Array, Array, Array]], vec_order: st
     """The P x P matrix Q D Q^T that `damped_inverse` inverts, in flat order.
 
     Args:
-        parts: What `spectra` gives.
+        parts: (Q_A, Q_S, damped eigenvalues) by layer, from `spectra`.
         vec_order: "out_major": Q = Q_S (x) Q_A; "in_major": Q_A (x) Q_S.
     """
     blocks: list[Array] = []

@@ -1,4 +1,4 @@
-"""Exact moments of sampled factors and eigenvalues: what a sum over labels may be, on average and at most.
+"""Exact moments of sampled factors and eigenvalues: mean, variance and largest value over labels.
 
 A probe is X = z^T K z for the gradient z in an example's outputs at drawn labels, all tokens and
 classes, and a positive semidefinite K = L L^T of the example: u^T S u, an entry of Lambda, a trace.
@@ -59,10 +59,10 @@ class Moments:
     normal: bool
 
     def band(self, count: int, alpha: float) -> Array:
-        """How far the mean over independent labels may lie from its expectation [Q].
+        """Bound on the distance of a mean over independent labels from its expectation [Q].
 
         Args:
-            count: How many labels, of all examples equally many.
+            count: Number of labels, equally many of each example.
             alpha: Probability of a false alarm, of each probe.
         """
         if self.normal:
@@ -73,17 +73,20 @@ class Moments:
         """Bound on the excess kurtosis of the mean over labels [Q]; infinite for a constant.
 
         Args:
-            count: How many labels, of all examples equally many.
+            count: Number of labels, equally many of each example.
         """
         square = count * self.variance**2
         return np.divide(self.fourth, square, out=np.full_like(square, np.inf), where=square > 0)
 
     def times(self, factor: float) -> "Moments":
-        """Those of the probes times a number."""
+        """The moments of the probes times a number."""
         return Moments(
-            factor * self.mean, factor**2 * self.variance, factor * self.reach,
-            factor**4 * self.fourth, self.normal,
-        )  # fmt: skip
+            factor * self.mean,
+            factor**2 * self.variance,
+            factor * self.reach,
+            factor**4 * self.fourth,
+            self.normal,
+        )
 
 
 def _labels(problem: Problem) -> tuple[Float[Tensor, "N T Y C"], Float[Tensor, "N T Y"]]:
@@ -104,8 +107,8 @@ def moments(problem: Problem, features: Features) -> Moments:
     """Mean, variance and reach of probes.
 
     Args:
-        problem: The problem.
-        features: Their L.
+        problem: Gives outputs, loss and label distribution.
+        features: L of each probe [N, D, m].
     """
     each = [moments_each(problem, L) for L in features]
     mean = np.array([m.mean() for m, _, _ in each])
@@ -121,12 +124,12 @@ def moments_each(problem: Problem, L: Float[Tensor, "N D m"]) -> tuple[Array, Ar
     """Mean, variance and reach of one probe, for every example [N].
 
     Args:
-        problem: The problem.
-        L: The probe's.
+        problem: Gives outputs, loss and label distribution.
+        L: Of the probe ||L^T z||^2 [N, D, m].
     """
     normal = isinstance(problem.loss, SquaredError)
-    found = _normal(L) if normal else _bounded(L, *_labels(problem))
-    return found[0].numpy(), found[1].numpy(), found[2].numpy()
+    mean, variance, reach = _normal(L) if normal else _bounded(L, *_labels(problem))
+    return mean.numpy(), variance.numpy(), reach.numpy()
 
 
 def chance_of_one_value(problem: Problem, features: Features, draws: int) -> float:
@@ -136,9 +139,9 @@ def chance_of_one_value(problem: Problem, features: Features, draws: int) -> flo
     of all. Sums of different terms are taken to differ, and samples of one draw to be one label.
 
     Args:
-        problem: The problem.
-        features: The probes' L.
-        draws: How many times all labels are drawn.
+        problem: Gives outputs, loss and label distribution.
+        features: L of each probe [N, D, m].
+        draws: Number of independent draws of all labels.
     """
     if isinstance(problem.loss, SquaredError):
         return 0.0 if any(bool((L != 0).any()) for L in features) else 1.0
@@ -169,14 +172,14 @@ def _bounded(
     rows = L.reshape(n, tokens, classes, -1)
     values = ((z @ rows) ** 2).sum(dim=-1)  # ||L_t^T z_t||^2 [N, T, Y]
     means = (values * p).sum(dim=-1)
-    own = ((values - means[..., None]) ** 2 * p).sum(dim=(1, 2))
+    within = ((values - means[..., None]) ** 2 * p).sum(dim=(1, 2))
     # H_t = R R^T, and P_t = L_t^T R: sum_{s != t} ||P_s^T P_t||_F^2 from sum_t P_t P_t^T.
     root = z.mT * p.sqrt()[:, :, None, :]
     P = rows.mT @ root
     gram = P @ P.mT  # [N, T, m, m]
     total = gram.sum(dim=1)
     between = (total**2).sum(dim=(-2, -1)) - (gram**2).sum(dim=(-3, -2, -1))
-    mean, variance = means.sum(dim=1), own + 2 * between.clamp(min=0)
+    mean, variance = means.sum(dim=1), within + 2 * between.clamp(min=0)
     most = values.amax(dim=-1).sqrt().sum(dim=1) ** 2  # by the triangle inequality over tokens
     return mean, variance, torch.maximum(mean, most - mean)
 
@@ -196,16 +199,16 @@ def features_of_s(
     """L of u^T S u for every u of a block, and last of the block's tr S, block after block.
 
     Args:
-        problem: The problem.
-        probes: Vectors u by block.
+        problem: Gives the model and its data.
+        probes: Vectors u [U, O] by block.
         sharing: "expand" or "reduce".
     """
-    found: Features = []
+    features: Features = []
     for name, g in _gradients(problem)[1].items():
         rows = g.sum(dim=2, keepdim=True) if sharing == "reduce" else g
         along = torch.einsum("dnro,uo->undr", rows, probes[name])
-        found += [*along, rows.permute(1, 0, 2, 3).flatten(2)]
-    return found
+        features += [*along, rows.permute(1, 0, 2, 3).flatten(2)]
+    return features
 
 
 def features_of_eigenvalues(
@@ -216,15 +219,15 @@ def features_of_eigenvalues(
     """L of some entries of Lambda, and last of its sum over the block, block after block.
 
     Args:
-        problem: The problem.
+        problem: Gives the model and its data.
         basis: (Q_A, Q_S) by block.
-        entries: Which (row, column) of Lambda.
+        entries: (row, column) of entries of Lambda, by block.
     """
-    found: Features = []
+    features: Features = []
     inputs, gradients = _gradients(problem)
     for name, g in gradients.items():
         Q_A, Q_S = basis[name]
         turned = torch.einsum("dnro,nri->ndoi", g @ Q_S, inputs[name] @ Q_A)
-        found += [turned[:, :, o, i, None] for o, i in entries[name]]
-        found.append(turned.flatten(2))
-    return found
+        features += [turned[:, :, o, i, None] for o, i in entries[name]]
+        features.append(turned.flatten(2))
+    return features

@@ -1,4 +1,4 @@
-"""What rounding does to the steps of an implementation, acted out by perturbations of size DELTA."""
+"""Perturbations of size DELTA that stand for the rounding errors of an implementation."""
 
 import zlib
 
@@ -12,24 +12,24 @@ DELTA = 1e-7  # truncation errors are of this size, roundings of size u / DELTA 
 
 
 class Noise:
-    """Relative perturbations of size DELTA, independent and normal, from a seed and what is perturbed.
+    """Independent normal relative perturbations of size DELTA, drawn from a seed and a name.
 
     Args:
-        seed: The seed.
+        seed: Seed of all perturbations, >= 0.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def _random(self, what: str) -> np.random.Generator:
-        # From the name, so that what else was asked for, and when, changes nothing.
+        # Seeded by the name, so that the order of the calls changes nothing.
         return np.random.default_rng([self.seed, zlib.crc32(what.encode())])
 
     def jitter(self, what: str, array: Array) -> Array:
-        """Every entry times 1 + DELTA xi: what storing and rounding each of them does.
+        """Every entry times 1 + DELTA xi, as storing and rounding perturb it.
 
         Args:
-            what: Its name.
+            what: Name of the array.
             array: Real numbers; integers are returned as they are.
         """
         if array.dtype.kind != "f":
@@ -37,10 +37,10 @@ class Noise:
         return array * (1 + DELTA * self._random(what).standard_normal(array.shape))
 
     def symmetric(self, what: str, matrix: Array) -> Array:
-        """A + DELTA ||A||_2 E with E symmetric and ||E||_2 = 1: what an eigensolver does.
+        """A + DELTA ||A||_2 E with E symmetric and ||E||_2 = 1, as an eigensolver perturbs it.
 
         Args:
-            what: Its name.
+            what: Name of the matrix.
             matrix: Symmetric [n, n].
         """
         E = self._random(what).standard_normal(matrix.shape)
@@ -48,13 +48,13 @@ class Noise:
         return matrix + DELTA * np.linalg.norm(matrix, 2) / np.linalg.norm(E, 2) * E
 
     def residual(self, what: str, vectors: Array, columns: Array, norm: float) -> Array:
-        """sum_j v_j E_j x_j with ||E_j||_2 = DELTA ||M||: how far M (X v) is from v.
+        """The residual sum_j v_j E_j x_j with ||E_j||_2 = DELTA ||M|| of M (X v) against v.
 
-        Who forms X = M^-1 solves for its columns x_j, each with an error E_j of its own (Higham 2002,
-        section 14.1). They add up to more than a solve for v leaves, by as much as X is larger than X v.
+        An explicit inverse X = M^-1 comes from solves for its columns x_j, each with its own error E_j
+        (Higham 2002, section 14.1). Their sum exceeds the residual of a solve for v as X exceeds X v.
 
         Args:
-            what: Its name.
+            what: Name of the vectors.
             vectors: v [k, n].
             columns: ||x_j|| [n].
             norm: ||M||_2.
@@ -66,10 +66,10 @@ class Noise:
         return DELTA * norm * size * xi / (2 * np.sqrt(n))
 
     def moved(self, case: Case) -> Case:
-        """The case with weights, inputs and values perturbed; labels are exact in every dtype.
+        """The case with weights, inputs and real-valued labels perturbed; class labels stay exact.
 
         Args:
-            case: The case.
+            case: The unperturbed case.
         """
         names = ["inputs", "query_inputs"]
         names += ["labels", "query_labels"] if case.loss.kind == "squared_error" else []

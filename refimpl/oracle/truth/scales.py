@@ -1,4 +1,4 @@
-"""On what scale an answer's error is judged: how far small perturbations of its problem move it.
+"""The scale of an answer's error: the change of the answer by small perturbations of its problem.
 
 An implementation that is backward stable computes the exact answer to a problem whose weights, inputs
 and intermediate results differ from the given ones by a modest multiple of u, relatively. The scale of
@@ -6,8 +6,8 @@ an answer is therefore the size of what relative perturbations of size one would
 order: the root mean square over DRAWS random perturbations of size DELTA, divided by DELTA (Kenney & Laub
 1994, small-sample condition estimation). `Noise` says what is perturbed how. What cancels inside a stage
 (p - y of a confident softmax, 1 - tanh^2 of a saturated unit) no perturbation of the problem shows; so
-what refimpl itself loses in float32, over float32's u, is added to it as one more draw. Who forms an
-inverse is not backward stable, but no less right: see `Noise.residual`.
+refimpl's own error in float32, over float32's u, is added to it as one more draw. Code that computes
+an explicit inverse is not backward stable, but no less right: see `Noise.residual`.
 
 An error is then `ratio` times u times the scale, and a ratio below THRESHOLD passes. Each stage's `scale`
 says what else belongs to it.
@@ -38,9 +38,9 @@ class Perturbed(Truth):
     """The truth of a perturbed problem, with every stage's answer perturbed.
 
     Args:
-        case: The case.
+        case: The unperturbed case.
         curvature: As for `Truth`.
-        noise: The perturbations.
+        noise: Perturbs the case and the answers of the stages.
     """
 
     def __init__(self, case: Case, curvature: str, noise: Noise) -> None:
@@ -52,26 +52,26 @@ class Perturbed(Truth):
         return self.noise.jitter(what, array)
 
     def decomposed(self, what: str, matrix: Array) -> Array:
-        """A matrix moved as a whole: what rounding does to it respects no structure."""
+        """A matrix perturbed as a whole: rounding errors respect no structure."""
         return self.noise.symmetric(what, matrix)
 
     def products(self, q: Array, g: Array) -> Array:
-        """The products where the inverse is formed, a row or a column at a time."""
+        """The products with an explicit inverse, computed a row or a column at a time."""
         solved = self.solve(q)
         scores = -solved @ g.T
         return scores + self._residual("q", q) @ self.solve(g).T + solved @ self._residual("g", g).T
 
     def _residual(self, what: str, vectors: Array) -> Array:
-        """What forming the inverse leaves of every row [k, P]; see `Noise.residual`."""
+        """The residual of an explicit inverse for every row [k, P]; see `Noise.residual`."""
         if self.curvature == "gauss_newton":
             return self.noise.residual(what, vectors, *self._dense_inverse_columns)
-        found: dict[str, Array] = {}
+        residuals: dict[str, Array] = {}
         columns = inverse_columns(self.parts)
         for name, V in unflatten(vectors, self.case, self.conventions).items():
             flat, norm = V.reshape(len(V), -1), float(self.parts[name][2].max())
             left = self.noise.residual(what + name, flat, columns[name].ravel(), norm)
-            found[name] = left.reshape(V.shape)
-        return flatten(found, self.conventions)
+            residuals[name] = left.reshape(V.shape)
+        return flatten(residuals, self.conventions)
 
     @cached_property
     def _dense_inverse_columns(self) -> tuple[Array, float]:
@@ -85,11 +85,11 @@ def scale_of(truth: Truth, answer: Callable[[Truth], Any]) -> Any:
     """How much relative perturbations of size one change an answer, to first order.
 
     Args:
-        truth: The truth.
+        truth: Right answers to the unperturbed case.
         answer: Takes a Truth and returns an array, or arrays by layer.
 
     Returns:
-        The same structure. Each entry is its own root mean square over the draws plus a tenth of
+        The structure of the answer. Each entry is its own root mean square over the draws plus a tenth of
         that of its whole array, since an entry may by chance hardly move in DRAWS draws.
     """
     if truth not in _perturbed:
@@ -106,7 +106,7 @@ def scale_of(truth: Truth, answer: Callable[[Truth], Any]) -> Any:
     return scale_from_perturbations(moved, rounded, plain)
 
 
-# The perturbed problems of a truth, and the one in float32: what they have computed is computed once.
+# The truths of the perturbed problems, and the one in float32, so that each computes once.
 _perturbed: WeakKeyDictionary[Truth, tuple[list[Perturbed], Truth]] = WeakKeyDictionary()
 
 
@@ -114,9 +114,9 @@ def scale_from_perturbations(moved: Sequence[Any], rounded: Any, plain: Any) -> 
     """How much relative perturbations of size one move every entry of an answer.
 
     Args:
-        moved: The answer to every perturbed problem: an array, or a tuple of arrays.
-        rounded: That computed in float32.
-        plain: The answer itself.
+        moved: Answers to the perturbed problems: arrays, or tuples of arrays.
+        rounded: The answer computed in float32.
+        plain: The unperturbed answer.
     """
     if isinstance(plain, tuple):
         return tuple(

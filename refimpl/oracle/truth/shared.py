@@ -1,4 +1,4 @@
-"""One truth for a case, whoever asks: what it has computed is computed once in this process."""
+"""One truth for each case in this process, so that everything is computed once."""
 
 from functools import lru_cache
 
@@ -14,10 +14,10 @@ def _shared(key: ContentKey, curvature: str) -> Truth:
 
 
 def truth_of(case: Case, curvature: str) -> Truth:
-    """The truth of a case, shared by all who ask for it in this process.
+    """The truth of a case, shared within this process.
 
     Args:
-        case: The case.
+        case: Model, data and conventions.
         curvature: As for `Truth`.
     """
     return _shared(case.content_key, curvature)

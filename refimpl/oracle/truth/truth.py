@@ -3,31 +3,24 @@
 Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
 distance, the mean of a binary cross-entropy's outputs) by a number c, gradients, S, Lambda and the
 Gauss-Newton Hessian are c times refimpl's and A is the same (S and Lambda of the empirical Fisher are
-c^2 times); where it asks for another matrix, refimpl computes that one. On what scale an answer's error
-is judged is refimpl.oracle.truth.scales' matter.
+c^2 times); where it asks for another matrix, refimpl computes that one. refimpl.oracle.truth.scales
+gives the scale on which an answer's error is judged.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from refimpl import exact
 from refimpl.fast.ekfac import corrected_eigenvalues
 from refimpl.fast.kfac import kronecker_factors
-from refimpl.oracle.question.case import Array, Case, ContentKey
+from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.question.layout import flatten, shapes, split_bias, unflatten
-from refimpl.oracle.truth.kronecker import (
-    Basis,
-    damped_inverse,
-    eigen,
-    gap,
-    spectra,
-)
-from refimpl.problem.problem import Problem
+from refimpl.oracle.truth import of_problem
+from refimpl.oracle.truth.biases import bases_with_bias, split_factors
+from refimpl.oracle.truth.kronecker import Basis, damped_inverse, eigen, gap, spectra
 from refimpl.rows.draws import label_draws
 from refimpl.rows.sweeps import Sweep, repeatable_sweeps
 
@@ -39,13 +32,13 @@ class Undecided(Exception):
 
 
 class Truth:
-    """The right answers to a case; each computed once, when it is first asked for.
+    """The right answers to a case; each is computed once, when it is first needed.
 
     Args:
-        case: The case, with the conventions that answers are wanted in.
-        curvature: What `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
-        dtype: What refimpl computes in.
-        seed: Draws the labels of a sampled Fisher; None: their expectation, which is what is right.
+        case: Model, data and the conventions of the answers.
+        curvature: The matrix that `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
+        dtype: The dtype of refimpl's computations.
+        seed: Seed of a sampled Fisher's labels; None: the expectation over labels, which is right.
 
     Raises:
         Undecided: The conventions and the case do not fit together.
@@ -82,7 +75,7 @@ class Truth:
 
     @property
     def second_moment_scale(self) -> float:
-        """What S and Lambda are multiplied by: c, as the Hessian; c^2 where gradients are squared."""
+        """The factor of S and Lambda: c, as for the Hessian; c^2 where gradients are squared."""
         return self.loss_scale ** (2 if self.conventions.fisher == "empirical" else 1)
 
     @cached_property
@@ -91,7 +84,7 @@ class Truth:
         c = self.loss_scale
         if self.conventions.loss_reduction == "example_mean":
             c /= self.case.num_examples
-        return self._matrices("gradients", c * _gradients(self.problem))
+        return self._matrices("gradients", c * of_problem.training_gradients(self.problem))
 
     @cached_property
     def flat_gradients(self) -> Array:
@@ -104,48 +97,41 @@ class Truth:
     @cached_property
     def query_gradients(self) -> dict[str, Array]:
         """Gradients of the queries' losses [Q, O, I]."""
-        flat = _query_gradients(self.problem, self.case.queries_key)
+        flat = of_problem.query_gradients(self.problem, self.case.queries_key)
         return self._matrices("queries", self._loss_scale(self.case.query_mask) * flat)
 
     def _matrices(self, what: str, flat: torch.Tensor) -> dict[str, Array]:
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(flat).items()}
-        found = split_bias(whole, self.case.blocks, self.conventions)
-        return {n: self.stored(what + n, m) for n, m in found.items()}
+        matrices = split_bias(whole, self.case.blocks, self.conventions)
+        return {n: self.stored(what + n, m) for n, m in matrices.items()}
 
     def stored(self, what: str, array: Array) -> Array:
-        """An array that an implementation would store: as it is, but where rounding is acted out.
+        """An array as an implementation stores it: unchanged here, rounded in `Perturbed`.
 
         Args:
-            what: Its name.
+            what: Name of the array, from which its perturbation is drawn.
             array: Any shape.
         """
         return array
 
     def decomposed(self, what: str, matrix: Array) -> Array:
-        """A symmetric matrix that an implementation would decompose or solve with; likewise.
+        """A matrix as an eigensolver or a solve sees it: unchanged here, moved in `Perturbed`.
 
         Args:
-            what: Its name.
-            matrix: [n, n].
+            what: Name of the matrix, from which its perturbation is drawn.
+            matrix: Symmetric [n, n].
         """
         return matrix
 
     @cached_property
     def factors(self) -> dict[str, tuple[Array, Array]]:
-        """(A, S); for sampled labels what they are on average, or those of the seed's draws."""
+        """(A, S) by layer; of sampled labels their expectation, or those of the seed's draws."""
         sharing = self.conventions.weight_sharing
         plain = kronecker_factors(self.problem, self.passes(), weight_sharing=sharing)
-        found: dict[str, tuple[Array, Array]] = {}
-        for block in self.case.blocks:
-            A, S = (f.numpy() for f in plain[block.name])
-            S = self.second_moment_scale * S
-            if block.bias and self.conventions.bias != "last_column":
-                found[block.name] = A[:-1, :-1], S
-                if self.conventions.bias == "separate":
-                    found[f"{block.name}.bias"] = A[-1:, -1:], S
-            else:
-                found[block.name] = A, S
-        return found
+        whole = {
+            n: (A.numpy(), self.second_moment_scale * S.numpy()) for n, (A, S) in plain.items()
+        }
+        return split_factors(whole, self.case.blocks, self.conventions)
 
     @cached_property
     def passes(self) -> Callable[[], Iterator[Sweep]]:
@@ -160,7 +146,7 @@ class Truth:
 
     @cached_property
     def basis(self) -> dict[str, tuple[Array, Array, Array, Array]]:
-        """(w_A, Q_A, w_S, Q_S)."""
+        """Eigendecompositions (w_A, Q_A, w_S, Q_S) of the factors, by layer."""
         move = self.decomposed
         return eigen(
             {n: (move(f"A {n}", A), move(f"S {n}", S)) for n, (A, S) in self.factors.items()}
@@ -178,21 +164,17 @@ class Truth:
         return self._eigenvalues[key]
 
     def _eigenvalues_in(self, basis: Basis) -> dict[str, Array]:
-        whole: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        for block in self.case.blocks:
-            _, Q_A, _, Q_S = (np.asarray(b, dtype=np.float64) for b in basis[block.name])
-            if block.bias and self.conventions.bias != "last_column":
-                # The weight's basis and the bias's own direction are a basis of [W | b] as well.
-                Q_A = np.pad(Q_A, (0, 1))
-                Q_A[-1, -1] = 1.0
-            Q_A, Q_S = (
-                self.stored(f"Q_A {block.name}", Q_A),
-                self.stored(f"Q_S {block.name}", Q_S),
+        bases = bases_with_bias(basis, self.case.blocks, self.conventions)
+        dtype = self.problem.dtype
+        whole = {
+            n: (
+                torch.from_numpy(self.stored(f"Q_A {n}", Q_A)).to(dtype),
+                torch.from_numpy(self.stored(f"Q_S {n}", Q_S)).to(dtype),
             )
-            dtype = self.problem.dtype
-            whole[block.name] = torch.from_numpy(Q_A).to(dtype), torch.from_numpy(Q_S).to(dtype)
-        found = corrected_eigenvalues(self.problem, whole, passes=self.passes)
-        matrices = {n: self.second_moment_scale * m.numpy() for n, m in found.items()}
+            for n, (Q_A, Q_S) in bases.items()
+        }
+        corrected = corrected_eigenvalues(self.problem, whole, passes=self.passes)
+        matrices = {n: self.second_moment_scale * m.numpy() for n, m in corrected.items()}
         return {
             n: self.stored("eigenvalues" + n, m)
             for n, m in split_bias(matrices, self.case.blocks, self.conventions).items()
@@ -206,13 +188,13 @@ class Truth:
     @cached_property
     def matrix(self) -> Array:
         """The undamped Gauss-Newton Hessian [P, P], in flat order."""
-        G = self.loss_scale * _gauss_newton(self.problem).numpy()
+        G = self.loss_scale * of_problem.gauss_newton(self.problem).numpy()
         order = self.order
         return G[np.ix_(order, order)]
 
     @property
     def second_moment(self) -> Array:
-        """What the curvature "gauss_newton" inverts [P, P]: the matrix, or the whole empirical Fisher."""
+        """The undamped matrix [P, P] of the curvature "gauss_newton": G, or the empirical Fisher."""
         if self.conventions.fisher != "empirical":
             return self.matrix
         g = self.flat_gradients
@@ -220,11 +202,11 @@ class Truth:
 
     @cached_property
     def order(self) -> Array:
-        """Where each entry of a flat vector stands in refimpl's own."""
+        """Place in refimpl's flat vector of each entry of a flat vector in the conventions [P]."""
         plain = torch.arange(self.problem.num_parameters, dtype=torch.float64)
         whole = {n: m.numpy() for n, m in self.problem.layout.matrices(plain).items()}
-        kept = split_bias(whole, self.case.blocks, self.conventions)
-        return flatten(kept, self.conventions).astype(int)
+        positions = split_bias(whole, self.case.blocks, self.conventions)
+        return flatten(positions, self.conventions).astype(int)
 
     @cached_property
     def parts(self) -> dict[str, tuple[Array, Array, Array]]:
@@ -251,7 +233,7 @@ class Truth:
         """(H + lambda)^-1 times each row [k, P].
 
         Args:
-            vectors: Right-hand sides in flat order.
+            vectors: Right-hand sides [k, P] in flat order.
         """
         if self.curvature == "gauss_newton":
             G = self.second_moment
@@ -272,8 +254,8 @@ class Truth:
         """-q_i^T (H + lambda)^-1 g_j for all pairs [Q, N].
 
         Args:
-            q: Rows [Q, P].
-            g: Rows [N, P].
+            q: Gradients of queries [Q, P].
+            g: Gradients of training examples [N, P].
         """
         return -self.solve(q) @ g.T
 
@@ -285,17 +267,18 @@ class Truth:
             epsilon: Its weight.
 
         Raises:
-            Undecided: Without biases it is another objective.
+            Undecided: Biases are not tracked, or refimpl finds no minimiser.
         """
         if self.conventions.bias == "none":
             raise Undecided("biases are not tracked: the retrained model is another one")
         if epsilon == 0:
             return self.problem.parameters.numpy()[self.order]
         # c (mean D + epsilon l) + lambda/2 |.|^2 has the minimiser of damping lambda / c.
-        found = _response(self.problem, example, epsilon, self.case.damping / self.loss_scale)
-        if not bool(found.certificate.converged.all()):
+        damping = self.case.damping / self.loss_scale
+        response = of_problem.bregman_response(self.problem, example, epsilon, damping)
+        if not bool(response.certificate.converged.all()):
             raise Undecided("refimpl itself finds no minimiser of this objective to 1e-10")
-        return found.parameters[0].numpy()[self.order]
+        return response.parameters[0].numpy()[self.order]
 
     def gaps(self) -> dict[str, float]:
         """Smallest distance of two eigenvalues of A or S outside the null space, over the norm.
@@ -303,37 +286,12 @@ class Truth:
         Returns:
             By layer; infinity where there is one eigenvalue at most.
         """
-        found: dict[str, float] = {}
+        gaps: dict[str, float] = {}
         for name, (w_A, _, w_S, _) in self.basis.items():
             Lambda = self.eigenvalues[name]
-            found[name] = min(gap(w_A, Lambda.max(axis=0)), gap(w_S, Lambda.max(axis=1)))
-        return found
+            gaps[name] = min(gap(w_A, Lambda.max(axis=0)), gap(w_S, Lambda.max(axis=1)))
+        return gaps
 
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(O, I) of every layer."""
         return shapes(self.case, self.conventions)
-
-
-# Most conventions leave these as they are, and cases share their problems.
-
-
-@lru_cache(maxsize=512)
-def _gradients(problem: Problem) -> Float[torch.Tensor, "N P"]:
-    return problem.gradients()
-
-
-@lru_cache(maxsize=512)
-def _query_gradients(problem: Problem, queries: ContentKey) -> Float[torch.Tensor, "Q P"]:
-    return problem.gradients(*queries.case.queries().tensors)
-
-
-@lru_cache(maxsize=256)
-def _gauss_newton(problem: Problem) -> Float[torch.Tensor, "P P"]:
-    return exact.GaussNewton(problem, method="primal").dense()
-
-
-@lru_cache(maxsize=256)
-def _response(problem: Problem, example: int, epsilon: float, damping: float) -> exact.Response:
-    return exact.bregman_response(
-        problem, [example], epsilon=epsilon, damping=damping, tolerance=1e-10
-    )
