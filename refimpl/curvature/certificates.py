@@ -1,4 +1,4 @@
-"""What a solve certifies: its residual, its backward error, and a bound on its forward error."""
+"""Certificates of solves: residual, backward error, and a bound on the forward error."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class NotConverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Certificate:
-    """How good a solve of (H + lambda I) x = b is, one entry per right-hand side.
+    """The accuracy of a solve of (H + lambda I) x = b, one entry per right-hand side.
 
     Args:
         residual: ||b - (H + lambda I) x||_2.
@@ -93,7 +93,7 @@ def reshaped(x: Float[Tensor, "k P"], certificate: Certificate, shape: tuple[int
 
     Args:
         x: Solutions, [k, P].
-        certificate: Of each of them.
+        certificate: Certificate with an entry [k] for each of them.
         shape: Shape of the right-hand sides, [..., P].
     """
     lead = shape[:-1]

@@ -99,7 +99,7 @@ class Curvature(ABC):
 
         Args:
             vectors: Right-hand sides v [..., P].
-            solutions: What solves them, as well as it may, [..., P].
+            solutions: Approximate solutions [..., P].
             damping: lambda >= 0, absolute; 0 only where H is not singular.
 
         Raises:

@@ -35,9 +35,6 @@ def assemble(problem: Problem) -> Float[Tensor, "P P"]:
 
     Memory is that of the matrix, plus about 512 MiB of rows and 100 MiB of tiles.
 
-    Args:
-        problem: The problem.
-
     Raises:
         ValueError: A model whose gradients the layers do not give.
     """
@@ -64,7 +61,7 @@ def by_positions(positions: int, others: int, directions: int) -> bool:
 
 
 def _examples_per_pass(problem: Problem, size: Sizes) -> int:
-    """As many as make good use of a pass over the matrix, as long as their rows fit the budget."""
+    """The number of examples that makes good use of a pass over the matrix, and whose rows fit."""
     largest, numbers = 1, 0
     for block in problem.layout.blocks:
         positions, directions = size.positions[block.name], size.directions
@@ -168,7 +165,7 @@ def _upper(
 
 
 def _square(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Where the pair (i, i') of any order stands among the pairs i <= i' < columns with i < rows."""
+    """The index of the pair (i, i'), in any order, among the pairs i <= i' < columns with i < rows."""
     i = torch.arange(rows, device=device)
     starts = i * columns - i * (i - 1) // 2 - i  # of row i, less its first column
     low = torch.minimum(i[:, None], torch.arange(columns, device=device))

@@ -34,9 +34,6 @@ def _jacobians(problem: Problem, inputs: Data) -> Float[Tensor, "N D P"]:
 def jacobian(problem: Problem) -> Float[Tensor, "N outputs P"]:
     """J_n = df_theta(x_n) / dtheta of every training example, tokens and outputs as one axis.
 
-    Args:
-        problem: The problem.
-
     Returns:
         Jacobians [N, outputs, P].
     """
@@ -45,9 +42,6 @@ def jacobian(problem: Problem) -> Float[Tensor, "N outputs P"]:
 
 def output_hessian(problem: Problem) -> Float[Tensor, "N outputs outputs"]:
     """H_n = d2 l(f, y_n) / df2 at f = f_theta(x_n), by differentiating the loss's value twice.
-
-    Args:
-        problem: The problem.
 
     Returns:
         Output Hessians [N, outputs, outputs].
@@ -69,9 +63,6 @@ def _output_hessians(
 def gauss_newton_matrix(problem: Problem) -> Float[Tensor, "P P"]:
     """G = (1/N) sum_n J_n^T H_n J_n (Grosse et al. 2023, eq. 8; Martens 2020, section 8).
 
-    Args:
-        problem: The problem.
-
     Returns:
         The Gauss-Newton Hessian [P, P], undamped.
     """
@@ -86,9 +77,6 @@ def gauss_newton_matrix(problem: Problem) -> Float[Tensor, "P P"]:
 
 def hessian(problem: Problem) -> Float[Tensor, "P P"]:
     """The full Hessian of J, the mean of the example losses, in the tracked parameters.
-
-    Args:
-        problem: The problem.
 
     Returns:
         The Hessian [P, P], which may be indefinite.

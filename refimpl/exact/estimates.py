@@ -1,4 +1,4 @@
-"""What the routes to the exact Gauss-Newton Hessian cost: operations and memory, before any is spent."""
+"""Estimates of the operations and memory of the routes to the exact Gauss-Newton Hessian."""
 
 import os
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Cost:
 
 
 def costs(problem: Problem, *, vectors: int = 100, iterations: int = 200) -> tuple[Cost, ...]:
-    """What solves with the damped Gauss-Newton Hessian cost by each route; print them one by one.
+    """Estimate the cost of solves with the damped Gauss-Newton Hessian by each route.
 
     A solve multiplies by the matrix once more for its certificate. Leading terms only: products of
     matrices, Cholesky's n^3 / 3, and what must be held besides the right-hand sides.

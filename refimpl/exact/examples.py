@@ -1,4 +1,4 @@
-"""Training examples, or sets of them, that a question is about: their indices, checked."""
+"""Indices of training examples, or of sets of them, checked."""
 
 from collections.abc import Sequence
 

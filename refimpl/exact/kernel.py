@@ -31,9 +31,6 @@ class Kernel(StructuredCurvature):
     Memory is that of the kernel and its factor, 2 (N K)^2 numbers, and of all layers' inputs and
     gradients, N R (I + K O) a block; K counts the directions of an example: T (C - 1) for a softmax, else
     T C, and T H where a frozen last layer is H wide and narrower.
-
-    Args:
-        problem: The problem.
     """
 
     refinements = 2  # the difference I - U^T ... cancels where lambda is small

@@ -1,4 +1,4 @@
-"""Retraining with every example's weight at will: many models at once, each with a certificate."""
+"""Retraining with a weight for every example: many models at once, each with a certificate."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def retrain(
     Args:
         problem: The problem; its parameters are theta_s.
         weights: w, [K, N]: 1 is an example as it is, 0 leaves it out.
-        start: Where each begins, [K, P]; default: theta_s, a warm start.
+        start: Starting points [K, P]; default: theta_s, a warm start.
         weight_decay: Of all tracked parameters, as in training.
         proximity: lambda, which keeps the answer near theta_s.
         tolerance: Target for the gradient norm relative to the start's.

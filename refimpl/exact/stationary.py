@@ -108,8 +108,8 @@ def certified_minima(
     start.
 
     Args:
-        objective_of: From a slice of the K to the objectives that stand there.
-        start: Where each begins [K, P].
+        objective_of: Gives the objectives of a slice of the K.
+        start: Starting points [K, P].
         precondition: An approximate inverse Hessian, symmetric and positive definite. Any will do:
             the answer's own gradient certifies it, no step need be exact.
         tolerance: Target for the gradient norm relative to the start's.

@@ -64,11 +64,7 @@ class Diagonal(StructuredCurvature):
 
 
 class Identity(Diagonal):
-    """The identity: influence becomes the dot product of gradients, over 1 + lambda.
-
-    Args:
-        problem: The problem.
-    """
+    """The identity: influence becomes the dot product of gradients, over 1 + lambda."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem, diagonal=torch.ones_like(problem.parameters))
@@ -97,11 +93,7 @@ class BlockDiagonal(Dense):
 
 
 class EmpiricalFisher(Dense):
-    """The empirical Fisher (1/N) sum_n grad l_n grad l_n^T: labels from the data, so not the Fisher.
-
-    Args:
-        problem: The problem.
-    """
+    """The empirical Fisher (1/N) sum_n grad l_n grad l_n^T: labels from the data, so not the Fisher."""
 
     def __init__(self, problem: Problem) -> None:
         total = problem.parameters.new_zeros(problem.num_parameters, problem.num_parameters)

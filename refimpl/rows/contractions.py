@@ -1,7 +1,7 @@
 """Gradients of examples' measurements as rows g and a of their layers, and their products with vectors.
 
-A gradient of an example is sum_r g_r a_r^T in every block; what is wanted of it is mostly a product, and
-so it is seldom formed.
+A gradient of an example is sum_r g_r a_r^T in every block; mostly a product with it is needed, and so
+it is seldom formed.
 """
 
 from collections.abc import Callable
@@ -169,12 +169,12 @@ def bounded_slices(
     count: int,
     numbers: Callable[[Block, int], int] = numbers_formed,
 ) -> list[slice]:
-    """Slices of examples whose rows, and what is formed of one block's at a time, stay near 256 MiB.
+    """Slices of examples whose rows, and the numbers formed of one block's, stay near 256 MiB.
 
     Args:
         problem: The problem.
         inputs: Inputs of the examples, [M, ...].
-        count: M.
+        count: M, the number of examples.
         numbers: Numbers formed of the rows of one example, given a block and its positions.
     """
     positions = shape_of(problem, inputs).positions

@@ -142,7 +142,7 @@ def forward_pass(
 
 @dataclass(frozen=True)
 class LayerCall:
-    """A call of a tracked module: how it acts, the names of its blocks, its input and its output."""
+    """A call of a tracked module, with the names of its blocks, its input and its output."""
 
     layer: Layer
     blocks: list[str]

@@ -1,4 +1,4 @@
-"""How many rows, directions and numbers one example has, read off a pass that is made anyway."""
+"""The numbers of rows, directions and other figures of one example, read off a pass of the model."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much a training example holds.
+    """The sizes of a training example.
 
     Args:
         shape: The shape of its outputs and rows.

@@ -53,11 +53,7 @@ def of(problem: Problem) -> Sizes:
 
 
 def gradients_come_from_layers(problem: Problem) -> bool:
-    """Whether the layers' inputs and gradients give the model's gradients, as `of` verifies.
-
-    Args:
-        problem: The problem.
-    """
+    """Whether the layers' inputs and gradients give the model's gradients, as `of` verifies."""
     try:
         of(problem)
     except ValueError:
@@ -67,9 +63,6 @@ def gradients_come_from_layers(problem: Problem) -> bool:
 
 def sizes_of(problem: Problem) -> Sizes:
     """The sizes of a problem's rows, whether they give its gradients or not.
-
-    Args:
-        problem: The problem.
 
     Raises:
         ValueError: A layer's leading axis does not hold the examples.
@@ -107,7 +100,7 @@ def shape_of(problem: Problem, inputs: Data) -> Shape:
 
 @contextmanager
 def explained_by_the_first(problem: Problem, inputs: Data) -> Generator[None]:
-    """Where a pass over some inputs fails, say why if their first example fails by itself.
+    """Explain a failed pass over inputs where their first example fails by itself.
 
     Args:
         problem: The problem.
@@ -188,6 +181,6 @@ def _require_rows_make(
 
 
 def _signature(inputs: Data) -> Hashable:
-    """What tells the examples' shapes apart: names, shapes without the axis of examples, dtypes."""
+    """A key for the examples' shapes: names, shapes without the axis of examples, dtypes."""
     leaves, structure = pytree.tree_flatten(inputs)
     return str(structure), tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)

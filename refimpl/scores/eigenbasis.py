@@ -26,9 +26,9 @@ def rotation_is_cheaper(problem: Problem, queries: int, inputs: Data, candidates
 
     Args:
         problem: The problem.
-        queries: How many share one pass over the candidates.
-        inputs: The candidates' [M, ...].
-        candidates: M.
+        queries: Number of queries that share one pass over the candidates.
+        inputs: Inputs of the candidates [M, ...].
+        candidates: M, the number of candidates.
     """
     positions = shape_of(problem, inputs).positions
     rotating, solving = 0, 0

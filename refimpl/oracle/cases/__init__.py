@@ -58,7 +58,7 @@ def all_cases() -> dict[str, Case]:
 
 
 def quick() -> dict[str, Case]:
-    """The most telling ones."""
+    """The most telling cases."""
     return {id: _case(id) for id in QUICK}
 
 

@@ -28,11 +28,11 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a case is made.
+    """A recipe: draws a case from random numbers.
 
     Args:
         id: The case's id.
-        flags: What in it exposes a bug; see `refimpl.oracle.vectors.flags`.
+        flags: Flags of what in it exposes a bug; see `refimpl.oracle.vectors.flags`.
         make: Draws weights and data.
     """
 
@@ -41,7 +41,7 @@ class Recipe:
     make: Callable[[Draw], Case]
 
     def __call__(self, draw: Draw) -> Case:
-        """The case of these random numbers.
+        """Make the case of these random numbers.
 
         Args:
             draw: Its id and seed.

@@ -165,7 +165,7 @@ class Draw:
             labels: Likewise.
             loss: The loss.
             queries: How many of the last examples are the queries.
-            damping: lambda.
+            damping: Absolute lambda.
             tracked: Tracked layers; default: all linear and conv2d ones.
             batch_size: See `Case`.
         """
@@ -189,10 +189,10 @@ def pad(inputs: Array, labels: Array, lengths: Sequence[int], filling: float = H
     """Cut every example to its length: what follows is `filling` and is ignored.
 
     Args:
-        inputs: [N, T, D], changed in place.
-        labels: [N, T], changed in place.
-        lengths: Of each example, repeated as often as needed.
-        filling: What padding holds.
+        inputs: Inputs [N, T, D], changed in place.
+        labels: Labels [N, T], changed in place.
+        lengths: Tokens of each example, repeated as often as needed.
+        filling: Value of the padding.
     """
     for n in range(len(inputs)):
         end = lengths[n % len(lengths)]
@@ -204,6 +204,6 @@ def on_grid(numbers: Array) -> Array:
     """The nearest multiples of 1/1024.
 
     Args:
-        numbers: Any.
+        numbers: Numbers of any shape.
     """
     return np.round(numbers * GRID) / GRID

@@ -1,1 +1,1 @@
-"""What is asked: a case with its network, its conventions and its layout."""
+"""Cases: a network with its data, its conventions and its layout of parameters."""

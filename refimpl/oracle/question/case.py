@@ -44,8 +44,8 @@ class Case:
         loss: The loss.
         damping: lambda, absolute unless the conventions say otherwise.
         flags: What in this case exposes a bug; see `refimpl.oracle.vectors.flags`.
-        conventions: Those that the answers are wanted in.
-        batch_size: What an implementation that works in batches is asked to use.
+        conventions: Conventions of the answers.
+        batch_size: Batch size for implementations that work in batches.
     """
 
     id: str
@@ -74,12 +74,12 @@ class Case:
 
     @property
     def family(self) -> str:
-        """What comes before the slash of the id."""
+        """The id's part before the slash."""
         return self.id.partition("/")[0]
 
     @property
     def dtype(self) -> str:
-        """What the implementation computes in, as the conventions say."""
+        """Compute dtype of the implementation, as the conventions name it."""
         return self.conventions.dtype
 
     @property
@@ -89,7 +89,7 @@ class Case:
 
     @property
     def num_examples(self) -> int:
-        """N."""
+        """N, the number of training examples."""
         return len(self.inputs)
 
     @cached_property
@@ -120,14 +120,14 @@ class Case:
 
     @cached_property
     def problem(self) -> Problem:
-        """The same as refimpl sees it, in float64."""
+        """The case as a `Problem`, in float64."""
         return self.problem_in(torch.float64)
 
     def problem_in(self, dtype: torch.dtype) -> Problem:
-        """The same as refimpl sees it; one for all cases that differ in nothing it holds.
+        """The case as a `Problem`, which cases with the same model and training data share.
 
         Args:
-            dtype: What is computed in.
+            dtype: Compute dtype.
         """
         options = {
             "layers": self.layers,
@@ -140,10 +140,10 @@ class Case:
         return _problem(ContentKey(_hash(options, self.parameters, data), self), dtype, get_ident())
 
     def torch_module(self, dtype: torch.dtype = torch.float64) -> nn.Module:
-        """The model, a new one at every call, in evaluation mode.
+        """Build the model, a new one at every call, in evaluation mode.
 
         Args:
-            dtype: Of its parameters.
+            dtype: Dtype of its parameters.
         """
         parameters = {name: _torch(array).to(dtype) for name, array in self.parameters.items()}
         return Network(self.layers, parameters).eval()
@@ -152,7 +152,7 @@ class Case:
         """The training data as pairs (input, label).
 
         Args:
-            dtype: Of what is real.
+            dtype: Dtype of real inputs and targets; integers stay integers.
         """
         return TensorDataset(*(_cast(_torch(a), dtype) for a in (self.inputs, self.labels)))
 
@@ -160,7 +160,7 @@ class Case:
         """The queries as pairs (input, label).
 
         Args:
-            dtype: Of what is real.
+            dtype: Dtype of real inputs and targets; integers stay integers.
         """
         pairs = (self.query_inputs, self.query_labels)
         return TensorDataset(*(_cast(_torch(a), dtype) for a in pairs))
@@ -178,7 +178,7 @@ class Case:
         return replace(self, **changed)
 
     def batches(self, batch_size: int | None = None) -> Iterator[slice]:
-        """Places of the batches that `loader` gives.
+        """Yield the batches of `loader` as slices of the examples.
 
         Args:
             batch_size: As for `loader`.
@@ -189,17 +189,17 @@ class Case:
 
     @property
     def queries_key(self) -> "ContentKey":
-        """The case as a key that looks at its queries alone."""
+        """The key of a cache that depends on the queries alone."""
         arrays = {"inputs": self.query_inputs, "labels": self.query_labels}
         return ContentKey(_hash({}, arrays), self)
 
     @property
     def content_key(self) -> "ContentKey":
-        """The case as a key that looks at all its contents."""
+        """The key of a cache that depends on all the contents."""
         return ContentKey(_hash(self.to_json(), self.parameters, self.arrays), self)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON holds it."""
+        """The case without its arrays, as JSON."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("parameters", *self.arrays):
             del plain[name]
@@ -211,10 +211,10 @@ class Case:
     def from_json(
         cls, plain: Mapping[str, Any], parameters: Mapping[str, Array], arrays: Mapping[str, Array]
     ) -> "Case":
-        """The case that `to_json` wrote.
+        """Read a case; the inverse of `to_json`.
 
         Args:
-            plain: What it returned.
+            plain: What `to_json` returned.
             parameters: `case.parameters`.
             arrays: `case.arrays`.
         """

@@ -91,9 +91,6 @@ class Convention:
     def check(self, value: Any) -> None:
         """Refuse what is no choice.
 
-        Args:
-            value: What is declared.
-
         Raises:
             ValueError: It is none; the text says which there are.
         """

@@ -184,7 +184,7 @@ class Conventions:
 
     @classmethod
     def of(cls, chosen: Mapping[str, Any]) -> "Conventions":
-        """The defaults but for what is chosen.
+        """The defaults, with some choices replaced.
 
         Args:
             chosen: Values by the name of the convention.
@@ -211,9 +211,6 @@ class Conventions:
     def require_curvature(self, curvature: str) -> None:
         """Refuse a curvature that a choice does not go with.
 
-        Args:
-            curvature: What is declared.
-
         Raises:
             ValueError: The text says which curvature, or which other choices.
         """
@@ -228,12 +225,12 @@ class Conventions:
                 )
 
     def transformed(self, stage: str, answer: Any, case: Any) -> Any:
-        """An answer in refimpl's own conventions, in these; of those that only transform it.
+        """Transform an answer from refimpl's own conventions into these, as far as they only transform it.
 
         Args:
-            stage: The stage.
-            answer: What is right there in refimpl's own.
-            case: The `Case`.
+            stage: Name of the stage.
+            answer: The right answer in refimpl's own conventions.
+            case: The `Case` that is answered.
         """
         for name, value in self.changed.items():
             record = records()[name]
@@ -257,11 +254,7 @@ def records() -> dict[str, Convention]:
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """The choices of a convention; empty for a number.
-
-    Args:
-        name: Its name.
-    """
+    """The choices of a convention; empty for a number."""
     return records()[name].values
 
 

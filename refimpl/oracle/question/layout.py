@@ -14,7 +14,7 @@ __all__ = ["flatten", "shapes", "split_bias", "unflatten"]
 def split_bias(
     matrices: Mapping[str, Array], blocks: Iterable[Block], conventions: Conventions
 ) -> dict[str, Array]:
-    """Matrices [..., O, I] with the bias as last column, as the conventions have them.
+    """Put the bias, the last column of matrices [..., O, I], where the conventions have it.
 
     Args:
         matrices: By block.

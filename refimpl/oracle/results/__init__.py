@@ -1,1 +1,1 @@
-"""Outcomes, the report that they make, and its formats: terminal, JSON lines, HTML, JUnit, badge."""
+"""Outcomes, reports of them, and the formats: terminal, JSON lines, HTML, JUnit, badge."""

@@ -1,4 +1,4 @@
-"""A badge: which stages conform, in words."""
+"""Badges that name the stages that conform."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,7 @@ COLOURS = {"brightgreen": "#2b7a0b", "red": "#c0392b", "orange": "#a85d00", "lig
 
 
 def badge_text(report: Report) -> tuple[str, str]:
-    """The words and the colour.
-
-    Args:
-        report: The report.
-    """
+    """The badge's words and its colour."""
     status = {stage: report.status(stage) for stage in STAGES}
     failing = [s for s in STAGES if status[s] is Status.FAILS]
     conforming = [s for s in STAGES if status[s] is Status.CONFORMS]
@@ -45,12 +41,7 @@ def _words(stages: list[str]) -> str:
 
 
 def write_badge(report: Report, path: Path) -> None:
-    """Write a badge: SVG, or for a name that ends in .json what shields.io's endpoint badges read.
-
-    Args:
-        report: The report.
-        path: Where.
-    """
+    """Write a badge: SVG, or for a name that ends in .json what shields.io's endpoint badges read."""
     words, colour = badge_text(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":

@@ -1,4 +1,4 @@
-"""deviations.toml: what an implementation knows that it does otherwise, each with a reason.
+"""deviations.toml: the known deviations of an implementation, each with a reason.
 
 [[deviation]]
 id = "tokens/*::factors::factor-s-*"   # a glob over whole ids: case::stage::check::mode
@@ -22,7 +22,7 @@ __all__ = ["BadDeviations", "Deviation", "declared", "find", "read"]
 
 
 class BadDeviations(ValueError):
-    """The file is not what is expected; the text says what is."""
+    """The file does not have the expected form; the text says what it is."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,12 @@ class Deviation:
     verdict: str = "fail"
 
     def covers(self, identity: str) -> bool:
-        """Whether it is about an outcome.
-
-        Args:
-            identity: The outcome's id.
-        """
+        """Whether the entry is about an outcome."""
         return fnmatchcase(identity, self.id) or fnmatchcase(identity.rpartition("::")[0], self.id)
 
 
 def read(path: Path) -> tuple[Deviation, ...]:
-    """The entries of a file.
-
-    Args:
-        path: The file.
+    """Read the entries of a file.
 
     Raises:
         BadDeviations: It cannot be read, or an entry lacks a key, has one that there is not, or one
@@ -94,17 +87,17 @@ def find(identity: str, deviations: Sequence[Deviation]) -> Deviation | None:
 
     Args:
         identity: The outcome's id.
-        deviations: The entries.
+        deviations: Entries of deviations.toml; the first that covers it counts.
     """
     return next((d for d in deviations if d.covers(identity)), None)
 
 
 def declared(outcome: Outcome, deviations: Sequence[Deviation]) -> Outcome:
-    """The outcome in the light of what is declared: `deviates`, `stale`, or as it was.
+    """Apply the deviations to an outcome: `deviates`, `stale`, or unchanged.
 
     Args:
         outcome: The outcome.
-        deviations: The entries.
+        deviations: Entries of deviations.toml; the first that covers it counts.
     """
     deviation = find(outcome.id, deviations)
     if deviation is None:

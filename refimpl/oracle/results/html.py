@@ -33,11 +33,7 @@ STATUS_MARKS = {
 
 
 def page(report: Report) -> str:
-    """The page.
-
-    Args:
-        report: The report.
-    """
+    """Render the page."""
     here = resources.files("refimpl")
     environment = Environment(
         # The style is that of refimpl's other pages.
@@ -86,11 +82,6 @@ def page(report: Report) -> str:
 
 
 def write_html(report: Report, path: Path) -> None:
-    """Write the page.
-
-    Args:
-        report: The report.
-        path: Where.
-    """
+    """Write the page."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(report), encoding="utf-8")

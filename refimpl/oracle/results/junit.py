@@ -19,12 +19,7 @@ _TAGS = {
 
 
 def write_junit(report: Report, path: Path) -> None:
-    """Write a test suite for each stage.
-
-    Args:
-        report: The report.
-        path: Where.
-    """
+    """Write a test suite for each stage."""
     root = ET.Element(
         "testsuites", {}, name=f"refimpl check {report.subject}", **_counts(report.outcomes)
     )

@@ -1,4 +1,4 @@
-"""A report as JSON lines: a header, outcomes, and the footer without which it is none.
+"""A report as JSON lines: a header, outcomes, and a footer; without the footer it is incomplete.
 
 `report.schema.json` describes each line; what a schema cannot say (the order, and that the footer's
 counts are those of the lines before it and add up) is checked by `read`.
@@ -41,12 +41,7 @@ def schema() -> Mapping[str, Any]:
 
 
 def write_lines(report: Report, path: Path) -> None:
-    """Write a report.
-
-    Args:
-        report: The report.
-        path: Where.
-    """
+    """Write a report."""
     declaration = {
         **asdict(report.declaration),
         "conventions": dict(report.declaration.conventions),
@@ -69,10 +64,7 @@ def write_lines(report: Report, path: Path) -> None:
 
 
 def read(path: Path) -> Report:
-    """The report of a file.
-
-    Args:
-        path: The file.
+    """Read a report.
 
     Raises:
         InvalidReport: It is no report, or not all of one.

@@ -8,7 +8,7 @@ __all__ = ["Outcome", "Verdict"]
 
 
 class Verdict(StrEnum):
-    """What became of a check. The value is its name everywhere; `MEANING` says what it stands for."""
+    """The verdict of a check. The value is its name everywhere; `MEANING` says what it stands for."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -32,15 +32,15 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check on one case.
+    """The outcome of one check on one case.
 
     Args:
-        case: Its id.
-        stage: The stage judged.
-        check: The check's slug.
-        family: The check's family.
+        case: Id of the case.
+        stage: Name of the stage that was judged.
+        check: Slug of the check.
+        family: Family of the check.
         mode: "isolated": fed the reference's answers to earlier stages; "chained": fed its own.
-        verdict: What became of it.
+        verdict: Verdict; see `MEANING`.
         ratio: Error over (u x scale); None where there is none.
         threshold: What the ratio must stay below.
         detail: What went wrong where, in a sentence; empty for a pass.
@@ -66,7 +66,7 @@ class Outcome:
         return f"{self.case}::{self.stage}::{self.check}::{self.mode}"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it; a ratio that is no finite number as text."""
+        """The outcome as JSON; a ratio that is no finite number becomes text."""
         plain = asdict(self)
         plain["verdict"] = str(self.verdict)
         plain["diagnosis"] = list(self.diagnosis)

@@ -20,7 +20,7 @@ BAD = (Verdict.FAIL, Verdict.ERROR, Verdict.STALE)
 
 
 class Status(StrEnum):
-    """What a run says of a stage. The value is its name everywhere."""
+    """The status of a stage after a run. The value is its name everywhere."""
 
     CONFORMS = "conforms"
     FAILS = "fails"
@@ -45,10 +45,10 @@ class Footer:
     """The counts that make a report whole.
 
     Args:
-        planned: Questions that there were: cases x checks x modes, and the drawn searches.
-        absent: Of them, those about stages that the implementation does not have.
-        inapplicable: Those whose check does not apply to the case or the conventions.
-        counts: The others, by verdict.
+        planned: Number of questions: cases x checks x modes, and the drawn searches.
+        absent: Number of them about stages that the implementation does not have.
+        inapplicable: Number of those whose check does not apply to the case or the conventions.
+        counts: Number of the others by verdict.
         stages: Status by stage.
     """
 
@@ -66,14 +66,14 @@ class Footer:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run found.
+    """The outcomes of a run, with all that is needed to read them.
 
     Args:
         subject: The implementation as the command line names it.
-        declaration: What it says of itself.
-        stages: The stages that it has.
+        declaration: Its declaration.
+        stages: Names of the stages that it has.
         outcomes: In the order of cases, stages and checks.
-        selection: What was run.
+        selection: Which part of all cases and checks was run.
         planned: See `Footer`.
         absent: See `Footer`.
         inapplicable: See `Footer`.
@@ -100,7 +100,7 @@ class Report:
 
     @property
     def footer(self) -> Footer:
-        """The footer."""
+        """The footer: counts by verdict, and the status of every stage."""
         stages = {stage: str(self.status(stage)) for stage in STAGES}
         return Footer(self.planned, self.absent, self.inapplicable, self.counts, stages)
 
@@ -110,21 +110,11 @@ class Report:
         return tuple(o for verdict in BAD for o in self.outcomes if o.verdict is verdict)
 
     def of(self, stage: str) -> tuple[Outcome, ...]:
-        """The outcomes of a stage.
-
-        Args:
-            stage: Its name.
-        """
+        """The outcomes of a stage."""
         return tuple(o for o in self.outcomes if o.stage == stage)
 
     def status(self, stage: str) -> Status:
-        """What the run says of a stage.
-
-        Required is every family of checks that were put to it.
-
-        Args:
-            stage: Its name.
-        """
+        """The status of a stage: a pass is required in every family of checks that were put to it."""
         if stage not in self.stages:
             return Status.ABSENT
         outcomes = self.of(stage)
@@ -149,9 +139,5 @@ class Report:
         return 0
 
     def reproduction(self, outcome: Outcome) -> str:
-        """The command that asks for one outcome again.
-
-        Args:
-            outcome: The outcome.
-        """
+        """The command that reproduces one outcome."""
         return f"refimpl check {self.subject} --case {outcome.case} --check {outcome.check}"

@@ -43,10 +43,10 @@ STATUS_COLOURS = {
 
 
 def figure(ratio: float | None) -> str:
-    """A ratio as people read it.
+    """Format a ratio for people.
 
     Args:
-        ratio: None where there is none.
+        ratio: Error over u x scale, or None.
     """
     if ratio is None:
         return "–"
@@ -59,7 +59,7 @@ def cell(outcomes: Sequence[Outcome]) -> tuple[Verdict, float | None, int] | Non
     """The worst verdict, the worst ratio among its outcomes, and their number; None for no outcomes.
 
     Args:
-        outcomes: Those of a stage and a family.
+        outcomes: Outcomes of one stage and one family.
     """
     for verdict in WORST_FIRST:
         same_verdict = [o for o in outcomes if o.verdict is verdict]
@@ -72,12 +72,12 @@ def cell(outcomes: Sequence[Outcome]) -> tuple[Verdict, float | None, int] | Non
 
 
 def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
-    """One outcome for each stage, check and verdict, the one that explains most; and how many there are.
+    """Group outcomes by stage, check, mode and verdict: one of each group with a diagnosis, and its size.
 
-    Errors are one where they say the same: every check meets an exception that a stage raises.
+    Errors with the same text are one group: every check meets an exception that a stage raises.
 
     Args:
-        outcomes: Any.
+        outcomes: Outcomes in any order.
     """
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
@@ -88,12 +88,7 @@ def grouped(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print a report.
-
-    Args:
-        report: The report.
-        console: Where.
-    """
+    """Print a report."""
     for outcome, count in grouped(report.bad):
         _wrong(report, outcome, count, console)
     families = list(dict.fromkeys(o.family for o in report.outcomes))

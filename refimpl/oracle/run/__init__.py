@@ -1,1 +1,1 @@
-"""Asking an implementation everything, and the ways to start that."""
+"""Runs of an implementation: all checks on all cases, drawn cases, the smoke test, and pytest items."""

@@ -38,12 +38,12 @@ _SHRUNK = settings(_FIXED, derandomize=False, phases=(Phase.generate, Phase.shri
 
 
 def differential(session: Session, draws: int, questions: Questions) -> tuple[Outcome, ...]:
-    """The outcomes of questions on drawn cases: one each, for all cases together.
+    """Put every question to the drawn cases; its outcome is the worst over all of them.
 
     Args:
-        session: Where answers come from.
-        draws: How many cases are drawn.
-        questions: Checks and modes.
+        session: Session with the implementation.
+        draws: Number of cases to draw.
+        questions: Pairs (check, mode).
     """
     by_question: dict[tuple[str, str], list[Outcome]] = {(c.slug, m): [] for c, m in questions}
     drawn_by_id: dict[str, Case] = {}
@@ -77,10 +77,10 @@ def _verdict(session: Session, case: Case, check: Check, mode: Mode) -> Verdict 
 
 
 def drawn_cases(count: int) -> list[Case]:
-    """The same cases at every call, numbered.
+    """Draw cases with hypothesis; every call gives the same ones.
 
     Args:
-        count: How many are drawn.
+        count: Number of cases.
     """
     drawn: list[Case] = []
 
@@ -94,10 +94,10 @@ def drawn_cases(count: int) -> list[Case]:
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """One outcome for all drawn cases: the worst; None where the check applies to none.
+    """The worst outcome over all drawn cases; None where the check applies to none of them.
 
     Args:
-        outcomes: Those of one check in one mode.
+        outcomes: Outcomes of one check in one mode.
     """
     order = (Verdict.ERROR, Verdict.FAIL, Verdict.PASS, Verdict.INDETERMINATE, Verdict.UNSUPPORTED)
     for verdict in order:
@@ -110,14 +110,14 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome | None:
 
 
 def smallest(case: Case, wrong: Callable[[Case], bool]) -> Case:
-    """A small case on which an answer is wrong: hypothesis's shrinking, ATTEMPTS cases long.
+    """Shrink a case on which an answer is wrong, with hypothesis, in at most ATTEMPTS tries.
 
     Args:
-        case: One on which it is.
-        wrong: Whether it is on another.
+        case: A case on which the answer is wrong.
+        wrong: Tells whether the answer is wrong on a case.
 
     Returns:
-        The smallest that was seen; by P, then by N.
+        The smallest such case that was tried, by P and then by N.
     """
     seen = [case]
     left = ATTEMPTS
@@ -143,11 +143,7 @@ def smallest(case: Case, wrong: Callable[[Case], bool]) -> Case:
 
 
 def described(case: Case) -> str:
-    """A drawn case in a sentence.
-
-    Args:
-        case: The case.
-    """
+    """Describe a drawn case in a sentence."""
     blocks = ", ".join(f"{b.name} {b.outputs}x{b.inputs}" for b in case.blocks)
     ops = " > ".join(str(layer["op"]) for layer in case.layers)
     shape = "x".join(map(str, case.inputs.shape[1:]))

@@ -17,21 +17,21 @@ Questions = tuple[tuple[Check, Mode], ...]
 
 
 def in_order(questions: Questions) -> list[tuple[Check, Mode]]:
-    """The questions, each stage after those that it builds on.
+    """Sort questions, so that each stage comes after those that it builds on.
 
     Args:
-        questions: Checks and modes.
+        questions: Pairs (check, mode).
     """
     return sorted(questions, key=lambda q: place(q[0].stage))
 
 
 def outcomes_of(session: Session, case: Case, questions: Questions) -> tuple[Outcome, ...]:
-    """The outcomes of all questions that apply.
+    """Put all questions that apply to an implementation on one case.
 
     Args:
-        session: Where answers come from.
-        case: The case.
-        questions: Checks and modes.
+        session: Session with the implementation.
+        case: Case in any conventions; the declared ones replace them.
+        questions: Pairs (check, mode).
     """
     trial = Trial(session, case)
     outcomes = [outcome_of(trial, check, mode) for check, mode in in_order(questions)]
@@ -39,11 +39,11 @@ def outcomes_of(session: Session, case: Case, questions: Questions) -> tuple[Out
 
 
 def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
-    """The outcome of a check; None where it does not apply.
+    """Judge one check in one mode; None where it does not apply.
 
     Args:
         trial: The implementation on a case.
-        check: The check.
+        check: Check, one of `CHECKS`.
         mode: One of its modes.
     """
     try:
@@ -65,12 +65,12 @@ def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
 
 
 def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
-    """What would explain a fail, likeliest first.
+    """Explain a fail: one sentence a hypothesis, likeliest first.
 
     Args:
         trial: The implementation on the case.
         check: The check that failed.
-        mode: In which mode.
+        mode: Mode in which it failed.
     """
     if importlib.util.find_spec("refimpl.oracle.diagnosis") is None:
         return ()

@@ -25,18 +25,18 @@ __all__ = ["Items"]
 
 
 class Wrong(Exception):
-    """A fail."""
+    """Raised by an item whose verdict is fail."""
 
 
 class NoAnswer(Exception):
-    """An error."""
+    """Raised by an item whose verdict is error."""
 
 
 class Items:
-    """Adds the items to what pytest collects.
+    """Add the items to what pytest collects.
 
     Args:
-        config: pytest's.
+        config: pytest's configuration, with the `--refimpl` options.
     """
 
     def __init__(self, config: pytest.Config) -> None:

@@ -34,7 +34,7 @@ DIAGNOSED = 2  # fails of a stage that are explained: an explanation takes many 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What became of one case: outcomes, and how many questions did not apply."""
+    """The outcomes on one case, and the number of questions that did not apply."""
 
     outcomes: tuple[Outcome, ...]
     inapplicable: int
@@ -53,22 +53,22 @@ def run_checks(
     selection: Selection = "part",
     draws: int = 0,
 ) -> Report:
-    """Judge an implementation.
+    """Judge an implementation by every check on every case.
 
     Args:
-        session: Where its answers come from.
-        cases: What it is asked about.
-        checks: What is checked.
-        deviations: What it declares to do otherwise.
-        diagnose: Whether to look for what would explain its fails.
-        progress: Told as cases are done.
+        session: Session with the implementation.
+        cases: Cases by id.
+        checks: Checks to run; default: all.
+        deviations: Entries of deviations.toml.
+        diagnose: Whether to explain its fails.
+        progress: Called after every case; see `Progress`.
         executor: Where cases are run, each as one task; default: here, one after the other. The
             session is pickled to it, and checks travel by their slug.
         workers: How many tasks the executor gets at once, because this process runs cases besides: its
             implementation is running already, and a process more would import torch twice more.
             0: all at once, and this process runs none.
-        selection: What the cases and checks are, for the report.
-        draws: Cases that hypothesis draws besides, for the checks of stages against the reference.
+        selection: Which part of all cases and checks these are, for the report.
+        draws: Number of cases that hypothesis draws besides, for checks against the reference.
     """
     started = time.perf_counter()
     described = session.described
@@ -118,7 +118,7 @@ def run_checks(
 
 @dataclass(frozen=True)
 class _Task:
-    """What an executor carries: a function of this module, and what it is about."""
+    """A unit of work for an executor: a function of this module and its arguments."""
 
     work: Callable[[Session, Any, Questions], Any]
     name: str
@@ -129,7 +129,7 @@ class _Task:
 def _each(
     session: Session, tasks: Sequence[_Task], executor: Executor | None, workers: int
 ) -> Iterable[tuple[_Task, Any]]:
-    """Results as they come; beside an executor's workers this process takes tasks from the other end."""
+    """Yield results as they come; beside an executor's workers this process works from the other end."""
     if executor is None:
         for task in tasks:
             yield task, task.work(session, task.about, task.questions)
@@ -161,7 +161,7 @@ def _each(
 
 
 def _next_task(pop: Callable[[], _Task]) -> _Task | None:
-    """A task from an end of a queue; None of an empty one, which no question asked before could tell."""
+    """Pop a task from an end of the queue; None where it is empty, which callbacks may make it."""
     try:
         return pop()
     except IndexError:
@@ -179,7 +179,7 @@ def _elsewhere(
 
 
 def _bare(about: Case | int) -> Case | int:
-    """A case without what it has cached, and with arrays that are read-only also after a journey."""
+    """Copy a case without its caches; its arrays are read-only again after pickling."""
     return about.but() if isinstance(about, Case) else about
 
 
@@ -205,7 +205,7 @@ def _explained(
     executor: Executor | None,
     workers: int,
 ) -> list[Outcome]:
-    """The outcomes, those that tell most with a diagnosis: isolated before chained, small before large."""
+    """Diagnose the most telling fails of each stage: isolated before chained, small cases first."""
     known = {check.slug: check for check in checks}
     picked: list[Outcome] = []
     for stage in STAGES:

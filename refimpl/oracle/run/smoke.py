@@ -21,7 +21,7 @@ __all__ = ["Said", "hint", "smoke_test"]
 
 @dataclass(frozen=True)
 class Said:
-    """What smoke says of a stage.
+    """The smoke test's remark on a stage.
 
     Args:
         stage: The stage.
@@ -35,11 +35,11 @@ class Said:
 
 
 def smoke_test(session: Session, case: Case) -> Iterator[Said]:
-    """Call every stage once and say what is to be done.
+    """Call every stage twice on one case, and say what the adapter's author should do.
 
     Args:
-        session: Where answers come from.
-        case: What is asked about.
+        session: Session with the implementation.
+        case: A small case.
     """
     trial = Trial(session, case)
     for stage in STAGES:
@@ -90,10 +90,10 @@ def _declare(name: str) -> str:
 
 
 def hint(error: str) -> str:
-    """What to do about an answer that cannot be judged; empty where nothing is known.
+    """Advise on an answer that cannot be judged; empty where there is no advice.
 
     Args:
-        error: What `answers.checked` said.
+        error: Text of the `BadAnswer` or `Failed`.
     """
     if "cover the layers" in error:
         return (

@@ -1,4 +1,4 @@
-"""What a check claims and on what grounds, for `refimpl explain`."""
+"""Tables of what checks claim and why, for `refimpl explain`."""
 
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +10,7 @@ __all__ = ["check_table", "checks_table"]
 
 
 def checks_table() -> Table:
-    """Every check in a line."""
+    """A table with a line for every check."""
     table = Table(box=None, pad_edge=False)
     for name in ("check", "stage", "family", "claims"):
         table.add_column(name, no_wrap=name == "check")
@@ -20,11 +20,7 @@ def checks_table() -> Table:
 
 
 def check_table(check: Check) -> Table:
-    """Everything about a check.
-
-    Args:
-        check: The check.
-    """
+    """A table of everything about a check."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()

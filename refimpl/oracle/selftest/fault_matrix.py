@@ -29,17 +29,17 @@ __all__ = ["Row", "catch", "matrix", "write_rows"]
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one fault.
+    """A row of the matrix: the checks that caught one fault.
 
     Args:
-        slug: The fault's.
-        bug_type: The fault's.
+        slug: Slug of the fault.
+        bug_type: Kind of the mistake.
         caught: Smallest ratio by check that failed it, on that case.
         crashed: Checks that got no answer to judge: a crash, NaN or a wrong shape is no ratio.
         case: The first case on which a check failed; empty if none did.
-        diagnosis: What was said of the first fail.
+        diagnosis: Sentences of the diagnosis of the first fail.
         named: Whether one of those sentences is this very fault's.
-        seconds: Time of the diagnosis.
+        seconds: Duration of the diagnosis.
     """
 
     slug: str
@@ -55,7 +55,7 @@ class Row:
         """The row with one more outcome: a fail counts by its smallest ratio, an error as a crash.
 
         Args:
-            outcome: Of any check, in any of its modes.
+            outcome: Outcome of any check in any of its modes.
         """
         slug = outcome.check
         if outcome.verdict is Verdict.ERROR:
@@ -71,8 +71,8 @@ def matrix(faults: Sequence[Fault] = FAULTS, *, executor: Executor | None = None
     """One row per fault, each up to the first case on which a check fails.
 
     Args:
-        faults: The faults.
-        executor: Where they are run; default: here.
+        faults: Faults to plant, one at a time.
+        executor: Runs a task for each fault; default: this process.
     """
     run = executor.map if executor is not None else map
     return run(_row, [f.slug for f in faults])
@@ -99,7 +99,7 @@ def catch(slug: str) -> Row | None:
     For checks that apply on no case on which a fault is first seen.
 
     Args:
-        slug: The check's.
+        slug: Slug of the check.
     """
     check = next(c for c in CHECKS if c.slug == slug)
     for case in {**quick(), **all_cases()}.values():
@@ -137,7 +137,7 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write the rows as JSON lines.
 
     Args:
-        rows: The rows.
-        path: Of the file.
+        rows: Rows of the matrix.
+        path: Path of the file.
     """
     path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))

@@ -26,7 +26,7 @@ def worst_ratios(executor: Executor | None = None) -> dict[str, float]:
     """The worst ratio of each check over the honest implementations, in every variant.
 
     Args:
-        executor: Where cases are run; default: here.
+        executor: Runs a task for each case; default: this process.
     """
     run = executor.map if executor is not None else map
     worst: dict[str, float] = {}
@@ -54,9 +54,9 @@ def write_margins(worst: dict[str, float], rows: Iterable[Row], path: Path = MAR
     """Write both margins of every check and the faults that it catches, as JSON.
 
     Args:
-        worst: What `worst_ratios` gives.
-        rows: Of the matrix.
-        path: Of the file.
+        worst: Worst honest ratios from `worst_ratios`.
+        rows: Rows of the matrix.
+        path: Path of the file.
     """
     rows = list(rows)
     faulty = _smallest(rows)

@@ -15,11 +15,7 @@ def measured_margins() -> Mapping[str, Any]:
 
 
 def in_words(margins: Mapping[str, Any]) -> str:
-    """Both margins of a check.
-
-    Args:
-        margins: The check's entry.
-    """
+    """Both margins of a check in words."""
     return ", ".join(
         f"{name} {value if isinstance(value, str) else format(value, '.2g')}"
         for name in ("honest", "faulty")

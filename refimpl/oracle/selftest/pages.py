@@ -1,4 +1,4 @@
-"""What docs/ holds of checks and conventions: python -m refimpl.oracle.selftest.pages writes it."""
+"""The pages on checks and conventions in docs/: python -m refimpl.oracle.selftest.pages writes them."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ FAMILIES = {
 
 
 def conventions_page(page: str) -> str:
-    """docs/conventions.md with the table of those that there are.
+    """The text of docs/conventions.md with a current table.
 
     Args:
         page: Its text, with the markers between which the table stands.
@@ -41,7 +41,7 @@ def conventions_page(page: str) -> str:
 
 
 def checks_page(margins: Mapping[str, Any]) -> str:
-    """docs/checks.md.
+    """The text of docs/checks.md.
 
     Args:
         margins: Figures by check, as margins.json holds them.

@@ -1,4 +1,4 @@
-"""What an implementation is asked, stage by stage, in the order in which each uses the ones before.
+"""The stages of an implementation, in the order in which each uses the ones before.
 
 A stage is one file, which says everything that is particular to it, and its line in `STAGES`.
 """
@@ -31,9 +31,5 @@ STAGES: dict[str, Stage] = {
 
 
 def place(stage: str) -> int:
-    """Where a stage stands in the order: what it uses stands before it.
-
-    Args:
-        stage: Its name.
-    """
+    """The position of a stage in the order; the stages that it uses stand before it."""
     return list(STAGES).index(stage)

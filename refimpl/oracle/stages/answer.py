@@ -1,4 +1,4 @@
-"""What the answer to a stage looks like: read as float64 arrays, named, and refused where it is none."""
+"""The forms of answers: how they are read as float64 arrays, named, and refused."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the answers to a case are.
+    """The sizes that the shapes of answers to a case are made of.
 
     Args:
         layers: (O, I) by layer, as the conventions have the layers, in the order of the flat vector.
@@ -52,7 +52,7 @@ class OneArray:
     """An answer that is one array.
 
     Args:
-        shape: Its shape.
+        shape: Gives its shape from the sizes.
     """
 
     shape: Callable[[Sizes], Shape]
@@ -63,10 +63,10 @@ class OneArray:
         Args:
             stage: Name of the stage, for the error's text.
             raw: What the implementation returned.
-            sizes: Of the case.
+            sizes: Sizes of the case.
 
         Raises:
-            BadAnswer: It is something else; the text says what was expected.
+            BadAnswer: The answer has another form; the text says what was expected.
         """
         return _array(stage, raw, self.shape(sizes))
 

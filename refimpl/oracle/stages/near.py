@@ -23,7 +23,7 @@ def is_near(array: Array, other: Array, share: float) -> bool:
     Args:
         array: Any shape.
         other: What it is compared with; of another shape it is not near.
-        share: Of the largest entry.
+        share: The most that an entry may differ, as a share of the largest entry.
     """
     if array.shape != other.shape:
         return False

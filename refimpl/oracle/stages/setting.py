@@ -1,4 +1,4 @@
-"""Setting: a case with what is right for it, and the arguments that its stages are called with."""
+"""Setting: a case with its right answers, and the arguments of its stages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Mode = Literal["isolated", "chained"]
 
 @dataclass(frozen=True)
 class State:
-    """What the stages before `solve` gave; None for those that the implementation does not have.
+    """The answers of the stages before `solve`; None for those that the implementation lacks.
 
     Args:
         case: The case.
@@ -37,14 +37,14 @@ class State:
 
 
 class Setting:
-    """A case, the right answers to it, and what each stage is fed.
+    """A case, its right answers, and the arguments of each stage.
 
     By itself it has no implementation, and stages are fed the right answers; a trial is a setting with
     one, which "chained" feeds with its own.
 
     Args:
-        case: The case, in the conventions that answers are wanted in.
-        curvature: What `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
+        case: The case, in the conventions of the answers.
+        curvature: The matrix that `solve` and `scores` invert: "ekfac", "kfac" or "gauss_newton".
     """
 
     def __init__(self, case: Case, curvature: str = "ekfac") -> None:
@@ -63,12 +63,12 @@ class Setting:
 
     @property
     def unit(self) -> float:
-        """Unit roundoff of what answers are computed in."""
+        """Unit roundoff of the compute dtype."""
         return self.conventions.unit
 
     @property
     def labels_known(self) -> bool:
-        """Whether pseudo-gradients are a function of the case, and not drawn."""
+        """Whether pseudo-gradients are a function of the case, and do not depend on drawn labels."""
         return self.conventions.fisher != "sampled"
 
     @cached_property
@@ -78,11 +78,7 @@ class Setting:
         return np.random.default_rng(size).standard_normal((4, size))
 
     def has(self, stage: str) -> bool:
-        """Whether there is an implementation that has a stage.
-
-        Args:
-            stage: Its name.
-        """
+        """Whether there is an implementation, and it has a stage."""
         return False
 
     def ask(self, stage: str, mode: Mode = "isolated", **given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Stage: one of the questions that an implementation is asked, and all that is particular to it."""
+"""Stage: the base class of the stages, with all that one of them may define for itself."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -18,9 +18,9 @@ Arguments = Mapping[str, Any]  # by name, without the case
 
 
 class Stage:
-    """How a stage is asked, what it answers, what is right, and how near to it an answer must be.
+    """A stage: its arguments, the form of its answer, the right answer, and the scale of errors.
 
-    A stage is a subclass with one instance in `STAGES`; what it does not say is as written here.
+    Each stage is a subclass with one instance in `STAGES`; what it does not define is as written here.
     """
 
     name: ClassVar[str]  # of the adapter's method, and of the stage everywhere
@@ -47,16 +47,16 @@ class Stage:
 
     @property
     def takes_case(self) -> bool:
-        """Whether the method is told the case, and not only arrays made from it."""
+        """Whether the method receives the case, and not only arrays made from it."""
         return "case" in self.signature
 
     @property
     def of_factors(self) -> bool:
-        """Whether the method is given the factors and nothing else."""
+        """Whether the method receives the factors and nothing else."""
         return self.signature == ("factors",)
 
     def arguments(self, setting: Setting, mode: Mode = "isolated", **given: Any) -> dict[str, Any]:
-        """What the method is called with besides the case, in the order of the signature.
+        """The method's arguments besides the case, in the order of the signature.
 
         Args:
             setting: The case, and what earlier stages gave.
@@ -70,7 +70,7 @@ class Stage:
         }
 
     def key(self, setting: Setting, mode: Mode, given: Arguments) -> tuple[Any, ...]:
-        """What tells two questions about a case apart without computing what the stage is fed."""
+        """A key that tells two questions about a case apart without computing their arguments."""
         marks: list[Any] = [self.name]
         for name in self.signature:
             value = given.get(name)
@@ -123,10 +123,10 @@ class Stage:
         return {f"{self.name}/{name}": array for name, array in self.arrays(answer).items()}
 
     def pairs(self, arguments: Arguments, answer: Any, right: Any) -> Iterator[tuple[Array, Array]]:
-        """What an answer stands for beside what it should: arrays that no choice of gauge changes.
+        """Pairs of arrays, answered and right, that no sign or basis of eigenvectors changes.
 
         Args:
-            arguments: That it was an answer to.
+            arguments: The arguments of the answer, by name.
             answer: The answer.
             right: What is right.
         """
@@ -137,19 +137,19 @@ class Stage:
         """The right answer.
 
         Args:
-            truth: Of the case.
+            truth: Truth of the case.
             arguments: As `arguments` gives them.
         """
         raise NotImplementedError
 
     def scale(self, truth: Truth, arguments: Arguments) -> Arrays:
-        """On what scale the error of each entry is judged, by the names of `arrays`.
+        """The scale of each entry's error, by the names of `arrays`.
 
         The checks against the reference, the relations between own answers, the released vectors and
         the diagnosis read it: an error counts from THRESHOLD u times this.
 
         Args:
-            truth: Of the case.
+            truth: Truth of the case.
             arguments: As `arguments` gives them.
         """
         return self.arrays(scale_of(truth, lambda t: self.right(t, arguments)))
@@ -158,9 +158,9 @@ class Stage:
         """The scale for two answers of one implementation, where it may choose their size.
 
         Args:
-            truth: Of the case.
-            answer: Gives one of the two.
-            scale: What `scale` gives.
+            truth: Truth of the case.
+            answer: Gives one of the two answers.
+            scale: The scale that `scale` gives.
         """
         return scale
 
@@ -172,7 +172,7 @@ class Stage:
         the sums over examples, since another implementation adds in another order.
 
         Args:
-            truth: Of the case.
+            truth: Truth of the case.
             arguments: As `arguments` gives them.
             right: The named arrays of the right answer.
         """

@@ -1,1 +1,1 @@
-"""Who is asked: an adapter in this process, or a program in any language behind a wire."""
+"""Implementations under test: adapters in this process, and programs in any language behind a protocol."""

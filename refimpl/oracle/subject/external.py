@@ -153,7 +153,7 @@ class Program:
         return reply
 
     def _written(self, case: Case) -> tuple[Path, dict[str, Any]]:
-        """The case's arrays as a file, and the rest as JSON; written once."""
+        """Write the case's arrays to a file, once; return its path and the rest of the case as JSON."""
         if id(case) not in self._cases:
             plain, arrays = pack_case(case)
             path = self._folder / f"case-{self._requests}.safetensors"

@@ -1,4 +1,4 @@
-"""The object that "module:name" or "path/to/file.py:name" means."""
+"""Load an object by name: "module:name" or "path/to/file.py:name"."""
 
 import importlib
 import importlib.util
@@ -15,14 +15,14 @@ class NotLoaded(ValueError):
 
 
 def load(name: str, what: str = "NAME") -> Any:
-    """The object that a name means; the working folder is searched as well.
+    """Load the object of a name; the working folder is searched as well.
 
     Args:
         name: "module:name" or "path/to/file.py:name".
-        what: What the object is, for the error: FUNCTION, CLASS.
+        what: Kind of object, for the error's text: FUNCTION or CLASS.
 
     Raises:
-        NotLoaded: There is none.
+        NotLoaded: There is no such object.
     """
     module, _, attribute = name.rpartition(":")
     if not module or not attribute:

@@ -36,7 +36,7 @@ __all__ = ["adapter_named", "serve_requests"]
 
 
 def adapter_named(name: str) -> Adapter:
-    """A new adapter of the class that a name means.
+    """Make an adapter of the class of a name.
 
     Args:
         name: "module:Class" or "file.py:Class".
@@ -119,7 +119,7 @@ def _case(path: str, plain: str) -> Case:
 
 
 def _exchanged() -> tuple[IO[str], IO[str]]:
-    """The protocol's two streams, standard input and output being given to the adapter's chatter."""
+    """Take standard input and output for the protocol, and leave the adapter substitutes."""
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

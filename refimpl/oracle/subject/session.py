@@ -11,7 +11,7 @@ __all__ = ["Described", "Failed", "Session"]
 
 
 class Failed(Exception):
-    """The implementation gave no answer: it raised, hung, or ended; the text says what happened."""
+    """The implementation gave no answer: it raised, hung, or ended; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Session(Protocol):
         Args:
             stage: Its name.
             case: The case, in the declared conventions.
-            arguments: The stage's own, by name, without the case.
+            arguments: Arguments of the stage by name, without the case.
 
         Raises:
             Unsupported: The implementation does not claim it.

@@ -13,7 +13,7 @@ __all__ = ["start_session"]
 def start_session(
     adapter: str | None, program: str | None, timeout: float, in_process: bool
 ) -> Program | InProcess:
-    """A session, started.
+    """Start a session, so that what is wrong with the implementation shows at once.
 
     Args:
         adapter: "module:Class" or "file.py:Class".

@@ -18,13 +18,13 @@ __all__ = ["Asked", "Trial"]
 
 @dataclass(frozen=True)
 class Asked:
-    """A question that was answered.
+    """A question to a stage, with the implementation's answer.
 
     Args:
         stage: Name of the stage.
         case: The case, in the declared conventions.
-        arguments: The stage's own, by name.
-        answer: What was answered, as float64 arrays.
+        arguments: Arguments of the stage by name, without the case.
+        answer: The answer as float64 arrays.
     """
 
     stage: str
@@ -44,13 +44,13 @@ class Asked:
 
 
 class Trial(Setting):
-    """An implementation and a case: its answers, and the right ones beside them.
+    """An implementation on a case: its answers, and the right ones beside them.
 
     Args:
-        session: Where the answers come from.
+        session: Session with the implementation.
         case: The case; the declaration's conventions are put into it.
-        dtype: What is computed in, if not what is declared.
-        history: All that was asked before, of trials that share it; default: nothing.
+        dtype: Compute dtype, if not the declared one.
+        history: Earlier questions and answers, shared between trials; default: none.
     """
 
     def __init__(
@@ -75,16 +75,12 @@ class Trial(Setting):
 
         Args:
             case: The other case; with the same one every question is asked anew.
-            dtype: What is computed in; default: as in this trial.
+            dtype: Compute dtype; default: that of this trial.
         """
         return Trial(self.session, case, dtype or self.conventions.dtype, self.history)
 
     def has(self, stage: str) -> bool:
-        """Whether the implementation has a stage.
-
-        Args:
-            stage: Its name.
-        """
+        """Whether the implementation has a stage."""
         return stage in self.session.described.stages
 
     def ask(self, stage: str, mode: Mode = "isolated", **given: Any) -> Any:

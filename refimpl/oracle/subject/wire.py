@@ -1,4 +1,4 @@
-"""How arrays and cases travel between the oracle and a program: names in a safetensors file.
+"""Packing of cases, arguments and answers into JSON and safetensors files, for programs.
 
 docs/another-language.md tells the protocol to those who write a program. A part of a layer goes by
 "layer/part" ("fc1/A"), an argument by its name before that ("factors/fc1/A"), a parameter of a case by
@@ -37,21 +37,12 @@ PROTOCOL = 1
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a safetensors file.
-
-    Args:
-        path: Where.
-        arrays: By name.
-    """
+    """Write a safetensors file."""
     path.write_bytes(save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of a safetensors file; bfloat16, which numpy does not know, becomes float32.
-
-    Args:
-        path: Where.
-    """
+    """The arrays of a safetensors file; bfloat16, which numpy does not know, becomes float32."""
     tensors = load(path.read_bytes())
     return {
         name: (t.float() if str(t.dtype) == "torch.bfloat16" else t).numpy()
@@ -60,11 +51,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def pack_case(case: Case) -> tuple[dict[str, Any], dict[str, Array]]:
-    """A case as JSON and arrays; with the layers' shapes and the mask, for those without refimpl.
-
-    Args:
-        case: The case.
-    """
+    """Pack a case as JSON and arrays, with the layers' shapes and the mask for those without refimpl."""
     plain = case.to_json()
     plain["shapes"] = {name: list(s) for name, s in shapes(case, case.conventions).items()}
     arrays = {f"parameters/{name}": array for name, array in case.parameters.items()}
@@ -72,7 +59,7 @@ def pack_case(case: Case) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def unpack_case(plain: Mapping[str, Any], arrays: Mapping[str, Array]) -> Case:
-    """The case that `pack_case` packed.
+    """Unpack a case; the inverse of `pack_case`.
 
     Args:
         plain: Its JSON.
@@ -85,7 +72,7 @@ def unpack_case(plain: Mapping[str, Any], arrays: Mapping[str, Array]) -> Case:
 
 
 def pack_answer(stage: str, answer: Any) -> dict[str, Array]:
-    """Arrays by name of a stage's answer.
+    """Pack a stage's answer as arrays by name.
 
     Args:
         stage: Name of the stage.
@@ -95,22 +82,17 @@ def pack_answer(stage: str, answer: Any) -> dict[str, Array]:
 
 
 def unpack_answer(stage: str, arrays: Mapping[str, Array]) -> Any:
-    """The answer that `pack_answer` packed; what is missing is missing in it.
-
-    Args:
-        stage: Name of the stage.
-        arrays: By name.
-    """
+    """Unpack an answer; the inverse of `pack_answer`. Missing arrays are missing in it."""
     return STAGES[stage].form.answer(arrays)
 
 
 def _fed() -> dict[str, Stage]:
-    """The stages whose answers later stages are given, by the name of the argument."""
+    """The stages whose answers later stages receive, by the name of the argument."""
     return {stage.fed_as: stage for stage in STAGES.values() if stage.fed_as}
 
 
 def pack_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Numbers and arrays of a stage's arguments.
+    """Pack a stage's arguments as numbers and arrays.
 
     Args:
         arguments: By name; `State` counts as its fields.
@@ -136,13 +118,13 @@ def pack_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 def unpack_arguments(
     stage: str, case: Case, numbers: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> dict[str, Any]:
-    """The arguments that `pack_arguments` packed.
+    """Unpack arguments; the inverse of `pack_arguments`.
 
     Args:
         stage: Name of the stage that they are for.
         case: The case, which `State` names.
-        numbers: What is no array.
-        arrays: By name.
+        numbers: Arguments that are no arrays, by name.
+        arrays: Arrays by name.
     """
     order = shapes(case, case.conventions)
     arguments: dict[str, Any] = {n: a for n, a in arrays.items() if "/" not in n}
@@ -159,22 +141,18 @@ def unpack_arguments(
 
 
 def pack_declaration(declaration: Declaration) -> dict[str, Any]:
-    """A declaration as JSON.
-
-    Args:
-        declaration: The declaration.
-    """
+    """Pack a declaration as JSON."""
     return {**asdict(declaration), "conventions": dict(declaration.conventions)}
 
 
 def read_declaration(plain: Mapping[str, Any]) -> Declaration:
-    """A declaration from JSON.
+    """Read a declaration from JSON.
 
     Args:
         plain: With "name", and "version", "conventions" and "curvature" where there is one.
 
     Raises:
-        ValueError: It says something else.
+        ValueError: A key is missing or unknown, or a value is not allowed.
     """
     unknown = set(plain) - {"name", "version", "conventions", "curvature"}
     if unknown or "name" not in plain:

@@ -37,7 +37,7 @@ class BadVector(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """What the two files hold.
+    """A vector: the contents of its two files.
 
     Args:
         plain: The JSON file, with every convention.
@@ -54,11 +54,7 @@ class Vector:
 
 
 def described(arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-    """Dtype, shape and SHA-256 of each array's bytes, as vectors hold them.
-
-    Args:
-        arrays: By name.
-    """
+    """Dtype, shape and SHA-256 of each array's bytes, as vectors hold them."""
     return {
         name: {
             "dtype": str(a.dtype),
@@ -146,7 +142,7 @@ def export(folder: Path) -> int:
     """Copy the released vectors, byte for byte, and their hashes.
 
     Args:
-        folder: Where to; made if it is not there.
+        folder: Folder to copy to; created if it does not exist.
 
     Returns:
         Number of vectors.

@@ -12,11 +12,11 @@ __all__ = ["FLAGS", "LICENCES", "Note", "lint_flags"]
 
 @dataclass(frozen=True)
 class Note:
-    """What a flag stands for.
+    """The meaning of a flag.
 
     Args:
-        bug_type: What kind of mistake it shows.
-        effect: What the mistake does to the answer.
+        bug_type: Kind of mistake that it shows.
+        effect: Effect of the mistake on the answer.
         links: Public threads, as owner/repository#number.
     """
 
@@ -37,7 +37,7 @@ LICENCES = ("RankDeficientNoDamping", "EmptyExample", "OneClass")
 
 
 def lint_flags(used: Mapping[str, Iterable[str]]) -> list[str]:
-    """What is wrong with the use of flags: those without a note, and notes without a use.
+    """List the flags without a note, and the notes without a use.
 
     Args:
         used: Flags by the id of the case or vector.

@@ -44,13 +44,13 @@ SECOND = tuple(stage.name for stage in STAGES.values() if stage.checks and stage
 
 
 def vector(case: Case, *, seed: int = 0, expect: str = "match", reason: str = "") -> Vector:
-    """The vector of a case that can be answered.
+    """Generate the vector of a case that has an answer.
 
     Args:
         case: The case, in refimpl's own conventions.
-        seed: That the case was drawn from.
+        seed: Seed that the case was drawn from.
         expect: "match", or "either" where a flag licenses it.
-        reason: Why it may be rejected.
+        reason: Reason for which it may be rejected.
     """
     arguments = arguments_of(case)
     outputs = outputs_of(case, arguments)
@@ -74,18 +74,18 @@ def packed(
     generator: str = "refimpl.oracle.vectors.generate",
     precision: str = "float64",
 ) -> Vector:
-    """The vector of given outputs.
+    """Assemble a vector from its outputs.
 
     Args:
         case: The case.
-        arguments: What stages are given, by name.
-        outputs: What is right, and its scale.
-        confirmations: The field `checks_made`.
+        arguments: Arguments of the stages by name.
+        outputs: Right outputs and their scales, by name.
+        confirmations: Entries of the field `checks_made`.
         seed: See `vector`.
         expect: See `vector`.
         reason: See `vector`.
-        generator: Module that made it.
-        precision: Of the outputs.
+        generator: Name of the generating module.
+        precision: Precision in which the outputs were computed.
     """
     arrays = {**case.arrays, **{f"parameters/{k}": v for k, v in case.parameters.items()}}
     arrays |= {f"arguments/{k}": v for k, v in arguments.items()}
@@ -138,21 +138,13 @@ def _judges(name: str) -> tuple[str, str]:
 
 
 def probes(case: Case) -> Array:
-    """Right-hand sides [2, P]: multiples of 1/8, none of them 0.
-
-    Args:
-        case: The case.
-    """
+    """Right-hand sides [2, P]: multiples of 1/8, none of them 0."""
     k = np.arange(2 * case.num_parameters).reshape(2, -1)
     return ((k * 7 + k // 5) % 16 - 7.5) / 4
 
 
 def arguments_of(case: Case) -> dict[str, Array]:
-    """Vectors to multiply and solve, and the eigenbasis and Lambda that later stages are given.
-
-    Args:
-        case: The case.
-    """
+    """Vectors to multiply and solve, and the eigenbasis and Lambda that later stages are given."""
     truth = Truth(case)
     arguments = {"vectors": probes(case)}
     for name, parts in truth.basis.items():
@@ -166,7 +158,7 @@ def basis_of(arguments: Mapping[str, Array]) -> Basis:
     """The basis among the arguments, as the stages take it.
 
     Args:
-        arguments: What `arguments_of` gave.
+        arguments: Arguments from `arguments_of`.
     """
     names = [k.split("/")[1] for k in arguments if k.startswith("basis/") and k.endswith("/w_A")]
     parts = ("w_A", "Q_A", "w_S", "Q_S")
@@ -178,7 +170,7 @@ def outputs_of(case: Case, arguments: Mapping[str, Array]) -> Outputs:
 
     Args:
         case: The case.
-        arguments: What `arguments_of` gave.
+        arguments: Arguments from `arguments_of`.
     """
     truth, basis, v = Truth(case), basis_of(arguments), arguments["vectors"]
     outputs: Outputs = {}
@@ -230,7 +222,7 @@ def rounded_up(scale: Array) -> Array:
     """A scale as float32, never smaller: it needs no more digits.
 
     Args:
-        scale: In float64.
+        scale: Scale in float64, any shape.
     """
     return np.nextafter(np.asarray(scale, dtype=np.float32), np.float32(np.inf))
 

@@ -1,4 +1,4 @@
-"""Which planted faults a vector shows: what it is worth as a test, measured and not promised."""
+"""The planted faults that a vector reveals, measured: its worth as a test."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,12 +23,12 @@ Outputs = Mapping[str, tuple[Array, Array]]
 
 
 def killed_faults(case: Case, vectors: Array, basis: Basis, outputs: Outputs) -> dict[str, Any]:
-    """An entry of `checks_made`: the faults with which some answer fails, of those that keep conventions.
+    """Measure which faults make some answer fail, of those that keep conventions, for `checks_made`.
 
     Args:
         case: The case.
-        vectors: What is multiplied and solved [k, P].
-        basis: What later stages are given.
+        vectors: Vectors to multiply and solve [k, P].
+        basis: Eigenbasis that later stages receive.
         outputs: The right outputs and their scales.
     """
     tried = [fault for fault in FAULTS if not fault.conventions]
@@ -71,14 +71,14 @@ def answers(
     basis: Basis,
     outputs: Outputs,
 ) -> Iterator[tuple[str, Any]]:
-    """What an implementation answers to a vector in one stage, by the names of its outputs.
+    """Yield an implementation's answers to a vector in one stage, by the names of its outputs.
 
     Args:
         stage: Name of the stage.
-        pipeline: The implementation.
-        curvature: What it inverts.
+        pipeline: Implementation to ask.
+        curvature: Matrix that it inverts: "ekfac", "kfac" or "gauss_newton".
         case: The case.
-        vectors: As for `killed`.
+        vectors: As for `killed_faults`.
         basis: Likewise.
         outputs: Likewise.
     """

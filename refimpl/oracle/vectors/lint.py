@@ -1,4 +1,4 @@
-"""What JSON Schema cannot say of a folder of vectors."""
+"""Rules for a folder of vectors that JSON Schema cannot express."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["lint_folder"]
 
 
 def lint_folder(folder: Path) -> list[str]:
-    """What is wrong with the vectors of a folder, a sentence each; none: nothing.
+    """List what is wrong with the vectors of a folder, a sentence each.
 
     Args:
         folder: Where families are folders.

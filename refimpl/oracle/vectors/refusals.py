@@ -1,4 +1,4 @@
-"""Vectors that must be rejected, and those that may be: what is no question, and what has two answers."""
+"""Vectors that must be rejected, since they have no answer, and those that may be rejected."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ __all__ = ["licensed", "refused"]
 
 
 def refused() -> list[Vector]:
-    """The vectors that must be rejected, with the reason."""
+    """Generate the vectors that must be rejected, each with its reason."""
     base = all_cases()["mlp/tanh-square"]
     nan, infinite = base.inputs.copy(), base.parameters["fc2.weight"].copy()
     nan[4, 1], infinite[0, 2] = np.nan, np.inf
@@ -69,7 +69,7 @@ def refused() -> list[Vector]:
 
 
 def licensed() -> list[Vector]:
-    """The vectors that may be answered or rejected, with the reason."""
+    """Generate the vectors that may be answered or rejected, each with its reason."""
     known = all_cases()
     empty = known["degenerate/empty-example"].but(id="either/empty-example")
     one = known["degenerate/one-class"].but(id="either/one-class")

@@ -1,4 +1,4 @@
-"""Answers to vectors, as verdicts."""
+"""Verdicts on the answers to vectors."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Verified:
         output: The output's name.
         verdict: pass, fail, error or unsupported.
         ratio: Error over u x scale, where there is one.
-        detail: What is wrong.
+        detail: What is wrong, in a sentence.
     """
 
     vector: str
@@ -40,9 +40,9 @@ def verify_answers(folder: Path, answers: Path, dtype: str = "float64") -> list[
     """Judge a folder of answers.
 
     Args:
-        folder: Of the vectors.
-        answers: Of the answers; see the package.
-        dtype: What they were computed in.
+        folder: Folder of the vectors.
+        answers: Folder of the answers; see the package.
+        dtype: Compute dtype of the answers.
 
     Raises:
         BadVector: A file of `folder` is no vector.

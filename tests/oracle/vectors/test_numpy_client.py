@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.vectors import export, verify
+from refimpl.oracle.vectors import export, verify_answers
 
 CLIENT = Path(__file__).parents[3] / "docs/examples/numpy_client.py"
 
@@ -20,9 +20,9 @@ def test_the_numpy_client_conforms(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(CLIENT), str(tmp_path / "v"), str(tmp_path / "a")]
     subprocess.run(command, check=True)
-    found = verify(tmp_path / "v", tmp_path / "a")
-    wrong = [v for v in found if v.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    verdicts = verify_answers(tmp_path / "v", tmp_path / "a")
+    wrong = [v for v in verdicts if v.verdict in (Verdict.FAIL, Verdict.ERROR)]
     assert not wrong
-    passed = {v.vector for v in found if v.verdict is Verdict.PASS}
+    passed = {v.vector for v in verdicts if v.verdict is Verdict.PASS}
     assert len(passed) >= 30
     assert {v.partition("/")[0] for v in passed} >= {"mlp", "proved", "reject", "conditioning"}

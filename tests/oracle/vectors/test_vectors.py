@@ -17,7 +17,7 @@ from refimpl.oracle.vectors import BadVector, Vector, export, lint, paths, read,
 from refimpl.oracle.vectors.generate import arguments_of, basis_of, outputs_of, vector
 from refimpl.oracle.vectors.killed import killed_faults
 from refimpl.oracle.vectors.refusals import refused
-from validation.proved.vectors import proved
+from validation.proved.vectors import proved_vector
 
 # Of SHA256SUMS itself: version 1 is released, and what is wrong with it is corrected in a version 2.
 SUMS = "c12e7496d84233d4fbd3546368c9b789a4388a9c18639d03e17e1778b4208c44"
@@ -85,7 +85,7 @@ def test_refusals_are_made_again() -> None:
 
 
 def test_proved_vectors_are_made_again() -> None:
-    made = proved("proved/tanh-cross-entropy")
+    made = proved_vector("proved/tanh-cross-entropy")
     assert made.plain["checks_made"][0]["radius"] < 1e-60
     same(made, read(released() / "proved/tanh-cross-entropy.json"))
 
