@@ -1,4 +1,4 @@
-"""Every check, in the order of the report; found by its place in a module of this folder."""
+"""Every check, in the order of the report, collected from the modules of this folder."""
 
 import pkgutil
 from importlib import import_module

@@ -8,11 +8,11 @@ import torch
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.truth.truth import Undecided
 
-__all__ = ["relabelled", "repadded", "repeated", "reweighted", "selected", "tokens"]
+__all__ = ["relabelled", "repadded", "repeated", "reweighted", "selected", "single_token_cases"]
 
 
 def selected(case: Case, places: Array) -> Case:
-    """The same case with some training examples, in some order.
+    """The case with selected training examples in a given order.
 
     Args:
         case: Of N training examples.
@@ -92,7 +92,7 @@ def reweighted(case: Case, factor: float, damping: float) -> Case:
     return case.but(loss=loss, damping=case.damping * damping)
 
 
-def tokens(case: Case) -> list[Case]:
+def single_token_cases(case: Case) -> list[Case]:
     """Cases that each count the token at one place only, for every place.
 
     Raises:

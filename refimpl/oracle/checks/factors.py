@@ -142,16 +142,16 @@ def last_layer(trial: Trial) -> str | None:
     """
     case = trial.case
     last: Any = case.layers[-1]
-    names = [layer.get("name") for layer in _all(case.layers)] + [
-        layer.get("like") for layer in _all(case.layers)
+    names = [layer.get("name") for layer in _nested_layers(case.layers)] + [
+        layer.get("like") for layer in _nested_layers(case.layers)
     ]
     if last["op"] != "linear" or last["name"] not in case.tracked or names.count(last["name"]) > 1:
         return None
     return last["name"]
 
 
-def _all(layers: Any) -> list[Any]:
-    return [x for layer in layers for x in (layer, *_all(layer.get("body", ())))]
+def _nested_layers(layers: Any) -> list[Any]:
+    return [x for layer in layers for x in (layer, *_nested_layers(layer.get("body", ())))]
 
 
 def _rows(trial: Trial, mode: Mode) -> float:
@@ -175,12 +175,12 @@ def _weights(trial: Trial) -> float:
     return float(omega.sum()) / problem.num_examples * trial.truth.loss_scale
 
 
-def _each(trial: Trial) -> bool:
+def _scales_fixed(trial: Trial) -> bool:
     return trial.conventions.factor_scale == "each"
 
 
-def _each_known(trial: Trial) -> bool:
-    return trial.labels_known and _each(trial)
+def _scales_fixed_and_labels_known(trial: Trial) -> bool:
+    return trial.labels_known and _scales_fixed(trial)
 
 
 CHECKS = (
@@ -193,7 +193,7 @@ CHECKS = (
         "Martens & Grosse 2015, eq. 1; Eschenhagen et al. 2023, section 3",
         SUMS,
         _factor(0),
-        applies=_each,
+        applies=_scales_fixed,
     ),
     Check(
         "factor-s-equal",
@@ -204,7 +204,7 @@ CHECKS = (
         "Martens & Grosse 2015, eq. 1; Eschenhagen et al. 2023, section 3",
         SUMS,
         _factor(1),
-        applies=_each_known,
+        applies=_scales_fixed_and_labels_known,
     ),
     Check(
         "factor-a-shape",

@@ -13,10 +13,10 @@ from refimpl.oracle.truth.kronecker import damped_matrix, spectra
 from refimpl.oracle.truth.scales import scale_of
 from refimpl.oracle.truth.truth import Undecided
 
-__all__ = ["Operator", "operator", "outer"]
+__all__ = ["Operator", "norm_products", "operator"]
 
 
-def outer(v: Array, w: Array) -> Array:
+def norm_products(v: Array, w: Array) -> Array:
     """||v_i|| ||w_j|| for all pairs of rows [k, l].
 
     Args:

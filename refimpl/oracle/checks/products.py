@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.oracle.checks.check import Check, relative, worst
-from refimpl.oracle.checks.operators import outer
+from refimpl.oracle.checks.operators import norm_products
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.stages.gauss_newton import GAUSS_NEWTON
 from refimpl.oracle.stages.setting import Mode
@@ -29,7 +29,7 @@ def _equal(trial: Trial, mode: Mode) -> float:
 def _self_adjoint(trial: Trial, mode: Mode) -> float:
     v = trial.vectors
     products = v @ trial.gauss_newton(v).T
-    return worst(products - products.T, outer(v, v) * _product_size(trial), trial.unit)
+    return worst(products - products.T, norm_products(v, v) * _product_size(trial), trial.unit)
 
 
 def _positive(trial: Trial, mode: Mode) -> float:

@@ -41,35 +41,35 @@ TIMES = 4.0  # a power of two: multiplying the loss by it rounds nothing
 Answers = Mapping[str, Array]
 
 
-def _given(base: Trial, stage: Stage) -> dict[str, Any]:
+def _shared_arguments(base: Trial, stage: Stage) -> dict[str, Any]:
     """Factors, basis and vectors of the base trial, for a question about another case."""
     isolated = stage.arguments(base)
     return {name: isolated[name] for name in ("factors", "basis", "vectors") if name in isolated}
 
 
-def _ask(trial: Trial, stage: str, base: Trial) -> Answers:
+def _answer(trial: Trial, stage: str, base: Trial) -> Answers:
     """The answer of a stage as arrays by name, from the base trial's basis and vectors."""
-    known = STAGES[stage]
-    return known.arrays(trial.ask(stage, **_given(base, known)))
+    definition = STAGES[stage]
+    return definition.arrays(trial.ask(stage, **_shared_arguments(base, definition)))
 
 
 def _scales(trial: Trial, stage: str) -> Answers:
     """The error scale of every entry of an answer, at the implementation's own scale of factors."""
-    known = STAGES[stage]
-    scale = known.scale(trial.truth, known.arguments(trial))
-    return known.own_scale(trial.truth, lambda: trial.ask(stage), scale)
+    definition = STAGES[stage]
+    scale = definition.scale(trial.truth, definition.arguments(trial))
+    return definition.own_scale(trial.truth, lambda: trial.ask(stage), scale)
 
 
-def _differ(trial: Trial, answers: Answers, expected: Answers, scale: Answers) -> float:
+def _difference(trial: Trial, answers: Answers, expected: Answers, scale: Answers) -> float:
     """The largest ratio of two answers' difference to the sum of their error scales."""
     return max(worst(answers[n] - expected[n], 2 * scale[n], trial.unit) for n in expected)
 
 
-def _same(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
+def _error_on(trial: Trial, stage: str, case: Case, times: float = 1.0) -> float:
     """The error of `times` the answer against the answer on another case, over its scale."""
-    answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
+    answers, base_answers = _answer(trial.on(case), stage, trial), _answer(trial, stage, trial)
     scale = {n: times * s for n, s in _scales(trial, stage).items()}
-    return _differ(trial, answers, {n: times * a for n, a in base_answers.items()}, scale)
+    return _difference(trial, answers, {n: times * a for n, a in base_answers.items()}, scale)
 
 
 def batch_size(trial: Trial, stage: str) -> float:
@@ -78,7 +78,7 @@ def batch_size(trial: Trial, stage: str) -> float:
     sizes = {1, n} - {trial.case.batch_size}
     if not sizes:
         raise Undecided("one example has one batch")
-    return max(_same(trial, stage, trial.case.but(batch_size=size)) for size in sizes)
+    return max(_error_on(trial, stage, trial.case.but(batch_size=size)) for size in sizes)
 
 
 def order(trial: Trial, stage: str) -> float:
@@ -92,49 +92,55 @@ def order(trial: Trial, stage: str) -> float:
     case = changes.selected(trial.case, places)
     by_example = STAGES[stage].example_axis
     if by_example is None:
-        return _same(trial, stage, case)
+        return _error_on(trial, stage, case)
 
     def reordered(answers: Answers) -> Answers:
         return {name: np.take(a, places, axis=by_example) for name, a in answers.items()}
 
-    changed_answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(
+    changed_answers, base_answers = (
+        _answer(trial.on(case), stage, trial),
+        _answer(trial, stage, trial),
+    )
+    return _difference(
         trial, changed_answers, reordered(base_answers), reordered(_scales(trial, stage))
     )
 
 
 def repeat(trial: Trial, stage: str) -> float:
-    """The same question again, with one about another case in between."""
-    first = _ask(trial, stage, trial)
+    """The answer to the same question again, after a question about another case."""
+    first = _answer(trial, stage, trial)
     between = trial.on(changes.selected(trial.case, np.arange((trial.case.num_examples + 1) // 2)))
     takes_case = STAGES[stage].takes_case  # the others know the other case by its factors alone
     for other in ("factors", stage):
         if trial.has(other):
-            _ask(between, other, trial if STAGES[other].takes_case else between)
-    # No other check changes an eigenbasis's case: one kept from the first is seen here, or nowhere.
+            _answer(between, other, trial if STAGES[other].takes_case else between)
+    # No other check changes an eigenbasis's case: one remembered from the first shows here, or nowhere.
     stale = residual(between, "isolated") if STAGES[stage].of_factors else 0.0
-    again = _ask(trial.on(trial.case), stage, trial)
+    again = _answer(trial.on(trial.case), stage, trial)
     # Parallel sums may differ in order, and so by roundings, from one call to the next.
     scale = (
         _scales(trial, stage)
         if takes_case
         else {n: np.abs(a) + np.abs(a).max() for n, a in first.items()}
     )
-    return max(stale, _differ(trial, again, first, scale))
+    return max(stale, _difference(trial, again, first, scale))
 
 
 def duplicated(trial: Trial, stage: str) -> float:
     """The answer on the data and the data once more."""
     case, by_example = changes.repeated(trial.case), STAGES[stage].example_axis
     if by_example is None:
-        return _same(trial, stage, case)
+        return _error_on(trial, stage, case)
     times = 0.5 if STAGES[stage].divided_by_n(trial.conventions) else 1.0
 
     def twice(answers: Answers) -> Answers:
         return {n: times * np.concatenate([a, a], axis=by_example) for n, a in answers.items()}
 
-    changed_answers, base_answers = _ask(trial.on(case), stage, trial), _ask(trial, stage, trial)
-    return _differ(trial, changed_answers, twice(base_answers), twice(_scales(trial, stage)))
+    changed_answers, base_answers = (
+        _answer(trial.on(case), stage, trial),
+        _answer(trial, stage, trial),
+    )
+    return _difference(trial, changed_answers, twice(base_answers), twice(_scales(trial, stage)))
 
 
 def padding(trial: Trial, stage: str) -> float:
@@ -145,12 +151,12 @@ def padding(trial: Trial, stage: str) -> float:
     for name, (A, _) in one.items():
         if not np.allclose(A, two[name][0], rtol=1e-9, atol=1e-9 * np.abs(A).max()):
             raise Undecided(f"layer {name!r} acts on other positions than the loss counts")
-    return _same(trial, stage, case)
+    return _error_on(trial, stage, case)
 
 
 def blind(trial: Trial, stage: str) -> float:
     """The answer with other labels."""
-    return _same(trial, stage, changes.relabelled(trial.case))
+    return _error_on(trial, stage, changes.relabelled(trial.case))
 
 
 def _with_scaled_loss(trial: Trial) -> tuple[Case, float]:
@@ -166,7 +172,7 @@ def loss_scaled(trial: Trial, stage: str) -> float:
     """A loss c l has c G; with c lambda the scores are c times as large."""
     case, second = _with_scaled_loss(trial)
     of_loss, of_moments = STAGES[stage].degree
-    return _same(trial, stage, case, TIMES**of_loss * second**of_moments)
+    return _error_on(trial, stage, case, TIMES**of_loss * second**of_moments)
 
 
 def product_scaled(trial: Trial, stage: str) -> float:
@@ -195,9 +201,9 @@ def product_scaled(trial: Trial, stage: str) -> float:
 def precision(trial: Trial, stage: str) -> float:
     """In float32 the answer is that of float64 to float32's rounding."""
     low = trial.on(trial.case, "float32")
-    scale, base_answers = _scales(trial, stage), _ask(trial, stage, trial)
+    scale, base_answers = _scales(trial, stage), _answer(trial, stage, trial)
     STAGES[stage].decide(low.truth)  # undecided where float32 decides nothing
-    return _differ(low, _ask(low, stage, trial), base_answers, scale)
+    return _difference(low, _answer(low, stage, trial), base_answers, scale)
 
 
 def example_alone(trial: Trial, stage: str) -> float:
@@ -205,7 +211,7 @@ def example_alone(trial: Trial, stage: str) -> float:
     case = trial.case
     times = 1 / case.num_examples if STAGES[stage].divided_by_n(trial.conventions) else 1.0
     others = [changes.selected(case, np.array([k])) for k in range(min(3, case.num_examples))]
-    return _alone(trial, stage, others, times)
+    return _error_of_rows(trial, stage, others, times)
 
 
 def query_alone(trial: Trial, stage: str) -> float:
@@ -214,29 +220,29 @@ def query_alone(trial: Trial, stage: str) -> float:
     for k in range(min(3, len(case.query_inputs))):
         rows = {n: getattr(case, n)[k : k + 1] for n in ("query_inputs", "query_labels")}
         others.append(case.but(**rows))
-    return _alone(trial, stage, others, 1.0)
+    return _error_of_rows(trial, stage, others, 1.0)
 
 
-def _alone(trial: Trial, stage: str, others: Sequence[Case], times: float) -> float:
+def _error_of_rows(trial: Trial, stage: str, others: Sequence[Case], times: float) -> float:
     """Compare the k-th row of an answer with `times` the only row of the answer on the k-th case."""
-    base_answers, scale, ratios = _ask(trial, stage, trial), _scales(trial, stage), list[float]()
+    base_answers, scale, ratios = _answer(trial, stage, trial), _scales(trial, stage), list[float]()
     for k, other in enumerate(others):
-        answers = {n: times * a[0] for n, a in _ask(trial.on(other), stage, trial).items()}
+        answers = {n: times * a[0] for n, a in _answer(trial.on(other), stage, trial).items()}
         expected, each = (
             {n: a[k] for n, a in base_answers.items()},
             {n: s[k] for n, s in scale.items()},
         )
-        ratios.append(_differ(trial, answers, expected, each))
+        ratios.append(_difference(trial, answers, expected, each))
     return max(ratios)
 
 
 def tokens_add(trial: Trial, stage: str) -> float:
     """The gradient of a sequence against the sum over its tokens, each alone."""
     gradients, scale = trial.gradients(), _scales(trial, stage)
-    parts = [trial.on(case).gradients() for case in changes.tokens(trial.case)]
+    parts = [trial.on(case).gradients() for case in changes.single_token_cases(trial.case)]
     total = {n: np.sum([p[n] for p in parts], axis=0) for n in gradients}
     each = {n: scale[n] + np.sum([np.abs(p[n]) for p in parts], axis=0) for n in gradients}
-    return _differ(trial, total, gradients, each)
+    return _difference(trial, total, gradients, each)
 
 
 def _on_themselves(trial: Trial) -> tuple[Trial, Array, Array]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.oracle.checks.check import Check, relative, worst
-from refimpl.oracle.checks.operators import operator, outer
+from refimpl.oracle.checks.operators import norm_products, operator
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.trial import Trial
 
@@ -36,12 +36,12 @@ def _self_adjoint(trial: Trial, mode: Mode) -> float:
     H, v = operator(trial, mode), trial.vectors
     x = trial.solve(mode, v)
     products = v @ x.T
-    size = outer(v, x) * H.kappa
+    size = norm_products(v, x) * H.kappa
     return worst(products - products.T, size + size.T, trial.unit)
 
 
 def _between(trial: Trial, mode: Mode) -> float:
-    """How far b^T x leaves [||b||^2 / high, ||b||^2 / low]."""
+    """The distance of b^T x from [||b||^2 / high, ||b||^2 / low], over its scale."""
     H, v = operator(trial, mode), trial.vectors
     x = trial.solve(mode, v)
     forms, norms = np.einsum("kp,kp->k", v, x), (v**2).sum(axis=1)

@@ -17,7 +17,7 @@ __all__ = ["CHECKS", "clusters", "residual"]
 BOTH: tuple[Mode, ...] = ("isolated", "chained")
 
 
-def _each(trial: Trial, mode: Mode) -> Iterator[tuple[Array, Array, Array]]:
+def _decompositions(trial: Trial, mode: Mode) -> Iterator[tuple[Array, Array, Array]]:
     """(matrix, eigenvalues, eigenvectors) of both factors of every layer."""
     factors, basis = trial.factors_for(mode), trial.eigenbasis(mode)
     for name, (A, S) in factors.items():
@@ -26,7 +26,7 @@ def _each(trial: Trial, mode: Mode) -> Iterator[tuple[Array, Array, Array]]:
         yield S, w_S, Q_S
 
 
-def _one(norm: Array) -> float:
+def _one_norm(norm: Array) -> float:
     return float(np.linalg.norm(norm, 1))
 
 
@@ -38,15 +38,19 @@ def residual(trial: Trial, mode: Mode) -> float:
         mode: "isolated" decomposes the true factors, "chained" the implementation's.
     """
     return max(
-        worst(np.array([_one(F - (Q * w) @ Q.T)]), np.array([_one(F) * len(F)]), trial.unit)
-        for F, w, Q in _each(trial, mode)
+        worst(
+            np.array([_one_norm(F - (Q * w) @ Q.T)]), np.array([_one_norm(F) * len(F)]), trial.unit
+        )
+        for F, w, Q in _decompositions(trial, mode)
     )
 
 
 def _orthogonal(trial: Trial, mode: Mode) -> float:
     return max(
-        worst(np.array([_one(np.eye(len(Q)) - Q.T @ Q)]), np.array([float(len(Q))]), trial.unit)
-        for _, _, Q in _each(trial, mode)
+        worst(
+            np.array([_one_norm(np.eye(len(Q)) - Q.T @ Q)]), np.array([float(len(Q))]), trial.unit
+        )
+        for _, _, Q in _decompositions(trial, mode)
     )
 
 
@@ -57,7 +61,7 @@ def _spectrum(trial: Trial, mode: Mode) -> float:
             np.full(len(w), np.linalg.norm(F, 2) * len(F)),
             trial.unit,
         )
-        for F, w, _ in _each(trial, mode)
+        for F, w, _ in _decompositions(trial, mode)
     )
 
 
@@ -74,7 +78,7 @@ def clusters(eigenvalues: Array, tolerance: float) -> list[Array]:
 
 def _subspaces(trial: Trial, mode: Mode) -> float:
     ratios: list[float] = []
-    for F, eigenvalues, Q in _each(trial, mode):
+    for F, eigenvalues, Q in _decompositions(trial, mode):
         w, V = np.linalg.eigh((F + F.T) / 2)
         norm = float(np.abs(w).max())
         groups = clusters(w, 1e3 * len(F) * trial.unit * norm)

@@ -1,10 +1,10 @@
 """Diagnosis: explanations of a fail as sentences, likeliest first."""
 
 from refimpl.oracle.checks.check import Check
-from refimpl.oracle.diagnosis.behaviour import behaving, drawing
-from refimpl.oracle.diagnosis.history import remembered
+from refimpl.oracle.diagnosis.behaviour import drawing_mistakes, faults_with_same_ratio
+from refimpl.oracle.diagnosis.history import faults_of_state
 from refimpl.oracle.diagnosis.question import Question
-from refimpl.oracle.diagnosis.search import Finding, compared, search_findings
+from refimpl.oracle.diagnosis.search import Finding, compare_answers, search_findings
 from refimpl.oracle.diagnosis.structure import observations
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.answer import BadAnswer
@@ -42,7 +42,7 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
         seconds: CPU time for pairs of hypotheses.
     """
     try:
-        of_state = remembered(trial, check.stage)
+        of_state = faults_of_state(trial, check.stage)
         if any(f.hypothesis for f in of_state):
             return of_state
         stage, suspects = _upstream(trial, check.stage)
@@ -57,18 +57,20 @@ def findings(trial: Trial, check: Check, mode: Mode, seconds: float = SECONDS) -
                 explanations = [Finding(text) for text in observations(question)]
         else:
             explanations = _drawn(question, seconds)
-        return of_state + explanations or behaving(trial, check, mode, 2 * seconds)
+        return of_state + explanations or faults_with_same_ratio(trial, check, mode, 2 * seconds)
     except NO_ANSWER as error:
         return [Finding(f"no answer to look at: {error}")]
 
 
 def _drawn(question: Question, seconds: float) -> list[Finding]:
     """Sampled labels: A is known; S may be that of labels that are not drawn at all."""
-    if question.known.known_in_part:
+    if question.definition.known_in_part:
         explanations = [
-            f for f in search_findings(question, question.known.inherits, seconds) if f.hypothesis
+            f
+            for f in search_findings(question, question.definition.inherits, seconds)
+            if f.hypothesis
         ]
-        return explanations or list(drawing(question.trial))
+        return explanations or list(drawing_mistakes(question.trial))
     return []
 
 
@@ -82,7 +84,7 @@ def _upstream(trial: Trial, stage: str) -> tuple[str, tuple[str, ...]]:
         if not trial.labels_known and STAGES[earlier].draws_labels:
             continue
         try:
-            match = compared(question, question.right)
+            match = compare_answers(question, question.right)
         except NO_ANSWER:
             continue
         if (

@@ -15,12 +15,12 @@ from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["behaving", "drawing"]
+__all__ = ["drawing_mistakes", "faults_with_same_ratio"]
 
 SAME = 1e-3  # two ratios of one cause agree far closer, two of different causes hardly ever so
 
 
-def behaving(trial: Trial, check: Check, mode: Mode, seconds: float) -> list[Finding]:
+def faults_with_same_ratio(trial: Trial, check: Check, mode: Mode, seconds: float) -> list[Finding]:
     """Faults under which the check itself fails by the same ratio.
 
     Args:
@@ -52,7 +52,7 @@ def _ratio(fault: Fault, trial: Trial, check: Check, mode: Mode) -> float | None
         return None
 
 
-def drawing(trial: Trial) -> Iterator[Finding]:
+def drawing_mistakes(trial: Trial) -> Iterator[Finding]:
     """Mistakes in drawing labels, shown by S at several seeds and on copies of one example.
 
     Args:

@@ -13,10 +13,10 @@ from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.session import Session
 from refimpl.oracle.subject.trial import Asked, Trial
 
-__all__ = ["remembered"]
+__all__ = ["faults_of_state"]
 
 
-def remembered(trial: Trial, stage: str) -> list[Finding]:
+def faults_of_state(trial: Trial, stage: str) -> list[Finding]:
     """Faults of state whose answers to the same questions include the same first wrong answer.
 
     Two experiments come first, on the implementation itself: the same question under another name,

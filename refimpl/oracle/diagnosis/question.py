@@ -57,7 +57,7 @@ class Question:
         return np.eye(P) if P <= MOST else np.random.default_rng(0).standard_normal((8, P))
 
     @property
-    def known(self) -> Stage:
+    def definition(self) -> Stage:
         """The definition of the stage."""
         return STAGES[self.stage]
 
@@ -65,7 +65,7 @@ class Question:
     def given(self) -> dict[str, Any]:
         """The arguments of the stage that the mode does not determine."""
         given = {"vectors": self.vectors, "example": self.example, "epsilon": EPSILON}
-        return {name: value for name, value in given.items() if name in self.known.signature}
+        return {name: value for name, value in given.items() if name in self.definition.signature}
 
     @cached_property
     def answer(self) -> Arrays:
@@ -75,14 +75,14 @@ class Question:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """The implementation's inputs besides the case."""
-        return self.known.arguments(self.trial, self.mode, **self.given)
+        return self.definition.arguments(self.trial, self.mode, **self.given)
 
     @property
     def example(self) -> int:
         """The training example of a response."""
         return min(EXAMPLE, self.case.num_examples - 1)
 
-    def of(self, pipeline: Adapter, **conventions: Any) -> Arrays:
+    def answer_of(self, pipeline: Adapter, **conventions: Any) -> Arrays:
         """The answer of another adapter to the same question.
 
         Args:
@@ -96,7 +96,7 @@ class Question:
             n: replace(a, case=case) if isinstance(a, State) else a
             for n, a in self.arguments.items()
         }
-        return self.named(self.known.call(pipeline, case, arguments))
+        return self.named(self.definition.call(pipeline, case, arguments))
 
     def named(self, raw: Any) -> Arrays:
         """Arrays by name without what is not unique: signs of eigenvectors, the start of a response.
@@ -104,8 +104,8 @@ class Question:
         Args:
             raw: An answer as the stage's method returns it.
         """
-        arrays = self.known.named(raw)
-        if self.known.gives_parameters:
+        arrays = self.definition.named(raw)
+        if self.definition.gives_parameters:
             return {name: array - self.start for name, array in arrays.items()}
         return arrays
 
@@ -119,7 +119,7 @@ class Question:
     @cached_property
     def right(self) -> Arrays:
         """The right answer."""
-        return self.of(Pipeline(self.trial.declaration))
+        return self.answer_of(Pipeline(self.trial.declaration))
 
     @cached_property
     def tolerances(self) -> dict[str, float]:
@@ -127,4 +127,4 @@ class Question:
 
         See `Stage.tolerances`.
         """
-        return self.known.tolerances(self.trial.truth, self.arguments, self.right)
+        return self.definition.tolerances(self.trial.truth, self.arguments, self.right)

@@ -1,10 +1,10 @@
-"""Unknown scalars, named by the sizes of a case: N, T, B, C, P and what people make of them."""
+"""Names for unknown scalars from the sizes of a case: N, T, B, C, P and simple functions of them."""
 
 from itertools import combinations
 
 from refimpl.oracle.question.case import Case
 
-__all__ = ["named", "sizes"]
+__all__ = ["expression_for", "sizes"]
 
 
 def sizes(case: Case) -> dict[str, float]:
@@ -37,7 +37,7 @@ def _outputs(case: Case) -> int:
     return case.blocks[-1].outputs
 
 
-def named(factor: float, case: Case, tolerance: float) -> str:
+def expression_for(factor: float, case: Case, tolerance: float) -> str:
     """A number as people would write it: "2", "1/N (N = 10)", "(N-1)/N"; else in digits.
 
     Args:

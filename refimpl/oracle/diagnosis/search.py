@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refimpl.oracle.diagnosis.question import Question, distance
-from refimpl.oracle.diagnosis.scalars import named
+from refimpl.oracle.diagnosis.scalars import expression_for
 from refimpl.oracle.faults import FAULTS, Fault, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array
@@ -16,7 +16,7 @@ from refimpl.oracle.question.conventions import Conventions, explanations
 from refimpl.oracle.stages.answer import Arrays
 from refimpl.oracle.subject.adapter import Declaration
 
-__all__ = ["Finding", "Hypothesis", "conventions_tried", "search_findings"]
+__all__ = ["Finding", "Hypothesis", "convention_hypotheses", "search_findings"]
 
 LIKELY = 8  # hypotheses of which pairs are tried, those that come nearest
 
@@ -38,12 +38,12 @@ class Hypothesis:
     @property
     def sentence(self) -> str:
         """The hypothesis as a sentence."""
-        said = [
+        clauses = [
             f"{explanations()[c]} (another convention than declared: {c[0]}={c[1]!r})"
             for c in self.conventions
         ]
-        said += [f"the matrix inverted is {self.curvature}'s"] if self.curvature else []
-        return "; and ".join([*said, *(f.sentence for f in self.faults)])
+        clauses += [f"the matrix inverted is {self.curvature}'s"] if self.curvature else []
+        return "; and ".join([*clauses, *(f.sentence for f in self.faults)])
 
     @property
     def size(self) -> int:
@@ -74,7 +74,7 @@ class Hypothesis:
         pipeline = edited(Pipeline, *self.faults)(declaration)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return question.of(pipeline, **dict(self.conventions))
+            return question.answer_of(pipeline, **dict(self.conventions))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Match:
         }
 
 
-def compared(question: Question, arrays: Arrays) -> _Match | None:
+def compare_answers(question: Question, arrays: Arrays) -> _Match | None:
     """Compare each array of the answer with another answer's; None where shapes differ.
 
     Args:
@@ -151,7 +151,7 @@ def _fitted(answer: Array, other: Array) -> tuple[float, float]:
     return (1.0, plain) if plain <= 2 * error else (scale, error)
 
 
-def conventions_tried(question: Question) -> Iterator[Hypothesis]:
+def convention_hypotheses(question: Question) -> Iterator[Hypothesis]:
     """Hypotheses that change one convention, or the matrix that is inverted.
 
     Args:
@@ -161,7 +161,7 @@ def conventions_tried(question: Question) -> Iterator[Hypothesis]:
     for name, choice in explanations():
         if getattr(now, name) != choice:
             yield Hypothesis(conventions=((name, choice),))
-    if question.known.inverts:
+    if question.definition.inverts:
         for curvature in ("kfac", "ekfac", "gauss_newton"):
             if curvature != question.trial.declaration.curvature:
                 yield Hypothesis(curvature=curvature)
@@ -175,7 +175,7 @@ def search_findings(question: Question, suspects: Iterable[str], seconds: float)
         suspects: Names of the stages whose faults are tried.
         seconds: CPU time of this process after which no further pair is tried.
     """
-    right = compared(question, question.right)
+    right = compare_answers(question, question.right)
     assert right is not None
     scaled: list[Finding] = []
     if len(right.factors) == len(question.answer):
@@ -183,22 +183,22 @@ def search_findings(question: Question, suspects: Iterable[str], seconds: float)
             return []
         scaled.append(_finding(question, Hypothesis(), right, right))
     suspects = tuple(suspects)
-    singles = list(conventions_tried(question))
+    singles = list(convention_hypotheses(question))
     singles += [Hypothesis((f,)) for stage in suspects for f in FAULTS if f.stage == stage]
-    findings, near = _tried(question, singles, right, float("inf"))
-    deadline = time.process_time() + seconds  # of this process: no other may change what is said
+    findings, near = _test_hypotheses(question, singles, right, float("inf"))
+    deadline = time.process_time() + seconds  # of this process: no other may change the findings
     if not findings and not scaled:
         near.sort(key=lambda pair: pair[0])
         likely = [h for _, h in near[:LIKELY]]
         others = likely + [h for h in singles if h.conventions or h.curvature]
         pairs = [a.joined(b) for i, a in enumerate(likely) for b in others[i + 1 :] if a != b]
         pairs += [b.joined(a) for i, a in enumerate(likely) for b in likely[i + 1 :]]
-        findings += _tried(question, pairs, right, deadline)[0]
+        findings += _test_hypotheses(question, pairs, right, deadline)[0]
     # Of two that are as simple, that which is bit for bit the answer is the one to read.
     return sorted(findings + scaled, key=lambda f: (f.size, f.error))
 
 
-def _tried(
+def _test_hypotheses(
     question: Question, hypotheses: Iterable[Hypothesis], right: _Match, deadline: float
 ) -> tuple[list[Finding], list[tuple[float, Hypothesis]]]:
     """Findings, and the distances of the other hypotheses that change anything."""
@@ -211,7 +211,7 @@ def _tried(
             arrays = hypothesis.answer(question)
         except Exception:  # an edit that does not fit this case: it explains nothing here
             continue
-        match = compared(question, arrays)
+        match = compare_answers(question, arrays)
         if match is None or _same(arrays, question):
             continue
         new = match.explained(right)
@@ -258,7 +258,7 @@ def _finding(question: Question, h: Hypothesis, match: _Match, right: _Match) ->
     what += f" and {len(mine) - 4} more" if what != "answer" and len(mine) > 4 else ""
     if h.size:
         parts.append(f"{h.sentence}: that reproduces your {what} {_digits(match.error)}")
-    for factor, owners in _by_value(scaled, question).items():
+    for factor, owners in _names_by_factor(scaled, question).items():
         where = "" if len(owners) == len(names) else f" in {', '.join(owners[:4])}"
         parts.append(f"a factor of {factor}{where}")
     text = f"{question.stage}: " + "; besides, ".join(parts)
@@ -270,9 +270,9 @@ def _digits(error: float) -> str:
     return f"to {error:.0e}" if error else "bit for bit"
 
 
-def _by_value(scaled: dict[str, float], question: Question) -> dict[str, list[str]]:
+def _names_by_factor(scaled: dict[str, float], question: Question) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     for name, factor in scaled.items():
-        text = named(factor, question.case, question.tolerances[name])
+        text = expression_for(factor, question.case, question.tolerances[name])
         owners.setdefault(text, []).append(name)
     return owners

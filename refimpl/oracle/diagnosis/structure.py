@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from refimpl.oracle.diagnosis.question import Question, distance
-from refimpl.oracle.diagnosis.scalars import named
+from refimpl.oracle.diagnosis.scalars import expression_for
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.question.conventions import ROUNDOFF
 from refimpl.oracle.stages.near import is_near
 
-__all__ = ["observations"]
+__all__ = ["observations", "size_of_error"]
 
 PLURAL = {"entry": "entries"}
 
@@ -25,31 +25,38 @@ def observations(question: Question) -> list[str]:
     wrong = [n for n in answer if not is_near(answer[n], right[n], question.tolerances[n])]
     if not wrong:
         return []
-    said: list[str] = []
+    sentences: list[str] = []
     if len(wrong) < len(answer):
         fine = [n for n in answer if n not in wrong]
-        said.append(f"{question.stage}: wrong is {_few(wrong)} only; {_few(fine)} is right")
+        names = f"wrong is {_first_names(wrong)} only; {_first_names(fine)} is right"
+        sentences.append(f"{question.stage}: {names}")
     for name in wrong[:4]:
-        pattern = next(_seen(question, name), None)
-        said.append(f"{name}: {pattern or _off(answer[name], right[name])}")
-    return said
+        pattern = next(_patterns(question, name), None)
+        sentences.append(f"{name}: {pattern or size_of_error(answer[name], right[name])}")
+    return sentences
 
 
-def _off(a: Array, r: Array) -> str:
+def size_of_error(a: Array, r: Array) -> str:
+    """The largest error of an array as a clause.
+
+    Args:
+        a: An answer, any shape.
+        r: The right answer, same shape.
+    """
     if not np.any(r):
         return f"right is zero, and this is up to {np.abs(a).max():.1e}"
     return f"off by {distance(a, r):.1e} of its largest entry, in no pattern that is known"
 
 
-def _seen(question: Question, name: str) -> Iterator[str]:
+def _patterns(question: Question, name: str) -> Iterator[str]:
     a, r, tolerance = question.answer[name], question.right[name], question.tolerances[name]
     if not np.any(a):
         yield "all zeros"
     if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and is_near(np.swapaxes(a, -1, -2), r, tolerance):
         yield "the transpose of what is right"
     yield from _rounded(a, r, question.trial.unit)
-    yield from _places(question, a, r, tolerance)
-    yield from _powers(question, a, r, tolerance)
+    yield from _wrong_slices(question, a, r, tolerance)
+    yield from _power_law(question, a, r, tolerance)
     if is_near(np.abs(a), np.abs(r), tolerance):
         yield "right but for signs"
     if is_near(np.sort(a.ravel()), np.sort(r.ravel()), tolerance):
@@ -58,9 +65,9 @@ def _seen(question: Question, name: str) -> Iterator[str]:
         yield from _differences(question, a, r, tolerance)
 
 
-def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
+def _wrong_slices(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
     """Which slices along an axis are wrong, and whether each slice is right up to a scale."""
-    axes = question.known.axes[-a.ndim :]
+    axes = question.definition.axes[-a.ndim :]
     size = tolerance * np.abs(r).max()
     for axis, word in enumerate(axes):
         bad = np.abs(a - r).max(axis=tuple(i for i in range(a.ndim) if i != axis)) > size
@@ -83,11 +90,11 @@ def _places(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
         if np.abs(rows - scales[:, None] * wanted).max() <= size * max(
             np.abs(scales).max(), 1e-300
         ):
-            some = ", ".join(named(float(s), question.case, tolerance) for s in scales[:4])
+            some = ", ".join(expression_for(float(s), question.case, tolerance) for s in scales[:4])
             yield f"each {word} is right but for a factor of its own: {some}, ..."
 
 
-def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
+def _power_law(question: Question, a: Array, r: Array, tolerance: float) -> Iterator[str]:
     """A power law a = c r^p, entry by entry."""
     nonzero = (np.abs(r) > 1e-8 * np.abs(r).max()) & (a != 0)
     if nonzero.sum() < 4:
@@ -97,7 +104,8 @@ def _powers(question: Question, a: Array, r: Array, tolerance: float) -> Iterato
         return
     p, c = np.polyfit(x, y, 1)
     if abs(p - 1) > 1e-6 and np.abs(p * x + c - y).max() < 1e-6:
-        yield f"{named(float(np.exp(c)), question.case, 1e-6)} times the power {p:.4g} of what is right"
+        scale = expression_for(float(np.exp(c)), question.case, 1e-6)
+        yield f"{scale} times the power {p:.4g} of what is right"
 
 
 def _rounded(a: Array, r: Array, unit: float) -> Iterator[str]:
@@ -118,7 +126,7 @@ def _differences(question: Question, a: Array, r: Array, tolerance: float) -> It
     if d.shape[0] == d.shape[1]:
         mean = np.trace(d) / len(d)
         if np.abs(d - mean * np.eye(len(d))).max() <= tolerance * np.abs(r).max():
-            yield f"{named(float(mean), question.case, 1e-9)} too much on the diagonal"
+            yield f"{expression_for(float(mean), question.case, 1e-9)} too much on the diagonal"
     s = np.linalg.svd(d, compute_uv=False)
     if len(s) > 2 and s[1] <= tolerance * np.abs(r).max():
         u, _, v = np.linalg.svd(d)
@@ -128,5 +136,5 @@ def _differences(question: Question, a: Array, r: Array, tolerance: float) -> It
         yield f"a difference of rank one {kind}".rstrip()
 
 
-def _few(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

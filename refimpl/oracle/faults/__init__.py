@@ -1,6 +1,6 @@
 """Every fault: mistakes that people make, each an edit of one method of the pipeline.
 
-A module for each bug type, found by its name; a new fault is one function under `mistake`.
+A module for each bug type bears its name; a new fault is one function under `mistake`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Faults of state: results kept where they should be made anew, and what an earlier call left."""
+"""Faults of state: results reused that should be recomputed, and traces of earlier calls."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from refimpl.oracle.faults.fault import mistake
 
 
 def _memory(me: Any, name: str) -> dict[Any, Any]:
-    """Where a faulty implementation keeps what it should not."""
+    """Storage of a faulty implementation between calls, by name."""
     if not hasattr(me, "memory"):
         me.memory = {}
     return me.memory.setdefault(name, {})

@@ -16,7 +16,7 @@ Matrices = dict[str, Tensor]
 
 
 class Layout(Passes):
-    """Where the numbers of a layer stand."""
+    """Conversions between matrices of blocks, layers of the conventions and flat vectors."""
 
     def blocks(self, case: Case) -> dict[str, LayerSpec]:
         """The layer of every block by the block's name, in the order of the flat vector."""

@@ -27,7 +27,7 @@ class LossMath(Adapter):
         return (y.reshape(len(y), -1) != case.loss.ignore_index).double()
 
     def token_weight(self, case: Case, y: Shaped[Tensor, "n ..."], T: int) -> Float[Tensor, "n T"]:
-        """What a token's loss is multiplied by: whether it counts, and the loss's conventions."""
+        """The weight of a token's loss: whether it counts, times the loss's conventions."""
         counted = self.counted(case, y, T)
         if case.conventions.loss_reduction == "token_mean":
             counted = counted / counted.sum(dim=1, keepdim=True).clamp(min=1)
@@ -42,7 +42,7 @@ class LossMath(Adapter):
     def target(
         self, case: Case, y: Shaped[Tensor, "n ..."], f: Float[Tensor, "n T C"]
     ) -> Float[Tensor, "n T C"]:
-        """What the log-likelihoods of a token are weighed by: smoothed, class-weighted labels."""
+        """The weights of a token's log-likelihoods: smoothed, class-weighted labels."""
         C = f.shape[-1]
         q = torch.nn.functional.one_hot(self.labels(case, y), C).to(f)
         q = (1 - case.loss.label_smoothing) * q + case.loss.label_smoothing / C

@@ -1,4 +1,4 @@
-"""Forward and backward passes of the pipeline: what its hooks see of every layer."""
+"""Forward and backward passes of the pipeline, with hooks on every tracked layer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ def has_bias(module: nn.Module) -> bool:
 
 
 def groups_of(module: nn.Module) -> int:
-    """How many maps a module is, side by side.
+    """The number of a module's independent maps: the groups of a convolution, else 1.
 
     Args:
         module: A Linear or Conv2d.
@@ -39,9 +39,9 @@ class Run:
 
     Args:
         f: Outputs [n, T, C].
-        graph: The same with the graph that made them.
+        graph: Outputs [n, T, C] with their autograd graph.
         a: Rows that each block multiplies [n, R, I], 1 in the last column where there is a bias.
-        counted: Which rows count [n, R].
+        counted: 1 for rows that count in A, else 0 [n, R].
         calls: Every call of a tracked module: its blocks, the module, its output.
     """
 
@@ -56,7 +56,7 @@ class Passes(LossMath):
     """Rows a and g of every block, with gradient sum_r g_r a_r^T."""
 
     def dtype(self, case: Case) -> torch.dtype:
-        """What is computed in: what the conventions say, or the next better that torch can."""
+        """The dtype of the computation: float64 if the conventions say so, else float32."""
         return torch.float64 if case.conventions.dtype == "float64" else torch.float32
 
     def module(self, case: Case) -> nn.Module:
@@ -72,7 +72,7 @@ class Passes(LossMath):
         return case.queries(self.dtype(case)).tensors
 
     def batches(self, case: Case) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """The training data in batches, with their places."""
+        """The training data in batches, with their places among the examples."""
         x, y = self.training(case)
         for place in case.batches():
             yield place, x[place], y[place]
@@ -97,7 +97,7 @@ class Passes(LossMath):
         inputs: tuple[Float[Tensor, "..."]],
         s: Float[Tensor, "..."],
     ) -> None:
-        """A forward hook: what one call of a layer sees."""
+        """Record the input rows of one call of a layer; a forward hook."""
         names = self.names(layer, groups_of(module))
         a = self.layer_input(inputs[0].detach(), s.detach())
         rows = self.with_bias(module, self.input_rows(module, a))
@@ -124,14 +124,14 @@ class Passes(LossMath):
     def layer_input(
         self, a: Float[Tensor, "n ..."], s: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n ..."]:
-        """Of a layer's input a and output s, what its weight multiplies: a."""
+        """The input a that a layer's weight multiplies, from input a and output s."""
         del s
         return a
 
     def record(
         self, run: Run, name: str, rows: Float[Tensor, "n R I"], mask: Float[Tensor, "n R"]
     ) -> None:
-        """Keep the rows of one call beside those of the calls before."""
+        """Append the rows of one call to those of earlier calls."""
         earlier = [run.a[name]] if name in run.a else []
         masks = [run.counted[name]] if name in run.a else []
         run.a[name] = torch.cat([*earlier, rows], dim=1)
@@ -140,7 +140,7 @@ class Passes(LossMath):
     def input_rows(
         self, module: nn.Module, a: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n G R fan_in"]:
-        """What each of the module's maps multiplies: tokens of a Linear, patches of a Conv2d."""
+        """Input rows of each of the module's maps: tokens of a Linear, patches of a Conv2d."""
         if isinstance(module, nn.Linear):
             return a.reshape(len(a), 1, -1, a.shape[-1])
         assert isinstance(module, nn.Conv2d)
@@ -160,7 +160,7 @@ class Passes(LossMath):
     def with_bias(
         self, module: nn.Module, rows: Float[Tensor, "n G R fan_in"]
     ) -> Float[Tensor, "n G R I"]:
-        """A last coordinate 1 where the module has a bias."""
+        """Rows with a last coordinate 1 where the module has a bias."""
         if not has_bias(module):
             return rows
         return torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
@@ -173,7 +173,7 @@ class Passes(LossMath):
         y: Shaped[Tensor, "n ..."],
         R: int,
     ) -> Float[Tensor, "n R"]:
-        """Which rows count in A: those of counted tokens where a Linear acts token by token."""
+        """Weights of rows in A: 0 for ignored tokens where a Linear acts token by token, else 1."""
         by_token = case.loss.kind == "cross_entropy" and isinstance(module, nn.Linear)
         if by_token and a.shape[1:-1] == y.shape[1:]:
             return self.counted(case, y, R)

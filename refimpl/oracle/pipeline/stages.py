@@ -20,7 +20,7 @@ class Pipeline(Retraining):
     """Every stage in every convention.
 
     Args:
-        declaration: The conventions to answer in.
+        declaration: Conventions and curvature of the answers.
     """
 
     declaration = Declaration("pipeline")
@@ -95,7 +95,7 @@ class Pipeline(Retraining):
         return rows.T @ rows
 
     def a_count(self, counted: Float[Tensor, "n R"]) -> Float[Tensor, ""]:
-        """How many rows count."""
+        """The number of counted rows."""
         return counted.sum()
 
     def s_sum(self, g: Float[Tensor, "K n R O"]) -> Float[Tensor, "O O"]:
@@ -108,7 +108,7 @@ class Pipeline(Retraining):
         return A / count.clamp(min=1).to(A)
 
     def s_mean(self, S: Float[Tensor, "O O"], N: int) -> Float[Tensor, "O O"]:
-        """S: the mean over examples of what is summed over their rows."""
+        """S: the mean over examples of the sums over their rows."""
         return S / N
 
     def factors_in_layers(
@@ -250,7 +250,7 @@ class Pipeline(Retraining):
         return self.scored(case, self.solve(self.state(case, seed), q, case.damping), g)
 
     def state(self, case: Case, seed: int) -> State:
-        """What the stages before `solve` give."""
+        """Factors, basis and eigenvalues from the stages before `solve`."""
         kind = self.declaration.curvature
         if kind == "gauss_newton":
             return State(case)

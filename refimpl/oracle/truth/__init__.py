@@ -1,1 +1,1 @@
-"""What is right for a case, and on what scale an error is judged."""
+"""The right answers to a case, and the scale of their errors."""

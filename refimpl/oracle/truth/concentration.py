@@ -1,4 +1,4 @@
-"""How far sampled quantities may lie from their exact values before that is called an error."""
+"""Bands within which sampled quantities lie around their exact values with high probability."""
 
 import math
 from typing import TypeVar
@@ -22,7 +22,7 @@ __all__ = [
 # Power is stated as the error that is seen with probability 1 - MISSED.
 MISSED = 1e-3
 
-# What is computed with one kind of number is of that kind; pyright sees numpy widen it.
+# A function of one kind of number returns that kind; pyright sees numpy widen it.
 Number = TypeVar("Number", float, Tensor, Array)
 
 
@@ -69,7 +69,7 @@ def variance_band(seeds: int, alpha: float, widening: float = 1.6) -> tuple[floa
     Args:
         seeds: R.
         alpha: Probability of a false alarm.
-        widening: The factor; 1 for a normal statistic.
+        widening: The factor, >= 1; 1 for a normal statistic.
     """
     freedom = seeds - 1
     low, high = (
@@ -80,7 +80,7 @@ def variance_band(seeds: int, alpha: float, widening: float = 1.6) -> tuple[floa
 
 
 def of_variance_band(ratios: Array, seeds: int, alpha: float) -> Array:
-    """How much of `variance_band` each ratio s^2 / v uses: at most 1 within it, on either side.
+    """The share of `variance_band` that each ratio s^2 / v uses: at most 1 within the band.
 
     Args:
         ratios: s^2 / v, one per probe.
@@ -105,7 +105,7 @@ def draws_needed(
     | Bernstein | 176 | 492 | 1 551 | 8 170 | 30 696 | 184 504 |
 
     Args:
-        delta: The relative error.
+        delta: Relative error to detect, > 0.
         cv: Coefficient of variation sigma / mu.
         largest: b / mu for Bernstein's band; None: the band of the plain z-test.
         alpha: Probability of a false alarm.

@@ -42,7 +42,7 @@ Features = list[Float[Tensor, "N D m"]]
 
 @dataclass(frozen=True)
 class Moments:
-    """Of Q probes, for one label of an example drawn at random.
+    """Moments of Q probes, for one label of an example drawn at random.
 
     Args:
         mean: E X, the mean over examples [Q].

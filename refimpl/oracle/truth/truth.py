@@ -1,4 +1,4 @@
-"""What is right for a case, in the conventions that an implementation declares.
+"""The right answers to a case, in the conventions that an implementation declares.
 
 Everything comes from refimpl in float64. Where a convention only scales the loss (the whole squared
 distance, the mean of a binary cross-entropy's outputs) by a number c, gradients, S, Lambda and the

@@ -8,7 +8,7 @@ from oracle.judging import check_of
 
 from refimpl.oracle.cases import all_cases
 from refimpl.oracle.diagnosis import diagnose
-from refimpl.oracle.diagnosis.structure import _off
+from refimpl.oracle.diagnosis.structure import size_of_error
 from refimpl.oracle.faults import FAULTS, edited
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
@@ -117,8 +117,13 @@ def test_a_declared_precision_is_no_finding(dtype: str, rounded: bool) -> None:
 
 def test_what_should_be_zero_is_said_to_be() -> None:
     """Not that it is off by infinitely much."""
-    assert _off(np.array([0.0, 2.0]), np.zeros(2)) == "right is zero, and this is up to 2.0e+00"
-    assert _off(np.array([3.0]), np.ones(1)).startswith("off by 2.0e+00 of its largest entry")
+    assert (
+        size_of_error(np.array([0.0, 2.0]), np.zeros(2))
+        == "right is zero, and this is up to 2.0e+00"
+    )
+    assert size_of_error(np.array([3.0]), np.ones(1)).startswith(
+        "off by 2.0e+00 of its largest entry"
+    )
 
 
 @pytest.mark.parametrize("slug", ["generator-restarts-per-batch", "seed-ignored"])

@@ -5,7 +5,7 @@ import pytest
 
 from refimpl.oracle.cases import quick
 from refimpl.oracle.checks import changes
-from refimpl.oracle.diagnosis.history import remembered
+from refimpl.oracle.diagnosis.history import faults_of_state
 from refimpl.oracle.faults import FAULTS, faulty
 from refimpl.oracle.selftest.reference import Reference
 from refimpl.oracle.subject.in_process import InProcess
@@ -55,7 +55,7 @@ def test_what_was_asked_before_is_found_and_named(slug, stage, before):
     trial = trial_of(slug)
     ask(trial.on(before), stage)
     ask(trial, stage)
-    named = [f.slug for found in remembered(trial, stage) for f in found.hypothesis.faults]
+    named = [f.slug for found in faults_of_state(trial, stage) for f in found.hypothesis.faults]
     assert slug in named
 
 
@@ -64,7 +64,7 @@ def test_what_is_wrong_by_itself_or_was_never_asked_before_is_not_blamed_on_hist
     trial = trial_of(slug)
     ask(trial, "factors")
     ask(trial, "scores")
-    assert remembered(trial, "scores") == []
+    assert faults_of_state(trial, "scores") == []
 
 
 def test_the_reference_remembers_nothing():
@@ -72,7 +72,7 @@ def test_the_reference_remembers_nothing():
     for case in (HALF, CASE):
         for stage in ("gradients", "factors", "eigenvalues", "solve", "scores"):
             ask(trial.on(case), stage)
-    assert remembered(trial, "scores") == []
+    assert faults_of_state(trial, "scores") == []
 
 
 def test_a_state_on_no_list_is_still_told():
@@ -86,6 +86,6 @@ def test_a_state_on_no_list_is_still_told():
     trial = Trial(InProcess(Ageing()), CASE)
     ask(trial, "gradients")
     ask(trial.on(CASE), "gradients")
-    (found,) = remembered(trial, "gradients")
+    (found,) = faults_of_state(trial, "gradients")
     assert found.hypothesis is None
     assert "asked twice, it has two answers" in found.text
