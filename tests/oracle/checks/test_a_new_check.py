@@ -70,7 +70,7 @@ def test_a_file_is_found_by_its_place_and_the_order_is_that_of_the_report(
 ) -> None:
     (another_place / "added_by_a_test.py").write_text(
         "from dataclasses import replace\n"
-        "from refimpl.oracle.checks.factors import CHECKS as OTHERS\n\n"
+        "from refimpl.oracle.checks.gradients import CHECKS as OTHERS\n\n"
         "CHECKS = (replace(OTHERS[0], slug='gradients-new'),)\n"
     )
     every = every_check()
