@@ -23,7 +23,7 @@ class Certificate:
             ||r|| / (||H + lambda I||_2 ||x|| + ||b||).
         forward_error_bound: Bound on ||x - x*|| / ||x*||, from eta and the condition number kappa:
             2 kappa eta / (1 - kappa eta) (Higham 2002, theorem 7.2); infinite where it says nothing.
-        tolerance: What the backward error must not exceed.
+        tolerance: Bound on the backward error.
     """
 
     residual: Float[Tensor, "*k"]
@@ -77,7 +77,7 @@ def certify(
         remainder: b - A x, [k, P].
         smallest: The smallest absolute eigenvalue of A; 0 where it is not known.
         norm: The largest absolute eigenvalue of A.
-        tolerance: What the backward error must not exceed.
+        tolerance: Bound on the backward error.
     """
     residual = remainder.norm(dim=-1)
     scale = norm * x.norm(dim=-1) + b.norm(dim=-1)

@@ -29,7 +29,7 @@ class Curvature(ABC):
         problem: The problem, which gives the layout, dtype and device.
 
     Attributes:
-        layout: How vectors [P] are the matrices of the blocks.
+        layout: Map between vectors [P] and the matrices of the blocks.
         num_parameters: P.
         parameters: The flat parameters [P] at which the curvature stands; dtype and device are theirs.
 
@@ -210,7 +210,7 @@ class Curvature(ABC):
 
     @property
     def tolerance(self) -> float:
-        """What a direct solve's backward error may reach: 10 sqrt(P) u.
+        """Bound on a direct solve's backward error: 10 sqrt(P) u.
 
         Cholesky's backward error is bounded by 4 P(3P + 1) u (Higham 2002, theorem 10.4) and grows
         as sqrt(P) u when roundings are independent (Higham & Mary 2019); the residual's own inner

@@ -19,7 +19,7 @@ Objective = Callable[
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where K minimisations ended: points, values, gradient norms there and at the start, steps."""
+    """Ends of K minimisations: points, values, gradient norms there and at the start, steps."""
 
     point: Float[Tensor, "K P"]
     value: Float[Tensor, " K"]

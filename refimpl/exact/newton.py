@@ -37,7 +37,7 @@ def trust_region(
     Args:
         objective: Values and gradients, as in `minimise`.
         hessian_product: Hessian times vector at a point.
-        start: Where to go on from; objectives that are done stay as they are.
+        start: Points to go on from; objectives that are done stay as they are.
         precondition: An approximate inverse Hessian, symmetric and positive definite.
         noise: Differences of the values that mean nothing.
         tolerance: Stop an objective when its gradient norm falls to this share of the start's.

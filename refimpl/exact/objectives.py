@@ -1,4 +1,4 @@
-"""What retraining minimises: the proximal Bregman objective, and the weighted training objective.
+"""The objectives of retraining: the proximal Bregman objective, and the weighted training objective.
 
 Each stands for K objectives at once, as `certified_minima` takes them.
 """

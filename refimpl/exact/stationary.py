@@ -20,12 +20,12 @@ class Objective(Protocol):
 
     @property
     def initial(self) -> Float[Tensor, " K"]:
-        """Their values at the start."""
+        """Values at the start [K]."""
         ...
 
     @property
     def rounding(self) -> float:
-        """How far values may differ by the rounding of what they are computed from alone."""
+        """A bound on the rounding error of the values, from the rounding of their inputs alone."""
         ...
 
     def value_and_gradient(
@@ -41,13 +41,13 @@ class Objective(Protocol):
         vectors: Float[Tensor, "k P"],
         /,
     ) -> Float[Tensor, "k P"]:
-        """Their Hessians there times vectors."""
+        """The functions' Hessians there times vectors."""
         ...
 
 
 @dataclass(frozen=True)
 class ResponseCertificate:
-    """How stationary each response is.
+    """The stationarity of each response.
 
     Args:
         objective: The objective's change from its value at the start, <= 0 [K].
@@ -55,7 +55,7 @@ class ResponseCertificate:
             lambda-strongly convex the answer lies within gradient_norm / lambda of the minimiser.
         relative_gradient_norm: The same over the norm at the start [K].
         iterations: Accepted steps [K].
-        tolerance: What relative_gradient_norm must not exceed.
+        tolerance: Bound on relative_gradient_norm.
     """
 
     objective: Float[Tensor, " K"]

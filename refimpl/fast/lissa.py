@@ -26,7 +26,7 @@ __all__ = ["LiSSA", "Trace"]
 
 @dataclass(frozen=True)
 class Trace:
-    """How a solve converged: ||v - (G + lambda I) x_j|| / ||v|| with the G of all the data.
+    """Convergence of a solve: ||v - (G + lambda I) x_j|| / ||v|| with the G of all the data.
 
     Args:
         steps: The steps j at which it was looked at, 1, 2, 4, ... and the last [C].
@@ -49,10 +49,10 @@ class LiSSA(StructuredCurvature):
         depth: J, the steps of the recursion. The error falls as (1 - lambda / scale)^J along the
             directions without curvature, so that J has to be several times scale / lambda.
         batch_size: Examples per step, drawn without replacement.
-        generator: Where the minibatches come from; one number is drawn from it.
-        scale: What (G_j + lambda I) is divided by; default: `stable_scale`, by damping.
+        generator: Source of the minibatches; one number is drawn from it.
+        scale: Divisor of (G_j + lambda I); default: `stable_scale`, by damping.
         repeats: Independent recursions whose answers are averaged.
-        tolerance: What the backward error of a solve must not exceed. The default says that an answer
+        tolerance: Bound on the backward error of a solve. The default says that an answer
             counts if it is exact for a matrix and a right-hand side that are 10 % off: the method
             is a Monte Carlo estimate, and asks for no digits.
         matrix: The Gauss-Newton Hessian of all the data, where it is known: products, residuals and the
@@ -107,7 +107,7 @@ class LiSSA(StructuredCurvature):
 
     @property
     def tolerance(self) -> float:
-        """What the backward error of a solve must not exceed."""
+        """Bound on the backward error of a solve."""
         return self._tolerance
 
     def stable_scale(self, damping: float) -> float:

@@ -18,7 +18,7 @@ def label_draws(
     Args:
         problem: The problem.
         samples: Labels per example.
-        generator: Where they come from; None: a generator of its own with seed 0.
+        generator: Source of the numbers; None: a new generator with seed 0.
 
     Raises:
         ValueError: samples < 1, a loss without a label distribution, or a model whose gradients the

@@ -200,7 +200,7 @@ def _joined(parts: list[Shaped[Tensor, "..."]], dim: int) -> Shaped[Tensor, "...
 
 
 class _Recorder:
-    """What the forward hooks see: every call's pre-activations, input rows, and which rows count."""
+    """Recorder of the forward hooks: every call's pre-activations, input rows, and mask of rows."""
 
     def __init__(self, examples: int, token_mask: Bool[Tensor, "N ..."] | None) -> None:
         self.examples = examples
@@ -238,7 +238,7 @@ def _row_mask(
     split: Float[Tensor, "N G R I"],
     token_mask: Bool[Tensor, "N ..."] | None,
 ) -> Bool[Tensor, "N R"]:
-    """Which rows count: those of counted tokens where a layer acts token by token, else all."""
+    """Mask of rows that count: those of counted tokens where a layer acts token by token, else all."""
     n, _, rows, _ = split.shape
     # Token by token: the axes before the last are those of the targets, or all of them folded.
     if (

@@ -53,7 +53,7 @@ def root_columns(root: Float[Tensor, "N T C K"], step: int) -> Iterator[Float[Te
 
     Args:
         root: R of every token, [N, T, C, K].
-        step: How many columns at a time, at most.
+        step: Most columns at a time.
 
     Yields:
         Cotangents of the outputs, [at most `step`, N, T, C].

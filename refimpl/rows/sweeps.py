@@ -31,7 +31,7 @@ class Sweep:
     """Pseudo-gradients of some examples in some directions.
 
     Args:
-        place: Where the examples stand in the training data.
+        place: Slice of the training data that the examples are.
         first: Whether these are the examples' first directions.
         inputs: Rows a per block, [N, R, I].
         counted: Rows that count per block, [N, R].
@@ -134,7 +134,7 @@ class LayerRows:
     """The rows of u_nk = sum_r g_nkr a_nr^T, with sum_k u_nk u_nk^T = J_n^T H_n J_n.
 
     Args:
-        place: Where the examples stand in the training data.
+        place: Slice of the training data that the examples are.
         inputs: Rows a per block, [N, R, I].
         gradients: Rows g per block, [K, N, R, O], of all directions k: the columns of a root of H_n.
     """

@@ -44,13 +44,13 @@ class Recipe:
         """Make the case of these random numbers.
 
         Args:
-            draw: Its id and seed.
+            draw: Random numbers of the case's id and seed.
         """
         return self.make(draw).but(flags=self.flags)
 
     @property
     def place(self) -> int:
-        """Where its family stands in the report."""
+        """Position of its family in the report."""
         family = self.id.partition("/")[0]
         return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
@@ -60,7 +60,7 @@ def recipe(id: str, flags: str) -> Callable[[Callable[[Draw], Case]], Recipe]:
 
     Args:
         id: The case's id.
-        flags: Its flags, with spaces between them.
+        flags: Flags of the case, with spaces between them.
     """
     return lambda make: Recipe(id, tuple(flags.split()), make)
 

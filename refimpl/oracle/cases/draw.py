@@ -48,9 +48,9 @@ class Draw:
         """Normal numbers, rounded to the grid.
 
         Args:
-            *shape: Of the array.
-            mean: Their mean.
-            scale: Their standard deviation.
+            *shape: Shape of the array.
+            mean: Mean of the numbers.
+            scale: Standard deviation of the numbers.
         """
         return on_grid(mean + scale * self.random.standard_normal(shape))
 
@@ -59,7 +59,7 @@ class Draw:
 
         Args:
             count: Number of classes.
-            *shape: Of the array.
+            *shape: Shape of the array.
         """
         return self.random.randint(count, size=shape).astype(np.int64)
 
@@ -69,11 +69,11 @@ class Draw:
         """A linear layer with weights of variance scale^2 / inputs.
 
         Args:
-            name: Its name.
+            name: Name of the layer.
             inputs: Fan-in.
             outputs: Fan-out.
             bias: Whether there is one.
-            scale: See above.
+            scale: Standard deviation of the weights times sqrt(inputs).
         """
         self._fill(name, (outputs, inputs), scale / inputs**0.5, bias)
         return {"op": "linear", "name": name, "bias": bias}
@@ -84,8 +84,8 @@ class Draw:
         """A convolution.
 
         Args:
-            name: Its name.
-            shape: Of the weight: channels out, channels in of one group, height, width.
+            name: Name of the layer.
+            shape: Shape of the weight: channels out, channels in of one group, height, width.
             bias: Whether there is one.
             **options: stride, padding, padding_mode, dilation, groups.
         """
@@ -96,7 +96,7 @@ class Draw:
         """Causal attention.
 
         Args:
-            name: Its name.
+            name: Name of the layer.
             width: D.
             heads: Number of heads.
         """
@@ -108,7 +108,7 @@ class Draw:
         """Layer norm.
 
         Args:
-            name: Its name.
+            name: Name of the layer.
             width: D.
         """
         self.parameters[f"{name}.weight"] = self.normal(width, mean=1.0, scale=0.3)
@@ -119,9 +119,9 @@ class Draw:
         """An embedding, or positions.
 
         Args:
-            op: Which.
-            name: Its name.
-            rows: Tokens, or places.
+            op: "embedding" or "positions".
+            name: Name of the layer.
+            rows: Number of tokens, or of places.
             width: D.
         """
         self.parameters[f"{name}.weight"] = self.normal(rows, width, mean=0.25)
@@ -131,7 +131,7 @@ class Draw:
         """Linear layers fc1, fc2, ... with a bias, and an activation between any two.
 
         Args:
-            *widths: Of the input, of every layer between, and of the output.
+            *widths: Widths of the input, of every layer between, and of the output.
             activation: The activation.
         """
         layers: list[LayerSpec] = []
@@ -164,7 +164,7 @@ class Draw:
             inputs: Inputs of training examples and queries.
             labels: Likewise.
             loss: The loss.
-            queries: How many of the last examples are the queries.
+            queries: Number of the last examples that are the queries.
             damping: Absolute lambda.
             tracked: Tracked layers; default: all linear and conv2d ones.
             batch_size: See `Case`.

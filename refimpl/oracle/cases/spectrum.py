@@ -35,10 +35,10 @@ SEEDS = 40
 
 
 def required_gap(case: Case) -> float:
-    """What the smallest gap must reach; 0 where repeated eigenvalues are the purpose.
+    """The least gap that a case must have; 0 where repeated eigenvalues are its purpose.
 
     Args:
-        case: Of any conventions; its flags say what gap it is made for.
+        case: Case in any conventions; its flags decide the gap.
     """
     if "DegenerateSpectrum" in case.flags:
         return 0.0
@@ -49,17 +49,17 @@ def certified(case: Case) -> float:
     """The smallest harmful gap in every convention that changes A or S; not looked for below `GAP`.
 
     Args:
-        case: Of any conventions; its flags say what gap it is made for.
+        case: Case in any conventions; its flags decide the gap.
     """
     smallest = np.inf
-    for conventions in _with_own_eigenvectors():
+    for conventions in _conventions_with_new_eigenvectors():
         smallest = min(smallest, harmful_gap(Truth(case.but(conventions=conventions))))
         if smallest < required_gap(case):
             break
     return float(smallest)
 
 
-def _with_own_eigenvectors() -> Iterator[Conventions]:
+def _conventions_with_new_eigenvectors() -> Iterator[Conventions]:
     """The conventions in which A or S has eigenvectors of its own, in every combination."""
     choices = {
         name: [record.default, *others]
@@ -104,8 +104,8 @@ def search(id: str, recipe: Callable[[Draw], Case]) -> dict[str, Any]:
     """The first seed with the gaps wanted, or that with the widest, and the smallest of them.
 
     Args:
-        id: The case's.
-        recipe: How it is made.
+        id: Id of the case.
+        recipe: Recipe of the case.
 
     Raises:
         ValueError: No seed has such gaps; it says what the best one has.

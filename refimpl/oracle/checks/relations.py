@@ -57,7 +57,7 @@ def _scales(trial: Trial, stage: str) -> Answers:
     """The error scale of every entry of an answer, at the implementation's own scale of factors."""
     definition = STAGES[stage]
     scale = definition.scale(trial.truth, definition.arguments(trial))
-    return definition.own_scale(trial.truth, lambda: trial.ask(stage), scale)
+    return definition.relation_scale(trial.truth, lambda: trial.ask(stage), scale)
 
 
 def _difference(trial: Trial, answers: Answers, expected: Answers, scale: Answers) -> float:

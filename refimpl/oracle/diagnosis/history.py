@@ -11,7 +11,7 @@ from refimpl.oracle.stages.near import is_near
 from refimpl.oracle.subject.adapter import Adapter
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.session import Session
-from refimpl.oracle.subject.trial import Asked, Trial
+from refimpl.oracle.subject.trial import AnsweredQuestion, Trial
 
 __all__ = ["faults_of_state"]
 
@@ -54,7 +54,9 @@ def faults_of_state(trial: Trial, stage: str) -> list[Finding]:
     return []
 
 
-def _replayed(trial: Trial, questions: Sequence[Asked], bug_type: str, seen: str) -> list[Finding]:
+def _replayed(
+    trial: Trial, questions: Sequence[AnsweredQuestion], bug_type: str, seen: str
+) -> list[Finding]:
     """The faults of a type with which a pipeline answers the last question alike."""
     last = questions[-1]
     findings: list[Finding] = []
@@ -74,12 +76,12 @@ def _replayed(trial: Trial, questions: Sequence[Asked], bug_type: str, seen: str
     return findings or [Finding(text, None, 1)]
 
 
-def _finding(last: Asked, fault: Fault, seen: str) -> Finding:
+def _finding(last: AnsweredQuestion, fault: Fault, seen: str) -> Finding:
     text = f"{last.stage}: {fault.sentence}: {seen}, and so is it with that mistake"
     return Finding(text, Hypothesis((fault,)), 1)
 
 
-def _replay(pipeline: Adapter, questions: Sequence[Asked]) -> list[object]:
+def _replay(pipeline: Adapter, questions: Sequence[AnsweredQuestion]) -> list[object]:
     session = InProcess(pipeline)
     try:
         return [_answer(session, a) for a in questions]
@@ -87,11 +89,11 @@ def _replay(pipeline: Adapter, questions: Sequence[Asked]) -> list[object]:
         return []
 
 
-def _answer(session: Session, question: Asked) -> object:
+def _answer(session: Session, question: AnsweredQuestion) -> object:
     return session.call(question.stage, question.case, question.arguments)
 
 
-def _near(trial: Trial, question: Asked, one: object, other: object) -> bool:
+def _near(trial: Trial, question: AnsweredQuestion, one: object, other: object) -> bool:
     """Whether two answers to a question differ by roundings only, which some stages amplify.
 
     The error scale of the checks would cost ten truths for each case in the history, and faults of

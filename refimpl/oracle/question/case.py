@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """What an implementation is asked about: a trained model, its training data, and queries.
+    """A trained model, its training data, and queries, about which an implementation is asked.
 
     Arrays are read-only. The example loss is summed over tokens, J is its mean over examples, and a
     token whose label is `loss.ignore_index` counts nothing.
@@ -40,7 +40,7 @@ class Case:
         inputs: Training inputs [N, ...]: real numbers, or integer tokens for an embedding.
         labels: Training labels or values [N, ...].
         query_inputs: Inputs of the queries [Q, ...].
-        query_labels: Their labels [Q, ...].
+        query_labels: Labels or values of the queries [Q, ...].
         loss: The loss.
         damping: lambda, absolute unless the conventions say otherwise.
         flags: What in this case exposes a bug; see `refimpl.oracle.vectors.flags`.
@@ -94,12 +94,12 @@ class Case:
 
     @cached_property
     def mask(self) -> Array:
-        """Which labels count [N, *tokens]."""
+        """Mask of the labels that count [N, *tokens]."""
         return self._counted(self.labels)
 
     @cached_property
     def query_mask(self) -> Array:
-        """Which labels of the queries count [Q, *tokens]."""
+        """Mask of the queries' labels that count [Q, *tokens]."""
         return self._counted(self.query_labels)
 
     def _counted(self, labels: Array) -> Array:

@@ -15,9 +15,9 @@ class Choice:
     """One choice of a convention.
 
     Args:
-        value: How it is declared.
-        meaning: What it means, for docs/conventions.md; empty where the value says it.
-        explains: What the diagnosis says where this choice, other than declared, reproduces an answer;
+        value: Value by which it is declared.
+        meaning: Meaning, for docs/conventions.md; empty where the value says it.
+        explains: Sentence of the diagnosis where this choice, other than declared, reproduces an answer;
             empty: the diagnosis does not try it.
         transforms: By stage, how the answer in the convention's first choice becomes one in this.
         curvature: The only curvature that it can be declared with; empty: any.
@@ -42,8 +42,8 @@ class Convention:
     """A convention; as an attribute of `Conventions` it gives the choice of an instance.
 
     Args:
-        about: What it is about, for docs/conventions.md.
-        judged: What the oracle does about it: the transformation of answers, or what is computed instead.
+        about: Subject of the convention, for docs/conventions.md.
+        judged: How the oracle treats it: a transformation of answers, or another computation.
         choices: The choices, refimpl's own first; none for a number of at least 1.
     """
 
@@ -77,7 +77,7 @@ class Convention:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What JSON Schema allows."""
+        """JSON Schema of the allowed values."""
         return {"enum": [*self.values]} if self.choices else {"type": "integer", "minimum": 1}
 
     def choice(self, value: str) -> Choice:

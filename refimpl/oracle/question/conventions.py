@@ -259,7 +259,7 @@ def choices(name: str) -> tuple[str, ...]:
 
 
 def explanations() -> dict[tuple[str, str], str]:
-    """What the diagnosis says of a convention's choice, by name and value; refimpl's own comes last."""
+    """The diagnosis's sentence on each choice, by name and value; refimpl's own choice comes last."""
     return {
         (name, choice.value): choice.explains
         for name, record in records().items()

@@ -37,7 +37,7 @@ def shapes(case: Case, conventions: Conventions) -> dict[str, tuple[int, int]]:
 
     Args:
         case: Whose tracked layers they are.
-        conventions: Where the bias stands.
+        conventions: Conventions, which place the bias.
     """
     whole = {b.name: np.broadcast_to(0.0, (b.outputs, b.inputs)) for b in case.blocks}
     return {
@@ -63,7 +63,7 @@ def unflatten(vectors: Array, case: Case, conventions: Conventions) -> dict[str,
     Args:
         vectors: Flat vectors [..., P].
         case: Whose tracked layers they hold.
-        conventions: Where the bias stands, and the order of a layer's entries.
+        conventions: Conventions, which place the bias and order a layer's entries.
     """
     matrices: dict[str, Array] = {}
     start = 0

@@ -1,4 +1,4 @@
-"""Which loss a case has, as plain data."""
+"""The loss of a case, as plain data."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ __all__ = ["LossSpec"]
 
 @dataclass(frozen=True)
 class LossSpec:
-    """Which loss, and its options; docs/conventions.md says what they mean.
+    """A loss and its options, which docs/conventions.md explains.
 
     Args:
         kind: "cross_entropy", "squared_error" or "binary_cross_entropy".

@@ -32,9 +32,9 @@ class Deviation:
     Args:
         id: Glob over whole outcome ids, `case::stage::check::mode`; without "::mode" both are meant.
         reason: Why.
-        link: Where it is discussed.
+        link: Address of its discussion.
         expires: From then on it excuses nothing under `--strict`.
-        verdict: What it excuses: "fail" or "error".
+        verdict: Verdict that it excuses: "fail" or "error".
     """
 
     id: str

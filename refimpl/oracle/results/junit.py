@@ -59,7 +59,7 @@ def _testcase(suite: ET.Element, report: Report, outcome: Outcome) -> None:
     tag = _TAGS.get(outcome.verdict)
     if tag is None:
         return
-    said = ET.SubElement(item, tag, message=f"{outcome.verdict}: {outcome.detail}")
+    element = ET.SubElement(item, tag, message=f"{outcome.verdict}: {outcome.detail}")
     if tag != "skipped":
-        said.set("type", str(outcome.verdict))
-        said.text = "\n".join([outcome.detail, *outcome.diagnosis, report.reproduction(outcome)])
+        element.set("type", str(outcome.verdict))
+        element.text = "\n".join([outcome.detail, *outcome.diagnosis, report.reproduction(outcome)])

@@ -92,16 +92,16 @@ def read(path: Path) -> Report:
         provenance=header["provenance"],
         notices=tuple(footer["notices"]),
     )
-    said = Footer(**{k: v for k, v in footer.items() if k not in ("kind", "notices")})
-    if said != report.footer:
+    stated = Footer(**{k: v for k, v in footer.items() if k not in ("kind", "notices")})
+    if stated != report.footer:
         raise InvalidReport(
-            f"{path}: the footer says {said}, but the outcomes before it make {report.footer}"
+            f"{path}: the footer says {stated}, but the outcomes before it make {report.footer}"
         )
-    if not said.adds_up:
+    if not stated.adds_up:
         raise InvalidReport(
-            f"{path}: the footer's counts do not add up: {said.planned} questions, of them "
-            f"{said.absent} absent, {said.inapplicable} inapplicable and {sum(said.counts.values())} "
-            "with a verdict"
+            f"{path}: the footer's counts do not add up: {stated.planned} questions, of them "
+            f"{stated.absent} absent, {stated.inapplicable} inapplicable and "
+            f"{sum(stated.counts.values())} with a verdict"
         )
     return report
 

@@ -42,9 +42,9 @@ class Outcome:
         mode: "isolated": fed the reference's answers to earlier stages; "chained": fed its own.
         verdict: Verdict; see `MEANING`.
         ratio: Error over (u x scale); None where there is none.
-        threshold: What the ratio must stay below.
+        threshold: Bound that the ratio must stay below.
         detail: What went wrong where, in a sentence; empty for a pass.
-        diagnosis: What reproduces a wrong answer to rounding, likeliest first.
+        diagnosis: Explanations that reproduce a wrong answer to rounding, likeliest first.
         seconds: Time that the implementation took.
     """
 

@@ -70,7 +70,7 @@ class Report:
 
     Args:
         subject: The implementation as the command line names it.
-        declaration: Its declaration.
+        declaration: Declaration of the implementation.
         stages: Names of the stages that it has.
         outcomes: In the order of cases, stages and checks.
         selection: Which part of all cases and checks was run.
@@ -78,7 +78,7 @@ class Report:
         absent: See `Footer`.
         inapplicable: See `Footer`.
         provenance: Versions, seconds and date.
-        notices: What is wrong with the declared deviations: expired, or about nothing.
+        notices: Sentences on deviations that have expired or are about nothing.
     """
 
     subject: str

@@ -113,8 +113,8 @@ def _wrong(report: Report, outcome: Outcome, count: int, console: Console) -> No
     head.append(f"  on {outcome.case}" + (f" and {count - 1} more" if count > 1 else ""))
     console.print(head, soft_wrap=True)
     console.print(Text(f"    {outcome.detail}"), soft_wrap=True)
-    for said in outcome.diagnosis:
-        console.print(Text(f"    → {said}", "yellow"), soft_wrap=True)
+    for sentence in outcome.diagnosis:
+        console.print(Text(f"    → {sentence}", "yellow"), soft_wrap=True)
     console.print(Text(f"    {report.reproduction(outcome)}\n", "dim"), soft_wrap=True)
 
 

@@ -164,11 +164,11 @@ class CheckItem(pytest.Item):
         return "\n".join([f"{outcome.verdict}: {outcome.detail}", *diagnosis, again])
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is wrong, without a traceback through the oracle."""
+        """Show what is wrong, without a traceback through the oracle."""
         if isinstance(excinfo.value, (Wrong, NoAnswer)):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where it stands in pytest's output."""
+        """Name the item in pytest's output."""
         return self.path, None, self.name

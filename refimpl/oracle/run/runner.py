@@ -62,9 +62,9 @@ def run_checks(
         deviations: Entries of deviations.toml.
         diagnose: Whether to explain its fails.
         progress: Called after every case; see `Progress`.
-        executor: Where cases are run, each as one task; default: here, one after the other. The
+        executor: Runs each case as one task; default: this process, one case after the other. The
             session is pickled to it, and checks travel by their slug.
-        workers: How many tasks the executor gets at once, because this process runs cases besides: its
+        workers: Number of tasks the executor gets at once, as this process runs cases besides: its
             implementation is running already, and a process more would import torch twice more.
             0: all at once, and this process runs none.
         selection: Which part of all cases and checks these are, for the report.

@@ -16,11 +16,11 @@ from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session
 from refimpl.oracle.subject.trial import Trial
 
-__all__ = ["Said", "hint", "smoke_test"]
+__all__ = ["Remark", "hint", "smoke_test"]
 
 
 @dataclass(frozen=True)
-class Said:
+class Remark:
     """The smoke test's remark on a stage.
 
     Args:
@@ -34,7 +34,7 @@ class Said:
     text: str
 
 
-def smoke_test(session: Session, case: Case) -> Iterator[Said]:
+def smoke_test(session: Session, case: Case) -> Iterator[Remark]:
     """Call every stage twice on one case, and say what the adapter's author should do.
 
     Args:
@@ -44,20 +44,20 @@ def smoke_test(session: Session, case: Case) -> Iterator[Said]:
     trial = Trial(session, case)
     for stage in STAGES:
         if not trial.has(stage):
-            yield Said(stage, None, "not claimed: the adapter does not override it")
+            yield Remark(stage, None, "not claimed: the adapter does not override it")
             continue
         try:
             first, second = trial.ask(stage), Trial(session, case).ask(stage)
         except Unsupported as error:
-            yield Said(stage, None, f"refused for this case: {error}")
+            yield Remark(stage, None, f"refused for this case: {error}")
         except (Failed, BadAnswer) as error:
             advice = hint(str(error))
-            yield Said(stage, False, f"{error}" + (f"\n{advice}" if advice else ""))
+            yield Remark(stage, False, f"{error}" + (f"\n{advice}" if advice else ""))
         else:
             if _same(STAGES[stage].arrays(second), STAGES[stage].arrays(first), trial.unit):
                 yield _numbers(trial, stage)
             else:
-                yield Said(
+                yield Remark(
                     stage,
                     False,
                     "two calls gave different answers: draw labels from the seed that is given, and "
@@ -65,13 +65,13 @@ def smoke_test(session: Session, case: Case) -> Iterator[Said]:
                 )
 
 
-def _numbers(trial: Trial, stage: str) -> Said:
+def _numbers(trial: Trial, stage: str) -> Remark:
     checks = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
     outcomes = [judge_check(trial, check, "isolated") for check in checks]
     wrong = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if not wrong:
-        return Said(stage, True, "right on this case")
-    return Said(
+        return Remark(stage, True, "right on this case")
+    return Remark(
         stage,
         False,
         f"is called and read without trouble, but the numbers are wrong: {wrong[0].detail}\n"

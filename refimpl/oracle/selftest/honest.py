@@ -51,7 +51,7 @@ DIFFERS = {"inverting": ("solve", "scores")}  # in these stages from one that is
 
 
 def variants() -> list[dict[str, str]]:
-    """How honest implementations may differ: not at all, or in one convention, or in the curvature.
+    """The variants of honest implementations: none, one convention, or the curvature changed.
 
     A choice that goes with one curvature alone comes with it.
     """

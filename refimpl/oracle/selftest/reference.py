@@ -18,7 +18,7 @@ __all__ = ["Reference"]
 
 @contextmanager
 def _claimed() -> Generator[None]:
-    """What refimpl itself cannot decide it does not claim."""
+    """Turn `Undecided` into `Unsupported`: what refimpl cannot decide it does not claim."""
     try:
         yield
     except Undecided as error:

@@ -35,13 +35,13 @@ class KroneckerFactors(Stage):
         return truth.factors
 
     def scale(self, truth: Truth, arguments: Arguments) -> Arrays:
-        """What perturbations of the problem change, and sqrt(K) B of the sums of K terms."""
+        """The change under perturbations of the problem, and sqrt(K) B of the sums of K terms."""
         moved, sums = scale_of(truth, lambda t: t.factors), absolute_sums(truth)
         return self.arrays(
             {n: tuple(m + b for m, b in zip(moved[n], sums[n], strict=True)) for n in moved}
         )
 
-    def own_scale(self, truth: Truth, answer: Callable[[], Any], scale: Arrays) -> Arrays:
+    def relation_scale(self, truth: Truth, answer: Callable[[], Any], scale: Arrays) -> Arrays:
         """In proportion to the traces, where only the product of A and S has a size."""
         if truth.conventions.factor_scale == "each":
             return scale

@@ -29,7 +29,7 @@ class GaussNewtonProducts(Stage):
         return arguments["vectors"] @ truth.matrix
 
     def scale(self, truth: Truth, arguments: Arguments) -> Arrays:
-        """What perturbations of the problem change, and |v| |G|: the rounding of the product itself."""
+        """The change under perturbations of the problem, and |v| |G| for the rounding of the product."""
         v = arguments["vectors"]
         moved = scale_of(truth, lambda t: self.right(t, arguments))
         return self.arrays(moved + np.abs(v) @ np.abs(truth.matrix))

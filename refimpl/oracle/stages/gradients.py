@@ -27,7 +27,7 @@ class Gradients(Stage):
         return truth.gradients
 
     def divided_by_n(self, conventions: Conventions) -> bool:
-        """Where what is differentiated is an example's share of the mean."""
+        """True where an example's share of the mean loss is differentiated."""
         return conventions.loss_reduction == "example_mean"
 
 

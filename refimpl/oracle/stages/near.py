@@ -21,8 +21,8 @@ def is_near(array: Array, other: Array, share: float) -> bool:
     """Whether no entry differs by more than a share of the largest entry of the other; NaN is not near.
 
     Args:
-        array: Any shape.
-        other: What it is compared with; of another shape it is not near.
+        array: Array of any shape.
+        other: Array that it is compared with; one of another shape is not near.
         share: The most that an entry may differ, as a share of the largest entry.
     """
     if array.shape != other.shape:

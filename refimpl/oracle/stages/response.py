@@ -28,7 +28,7 @@ class Response(Stage):
         return truth.response(arguments["example"], arguments["epsilon"])
 
     def tolerances(self, truth: Truth, arguments: Arguments, right: Arrays) -> dict[str, float]:
-        """What may remain of the gradient times the condition, and no rounding: that is smaller."""
+        """The gradient that may remain times the condition number; rounding is smaller than that."""
         kappa = 1 + np.linalg.norm(truth.matrix, 2) / truth.case.damping
         return {self.name: 4e-10 * float(kappa)}
 

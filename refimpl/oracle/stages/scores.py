@@ -46,7 +46,7 @@ class Scores(Stage):
         return truth.scores
 
     def scale(self, truth: Truth, arguments: Arguments) -> Arrays:
-        """What perturbations of the problem and of every stage's answer change.
+        """The change under perturbations of the problem and of every stage's answer.
 
         A dot product of length P, and a solve of condition kappa, lose u of these besides.
         """
@@ -78,7 +78,7 @@ class Scores(Stage):
         setting.truth.require_damped()
 
     def divided_by_n(self, conventions: Conventions) -> bool:
-        """Where scores are a change of the mean loss's minimiser."""
+        """True where scores are a change of the mean loss's minimiser."""
         return conventions.score_scale == "1/N"
 
     def named(self, answer: Any) -> Arrays:

@@ -85,7 +85,7 @@ class Setting:
         """The implementation's answer to a stage.
 
         Args:
-            stage: Its name.
+            stage: Name of the stage.
             mode: Which upstream arrays it is fed.
             given: Arguments that differ from those of `ARGUMENTS`.
         """
@@ -108,7 +108,7 @@ class Setting:
         return self.truth.eigenvalues_in(self.basis_for(mode))
 
     def state_for(self, mode: Mode) -> State:
-        """What `solve` is fed: for the Gauss-Newton Hessian the case alone."""
+        """The state that `solve` is fed: for the Gauss-Newton Hessian the case alone."""
         if self.curvature == "gauss_newton":
             return State(self.case)
         lam = self.eigenvalues_for(mode) if self.curvature == "ekfac" else None

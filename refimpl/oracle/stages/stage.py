@@ -61,7 +61,7 @@ class Stage:
         Args:
             setting: The case, and what earlier stages gave.
             mode: Whether these are the reference's or the implementation's own.
-            given: Those that differ from what `ARGUMENTS` says.
+            given: Arguments that differ from those of `ARGUMENTS`.
         """
         return {
             name: ARGUMENTS[name](setting, mode) if given.get(name) is None else given[name]
@@ -87,7 +87,7 @@ class Stage:
         Args:
             adapter: An object with a method of this name.
             case: The case.
-            arguments: As `arguments` gives them.
+            arguments: Arguments by name, as `arguments` gives them.
         """
         method = getattr(adapter, self.name)
         return method(case, **arguments) if self.takes_case else method(**arguments)
@@ -118,7 +118,7 @@ class Stage:
 
         Args:
             answer: The answer.
-            curvature: What the implementation inverts.
+            curvature: Matrix that the implementation inverts.
         """
         return {f"{self.name}/{name}": array for name, array in self.arrays(answer).items()}
 
@@ -128,7 +128,7 @@ class Stage:
         Args:
             arguments: The arguments of the answer, by name.
             answer: The answer.
-            right: What is right.
+            right: The right answer.
         """
         arrays = self.arrays(answer)
         yield from ((arrays[name], array) for name, array in self.arrays(right).items())
@@ -138,7 +138,7 @@ class Stage:
 
         Args:
             truth: Truth of the case.
-            arguments: As `arguments` gives them.
+            arguments: Arguments by name, as `arguments` gives them.
         """
         raise NotImplementedError
 
@@ -150,11 +150,11 @@ class Stage:
 
         Args:
             truth: Truth of the case.
-            arguments: As `arguments` gives them.
+            arguments: Arguments by name, as `arguments` gives them.
         """
         return self.arrays(scale_of(truth, lambda t: self.right(t, arguments)))
 
-    def own_scale(self, truth: Truth, answer: Callable[[], Any], scale: Arrays) -> Arrays:
+    def relation_scale(self, truth: Truth, answer: Callable[[], Any], scale: Arrays) -> Arrays:
         """The scale for two answers of one implementation, where it may choose their size.
 
         Args:
@@ -165,7 +165,7 @@ class Stage:
         return scale
 
     def tolerances(self, truth: Truth, arguments: Arguments, right: Arrays) -> dict[str, float]:
-        """How far a named array may be from the right one, relative to its largest entry.
+        """The most that a named array may differ from the right one, relative to its largest entry.
 
         The largest of its `scale` over the largest entry, times 30 u. For what explains an answer: an
         entry by itself may be reproduced by chance, an array hardly. sqrt(N) stands for the rounding of
@@ -173,7 +173,7 @@ class Stage:
 
         Args:
             truth: Truth of the case.
-            arguments: As `arguments` gives them.
+            arguments: Arguments by name, as `arguments` gives them.
             right: The named arrays of the right answer.
         """
         scales = self.named(scale_of(truth, lambda t: self.right(t, arguments)))

@@ -1,4 +1,4 @@
-"""What the author of an implementation writes: a declaration, and the stages that it has."""
+"""The base classes of adapters: a declaration, and a method for each stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Declaration:
-    """What an implementation says of itself.
+    """Declaration of an implementation: its name, its conventions and the matrix that it inverts.
 
     Args:
-        name: Of the implementation.
-        version: Of the implementation.
-        conventions: Where it differs from the defaults of `Conventions`.
+        name: Name of the implementation.
+        version: Version of the implementation.
+        conventions: Choices that differ from the defaults of `Conventions`, by name.
         curvature: The matrix that `solve` and `scores` invert.
 
     Raises:
@@ -100,7 +100,7 @@ def stages_of(adapter: type[Adapter]) -> tuple[str, ...]:
     """The stages that an adapter overrides, in order.
 
     Args:
-        adapter: Its class.
+        adapter: Class of the adapter.
     """
     # A stage that the base does not have is there where the class has a method of its name.
     return tuple(s for s in STAGES if getattr(adapter, s, None) is not getattr(Adapter, s, None))

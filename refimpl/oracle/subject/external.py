@@ -62,7 +62,7 @@ class Program:
 
     Args:
         command: The program and its arguments.
-        subject: How the command line names it, for reproductions.
+        subject: Its name on the command line, for reproductions.
         timeout: Seconds that one call may take.
     """
 
@@ -82,7 +82,7 @@ class Program:
 
     @property
     def described(self) -> Described:
-        """What the program says of itself.
+        """The program's description of itself.
 
         Raises:
             NotStarted: It does not start.
@@ -241,8 +241,8 @@ class Program:
         self._kill()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         log = (self._folder / "stderr.log").read_text(errors="replace").strip()[-2000:]
-        said = log.splitlines()[-1:] if log else []
-        return f"ended the program ({how})" + "".join(f"; last on stderr: {s}" for s in said)
+        last_line = log.splitlines()[-1:] if log else []
+        return f"ended the program ({how})" + "".join(f"; last on stderr: {s}" for s in last_line)
 
     def _kill(self) -> None:
         if self._running is not None:

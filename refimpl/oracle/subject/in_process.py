@@ -20,7 +20,7 @@ class InProcess:
 
     Args:
         adapter: The adapter.
-        subject: How the command line names it, for reproductions.
+        subject: Its name on the command line, for reproductions.
     """
 
     def __init__(self, adapter: Adapter, subject: str | None = None) -> None:

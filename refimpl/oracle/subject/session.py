@@ -16,7 +16,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Described:
-    """What a session says of the implementation behind it."""
+    """Description of an implementation: its declaration and its stages."""
 
     declaration: Declaration
     stages: tuple[str, ...]
@@ -24,7 +24,7 @@ class Described:
 
 @runtime_checkable
 class Session(Protocol):
-    """Where answers come from: an adapter in this process, or a program beside it."""
+    """A source of answers: an adapter in this process, or a program beside it."""
 
     @property
     def described(self) -> Described:
@@ -35,7 +35,7 @@ class Session(Protocol):
         """The raw answer of a stage.
 
         Args:
-            stage: Its name.
+            stage: Name of the stage.
             case: The case, in the declared conventions.
             arguments: Arguments of the stage by name, without the case.
 

@@ -13,11 +13,11 @@ from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session
 from refimpl.oracle.truth.kronecker import Basis, Factors
 
-__all__ = ["Asked", "Trial"]
+__all__ = ["AnsweredQuestion", "Trial"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredQuestion:
     """A question to a stage, with the implementation's answer.
 
     Args:
@@ -33,7 +33,7 @@ class Asked:
     answer: Any
 
     @property
-    def renamed(self) -> "Asked":
+    def renamed(self) -> "AnsweredQuestion":
         """The same question about the same case under another name."""
         case = self.case.but(id=f"{self.case.id}, renamed")
         arguments = {
@@ -58,14 +58,14 @@ class Trial(Setting):
         session: Session,
         case: Case,
         dtype: str | None = None,
-        history: list[Asked] | None = None,
+        history: list[AnsweredQuestion] | None = None,
     ) -> None:
         self.session = session
         self.declaration = session.described.declaration
         chosen = self.declaration.chosen
         conventions = chosen if dtype is None else chosen.but(dtype=dtype)
         super().__init__(case.but(conventions=conventions), self.declaration.curvature)
-        self.history: list[Asked] = [] if history is None else history
+        self.history: list[AnsweredQuestion] = [] if history is None else history
         self.seconds = 0.0
         # With the arguments that were given: while they are kept, no other has their id.
         self._answers: dict[Any, tuple[Any, Mapping[str, Any]]] = {}
@@ -87,7 +87,7 @@ class Trial(Setting):
         """The implementation's answer to a stage, as float64 arrays; the same question is asked once.
 
         Args:
-            stage: Its name.
+            stage: Name of the stage.
             mode: Whether it is fed the reference's answers to earlier stages, or its own.
             given: Arguments that differ from those of `ARGUMENTS`.
 
@@ -106,7 +106,7 @@ class Trial(Setting):
             try:
                 raw = self.session.call(stage, self.case, arguments)
                 answer = known.read(raw, self.case, len(arguments.get("vectors", ())))
-                self.history.append(Asked(stage, self.case, arguments, answer))
+                self.history.append(AnsweredQuestion(stage, self.case, arguments, answer))
             except (Unsupported, Failed, BadAnswer) as error:  # told to every check that asks again
                 answer = error
             self.seconds += time.perf_counter() - start

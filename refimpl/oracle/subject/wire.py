@@ -62,8 +62,8 @@ def unpack_case(plain: Mapping[str, Any], arrays: Mapping[str, Array]) -> Case:
     """Unpack a case; the inverse of `pack_case`.
 
     Args:
-        plain: Its JSON.
-        arrays: Its arrays.
+        plain: JSON of the case.
+        arrays: Arrays of the case by name.
     """
     known = {name: value for name, value in plain.items() if name != "shapes"}
     parameters = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("parameters/")}
@@ -76,7 +76,7 @@ def pack_answer(stage: str, answer: Any) -> dict[str, Array]:
 
     Args:
         stage: Name of the stage.
-        answer: As its `read` gives it.
+        answer: The answer, as the stage's `read` returns it.
     """
     return STAGES[stage].arrays(answer)
 

@@ -63,13 +63,13 @@ def _judged(vector: Vector, path: Path, unit: float) -> list[Verified]:
     if path.exists() and arrays.exists():
         return whole(Verdict.ERROR, f"both {path.name} and {arrays.name} answer it: leave one")
     if path.exists():
-        said = _said(path)
-        if isinstance(said, str):
-            return whole(Verdict.ERROR, said)
-        if "unsupported" in said:
-            return whole(Verdict.UNSUPPORTED, str(said["unsupported"]))
+        reply = _rejection(path)
+        if isinstance(reply, str):
+            return whole(Verdict.ERROR, reply)
+        if "unsupported" in reply:
+            return whole(Verdict.UNSUPPORTED, str(reply["unsupported"]))
         if expect == "match":
-            return whole(Verdict.FAIL, f"rejected ({said['rejected']}), but it has an answer")
+            return whole(Verdict.FAIL, f"rejected ({reply['rejected']}), but it has an answer")
         return whole(Verdict.PASS)
     if not arrays.exists():
         return whole(Verdict.UNSUPPORTED, f"there is neither {path.name} nor {arrays.name}")
@@ -85,15 +85,19 @@ def _judged(vector: Vector, path: Path, unit: float) -> list[Verified]:
     return [_output(vector, name, outputs.get(name), unit) for name in vector.plain["outputs"]]
 
 
-def _said(path: Path) -> dict[str, Any] | str:
+def _rejection(path: Path) -> dict[str, Any] | str:
     expected = 'must hold {"rejected": why} or {"unsupported": why}'
     try:
-        said = json.loads(path.read_text())
+        reply = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         return f"{path.name} {expected} ({error})"
-    if not isinstance(said, dict) or len(said) != 1 or not {*said} <= {"rejected", "unsupported"}:
+    if (
+        not isinstance(reply, dict)
+        or len(reply) != 1
+        or not {*reply} <= {"rejected", "unsupported"}
+    ):
         return f"{path.name} {expected}"
-    return said
+    return reply
 
 
 def _output(vector: Vector, name: str, answer: Array | None, unit: float) -> Verified:

@@ -13,7 +13,16 @@ from refimpl.oracle.cases import all_cases
 from refimpl.oracle.cases.cookbook import recorded
 from refimpl.oracle.faults import FAULTS
 from refimpl.oracle.results.outcome import Verdict
-from refimpl.oracle.vectors import BadVector, Vector, export, lint, paths, read, released, verify
+from refimpl.oracle.vectors import (
+    BadVector,
+    Vector,
+    export,
+    lint_folder,
+    paths,
+    read,
+    released,
+    verify_answers,
+)
 from refimpl.oracle.vectors.generate import arguments_of, basis_of, outputs_of, vector
 from refimpl.oracle.vectors.killed import killed_faults
 from refimpl.oracle.vectors.refusals import refused
@@ -35,7 +44,7 @@ def test_released_files_never_change() -> None:
 
 def test_the_released_vectors_are_enough_and_without_fault() -> None:
     assert len(list(paths(released()))) >= 40
-    assert lint(released()) == []
+    assert lint_folder(released()) == []
 
 
 def test_the_docs_say_how_many_faults_the_released_vectors_show() -> None:
@@ -117,13 +126,13 @@ def refuse(folder: Path, name: str, text: str = '{"rejected": "no"}') -> Path:
 
 
 def verdicts(folder: Path, answers: Path, id: str) -> set[Verdict]:
-    return {v.verdict for v in verify(folder, answers) if v.vector == id}
+    return {v.verdict for v in verify_answers(folder, answers) if v.vector == id}
 
 
 def test_right_answers_pass_and_refusals_where_they_belong(folder: Path) -> None:
     answer(folder, "mlp/tanh-square")
     answer(folder, "either/no-damping")
-    found = verify(folder, refuse(folder, "reject/nan-input"))
+    found = verify_answers(folder, refuse(folder, "reject/nan-input"))
     assert {v.verdict for v in found} == {Verdict.PASS}
     assert len(found) > 10
     (folder.parent / "a/either/no-damping.safetensors").unlink()
@@ -137,7 +146,7 @@ def test_wrong_answers_fail(folder: Path) -> None:
     for factor, verdict in ((20, Verdict.PASS), (40, Verdict.FAIL)):
         moved = right + factor * 2.0**-53 * scale.astype(float)
         answers = answer(folder, "mlp/tanh-square", gauss_newton=moved)
-        [found] = [v for v in verify(folder, answers) if v.output == "gauss_newton"]
+        [found] = [v for v in verify_answers(folder, answers) if v.output == "gauss_newton"]
         assert found.verdict is verdict
 
 
@@ -152,7 +161,7 @@ def test_wrong_answers_fail(folder: Path) -> None:
 def test_what_is_no_answer_is_an_error(
     folder: Path, changed: dict[str, np.ndarray], said: str
 ) -> None:
-    found = verify(folder, answer(folder, "mlp/tanh-square", **changed))
+    found = verify_answers(folder, answer(folder, "mlp/tanh-square", **changed))
     [wrong] = [v for v in found if v.verdict is Verdict.ERROR]
     assert said in wrong.detail
 
@@ -178,12 +187,12 @@ def test_unknown_fields_and_changed_arrays_stop_the_reader(folder: Path) -> None
     plain = json.loads(path.read_text())
     path.write_text(json.dumps(plain | {"comment": "new"}))
     with pytest.raises(BadVector, match="comment"):
-        verify(folder, folder)
+        verify_answers(folder, folder)
     path.write_text(json.dumps(plain))
     arrays = load_file(path.with_suffix(".safetensors"))
     save_file(arrays | {"inputs": arrays["inputs"] + 1}, path.with_suffix(".safetensors"))
     with pytest.raises(BadVector, match="inputs"):
-        verify(folder, folder)
+        verify_answers(folder, folder)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_the_linter_sees_what_the_schema_cannot(
 ) -> None:
     path = folder / "mlp/tanh-square.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert said in " ".join(lint(folder))
+    assert said in " ".join(lint_folder(folder))
 
 
 def test_export_copies_the_released_files(tmp_path: Path) -> None:
