@@ -30,6 +30,6 @@ def test_to_ask_nothing_is_refused(options: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_drawn_cases_can_be_asked_alone(jobs: str) -> None:
     # One task: with --jobs 2 this process does it, and no other is started.
-    result = checked("--case", "drawn*", "--draws", "2", "--stage", "gradients", "--jobs", jobs)
+    result = checked("--case", "drawn*", "--draws", "3", "--stage", "gradients", "--jobs", jobs)
     assert result.exit_code == 0
     assert "2 questions: 2 pass" in result.output

@@ -27,7 +27,7 @@ class Check:
         statement: The claim as a sentence.
         equation: The claim as a formula.
         source: Publication and equation of the claim.
-        tolerance: Origin of the error's scale, in a sentence.
+        scale: By what an error is divided besides u, and where that comes from, in a sentence.
         measure: The ratio of error to u x scale, of a trial in a mode; raises `Undecided` where the
             case cannot decide.
         applies: Whether the check makes sense for a trial; default: always.
@@ -41,7 +41,7 @@ class Check:
     statement: str
     equation: str
     source: str
-    tolerance: str
+    scale: str
     measure: Callable[[Trial, Mode], float]
     applies: Callable[[Trial], bool] = lambda trial: True
     modes: tuple[Mode, ...] = ("isolated",)

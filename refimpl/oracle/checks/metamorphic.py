@@ -34,7 +34,7 @@ def _checks(
     equation: str,
     source: str,
     applies: Callable[[Trial], bool] = labels_known,
-    tolerance: str = OWN,
+    scale: str = OWN,
 ) -> list[Check]:
     """One check for each of the stages, all of one relation."""
 
@@ -49,7 +49,7 @@ def _checks(
             statement.format(STAGES[stage].plural),
             equation,
             source,
-            tolerance,
+            scale,
             measure(stage),
             applies,
         )

@@ -31,7 +31,7 @@ def check_table(check: Check) -> Table:
         "claims": check.statement,
         "equation": check.equation,
         "source": check.source,
-        "tolerance": f"ratio below {check.threshold:g}; {check.tolerance}",
+        "scale": f"{check.scale}; the ratio passes below {check.threshold:g}",
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))

@@ -59,7 +59,7 @@ def _section(check: Check, margins: Mapping[str, Any]) -> str:
         "stage": f"`{check.stage}`, {' and '.join(check.modes)}",
         "equation": f"`{check.equation}`",
         "source": check.source,
-        "scale": f"{check.tolerance}; threshold {check.threshold:g}",
+        "scale": f"{check.scale}; threshold {check.threshold:g}",
     }
     if margins:
         rows["margins"] = in_words(margins)

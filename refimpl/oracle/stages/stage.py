@@ -146,7 +146,8 @@ class Stage:
         """The scale of each entry's error, by the names of `arrays`.
 
         The checks against the reference, the relations between own answers, the released vectors and
-        the diagnosis read it: an error counts from THRESHOLD u times this.
+        the diagnosis read it: an error counts from THRESHOLD u times this. Solves are judged by their
+        backward error instead, on a scale of the check's own (`checks/solve.py`).
 
         Args:
             truth: Truth of the case.

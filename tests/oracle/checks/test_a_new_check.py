@@ -28,7 +28,7 @@ FINITE = Check(
     statement="No gradient is infinite.",
     equation="|grad l_n| < inf",
     source="arithmetic",
-    tolerance="none",
+    scale="none",
     measure=lambda trial, mode: max(
         float(np.isinf(g).any()) * 100 for g in trial.gradients().values()
     ),

@@ -5,7 +5,7 @@ import pytest
 from oracle.judging import verdict
 
 from refimpl.oracle.cases import all_cases
-from refimpl.oracle.checks.products import null_space
+from refimpl.oracle.checks.gauss_newton import null_space
 from refimpl.oracle.pipeline import Pipeline
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.results.outcome import Verdict

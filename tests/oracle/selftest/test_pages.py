@@ -23,6 +23,6 @@ def test_the_table_of_conventions_is_current():
 def test_every_check_says_everything_about_itself():
     assert len({c.slug for c in CHECKS}) == len(CHECKS) >= 40
     for check in CHECKS:
-        said = (check.statement, check.equation, check.source, check.tolerance)
+        said = (check.statement, check.equation, check.source, check.scale)
         assert all(said), check.slug
         assert check.statement.endswith("."), check.slug

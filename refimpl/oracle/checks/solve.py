@@ -65,7 +65,8 @@ def _large_damping(trial: Trial, mode: Mode) -> float:
     return relative(error, np.linalg.norm(v, axis=1) * n, trial.unit)
 
 
-FED = " times 1 + ||Q^T Q - I|| / u, n at most, of the eigenvectors it is fed"
+# Who is given eigenvectors that are orthogonal to rounding can solve no better than these allow.
+FED = " is multiplied by 1 + ||Q^T Q - I|| / u of the eigenvectors given to the stage, by n at most"
 CHECKS = (
     Check(
         "solve-backward-error",
@@ -74,9 +75,8 @@ CHECKS = (
         "The damped solve inverts the very parts that it was given, with the declared damping.",
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
-        "u (||M|| c ||x|| + ||b||), M = H + lambda, residual in extended precision; c = 1 + "
-        "||M|| ||M^-1||_F / (2 sqrt P) for who forms M^-1 row by row (a solve needs no c); ||M||"
-        + FED,
+        "u (||M|| c ||x|| + ||b||) with M = H + lambda and the residual in extended precision; "
+        "c = 1 + ||M|| ||M^-1||_F / (2 sqrt P) allows M^-1 to be formed row by row; ||M||" + FED,
         _backward,
         modes=BOTH,
     ),
