@@ -22,8 +22,10 @@ U = np.finfo(np.float64).eps / 2
 def test_correlations_are_scipys_row_by_row(pair):
     x, y = pair
     for ours, theirs in (
-        (ag.pearson, stats.pearsonr), (ag.spearman, stats.spearmanr), (ag.kendall, stats.kendalltau)
-    ):  # fmt: skip
+        (ag.pearson, stats.pearsonr),
+        (ag.spearman, stats.spearmanr),
+        (ag.kendall, stats.kendalltau),
+    ):
         estimate = ours(x, y)
         assert len(estimate.per_query) == len(x)
         for value, a, b in zip(estimate.per_query, x, y, strict=True):

@@ -59,10 +59,16 @@ def factors_by_loop(problem: ri.Problem, sharing: str):
 
 
 @given(
-    problems(losses=("cross_entropy", "squared_error"), depth=(1, 3), width=(1, 4), examples=(1, 4),
-             tokens=(0, 3), classes=(1, 3)),
+    problems(
+        losses=("cross_entropy", "squared_error"),
+        depth=(1, 3),
+        width=(1, 4),
+        examples=(1, 4),
+        tokens=(0, 3),
+        classes=(1, 3),
+    ),
     st.sampled_from(["expand", "reduce"]),
-)  # fmt: skip
+)
 def test_factors_equal_those_of_a_loop_over_the_definition(problem, sharing):
     factors = ri.fast.KFAC(problem, weight_sharing=sharing).factors
     for name, (A, S) in factors_by_loop(problem, sharing).items():

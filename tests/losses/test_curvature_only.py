@@ -65,8 +65,9 @@ def test_gradient_hessian_and_products_are_the_derivatives_of_the_value(problem)
     loss, f, y = problem.loss, problem.outputs(), problem.targets
     v = torch.randn(f.shape, generator=torch.Generator().manual_seed(0), dtype=f.dtype)
     H, product = loss.hessian(f, y), loss.hessian_product(f, y, v)
-    assert (ri.exact.output_hessian(problem) - torch.stack([torch.block_diag(*h) for h in H])).abs(
-    ).max() <= 16 * U  # fmt: skip
+    assert (
+        ri.exact.output_hessian(problem) - torch.stack([torch.block_diag(*h) for h in H])
+    ).abs().max() <= 16 * U
     assert (product - (f - y).square().add(1) ** -1.5 * v).abs().max() <= 16 * U * v.abs().max()
     slope = ((f - y) / (1 + (f - y) ** 2).sqrt()).reshape(H.shape[:-1])
     assert (loss.gradient(f, y) - slope).abs().max() <= 16 * U

@@ -41,9 +41,12 @@ def without_the_hook() -> dict[str, list[str]]:
     here = Path(__file__).resolve()
     path = os.pathsep.join([str(here.parents[1]), str(Path(ri.__file__).parents[1])])
     run = subprocess.run(
-        [sys.executable, str(here)], check=True, capture_output=True, text=True,
+        [sys.executable, str(here)],
+        check=True,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    )
     return json.loads(run.stdout)
 
 

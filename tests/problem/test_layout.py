@@ -95,8 +95,14 @@ def test_a_grouped_convolution_is_one_block_a_group():
     assert [(b.outputs, b.inputs, b.bias, b.layer) for b in layout.blocks[1:]] == [
         (3, 19, True, "1")
     ] * 2
-    flat = layout.from_named({"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2),
-                              "1.weight": conv.weight, "1.bias": conv.bias})  # fmt: skip
+    flat = layout.from_named(
+        {
+            "0.weight": torch.zeros(2, 3),
+            "0.bias": torch.zeros(2),
+            "1.weight": conv.weight,
+            "1.bias": conv.bias,
+        }
+    )
     second = layout.matrices(flat)["1[1]"]
     assert torch.equal(second[:, :-1], conv.weight[3:].reshape(3, -1))
     assert torch.equal(second[:, -1], conv.bias[3:])
@@ -127,11 +133,17 @@ def test_shared_parameters_are_named_once_for_every_holder():
         (lambda lay, v: lay.matrices(v[:-1]), "length P=10, got shape \\(9,\\)"),
         (lambda lay, v: lay.named(v[:-1]), "length P=10"),
         (lambda lay, v: lay.flatten({"0": v[:6].reshape(2, 3)}), "no matrix for block '1'"),
-        (lambda lay, v: lay.flatten({"0": v[:6].reshape(3, 2), "1": v[6:].reshape(2, 2)}), "'0' is 2 x 3"),
+        (
+            lambda lay, v: lay.flatten({"0": v[:6].reshape(3, 2), "1": v[6:].reshape(2, 2)}),
+            "'0' is 2 x 3",
+        ),
         (lambda lay, v: lay.from_named({"0.weight": v[:4].reshape(2, 2)}), "'0.bias' is missing"),
-        (lambda lay, v: lay.from_named({"0.weight": v[:6].reshape(3, 2), "0.bias": v[:3]}), r"\(2, 2\)"),
+        (
+            lambda lay, v: lay.from_named({"0.weight": v[:6].reshape(3, 2), "0.bias": v[:3]}),
+            r"\(2, 2\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_layout_is_refused(call, message):
     layout = layout_of(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False)))
     with pytest.raises(ValueError, match=message):

@@ -51,9 +51,12 @@ def test_rows_make_the_gradients_of_any_combination_of_outputs_on_random_models(
     for k in range(directions):
         # the loss's gradient in the outputs is f - y, here v
         shifted = ri.Problem(
-            problem.model, problem.loss, problem.inputs, run.outputs - v[k],
+            problem.model,
+            problem.loss,
+            problem.inputs,
+            run.outputs - v[k],
             layers=[layer.name for layer in problem.layout.layers],
-        )  # fmt: skip
+        )
         truth = shifted.gradients()
         assert (ours[k] - truth).norm() <= 1e3 * U * truth.norm()
 

@@ -113,9 +113,12 @@ def test_what_was_refused_once_is_not_looked_at_again():
 def test_nothing_keeps_a_problem_alive():
     problem = made((5,))
     ri.influence(
-        problem, problem.inputs[:, :4], problem.targets[:, :4],
-        curvature=ri.fast.EKFAC(problem), damping=0.1,
-    )  # fmt: skip
+        problem,
+        problem.inputs[:, :4],
+        problem.targets[:, :4],
+        curvature=ri.fast.EKFAC(problem),
+        damping=0.1,
+    )
     gone = weakref.ref(problem)
     del problem
     gc.collect()

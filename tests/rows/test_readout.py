@@ -19,9 +19,13 @@ LOSSES = ("cross_entropy", "ignored", "squared_error", "binary")
 
 
 def problem_of(
-    model: nn.Module, classes: int, tokens: tuple[int, ...] = (), loss: str = "cross_entropy",
-    layers: tuple[str, ...] = ("0",), n: int = 4,
-) -> ri.Problem:  # fmt: skip
+    model: nn.Module,
+    classes: int,
+    tokens: tuple[int, ...] = (),
+    loss: str = "cross_entropy",
+    layers: tuple[str, ...] = ("0",),
+    n: int = 4,
+) -> ri.Problem:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(n, *tokens, 3, generator=generator, dtype=torch.float64)
     y = torch.randint(classes, (n, *tokens), generator=generator)
@@ -54,9 +58,13 @@ def check(problem: ri.Problem) -> None:
 
 
 @given(
-    st.integers(1, 5), st.integers(2, 9), st.sampled_from([(), (1,), (3,), (2, 2)]), st.booleans(),
-    st.sampled_from(LOSSES), st.sampled_from([1, 10_000]),
-)  # fmt: skip
+    st.integers(1, 5),
+    st.integers(2, 9),
+    st.sampled_from([(), (1,), (3,), (2, 2)]),
+    st.booleans(),
+    st.sampled_from(LOSSES),
+    st.sampled_from([1, 10_000]),
+)
 def test_curvatures_are_those_of_the_definition(width, classes, tokens, bias, loss, budget):
     problem = problem_of(stack(width, classes, bias), classes, tokens, loss)
     if loss in ("cross_entropy", "ignored"):
@@ -77,9 +85,10 @@ def test_the_roots_of_a_batch_are_not_held_at_once(monkeypatch):
     asked = []
     honest = type(problem.loss).compact_root
     monkeypatch.setattr(
-        type(problem.loss), "compact_root",
+        type(problem.loss),
+        "compact_root",
         lambda loss, f, y: asked.append(len(f)) or honest(loss, f, y),
-    )  # fmt: skip
+    )
     list(layer_rows(problem, 4))
     assert asked == [2, 2]
 
@@ -164,11 +173,19 @@ def hooked(change: Callable[[Tensor], Tensor]) -> nn.Module:
         (stack(6, 6), ["0"], False),
     ],
     ids=[
-        "changed in place", "a zero adapter", "another layer", "another layer's argument",
-        "called by name", "called twice", "passed on", "more follows", "hooked",
-        "another derivative", "as wide as its classes",
+        "changed in place",
+        "a zero adapter",
+        "another layer",
+        "another layer's argument",
+        "called by name",
+        "called twice",
+        "passed on",
+        "more follows",
+        "hooked",
+        "another derivative",
+        "as wide as its classes",
     ],
-)  # fmt: skip
+)
 def test_only_a_narrow_frozen_layer_that_makes_the_outputs_is_a_readout(model, layers, there):
     problem = problem_of(model, 6, (), layers=tuple(layers))
     assert (forward_pass(problem, problem.inputs).readout is not None) == there

@@ -136,8 +136,10 @@ def test_what_a_solve_refuses_is_refused_in_the_eigenbasis_too():
     with pytest.raises(ValueError, match="measurement's gradients have NaN"):
         ri.influence(problem, x, y, measurement=lambda f, _: f.sum() * torch.nan, **options)
     lower = ri.Problem(problem.model, problem.loss, x.float(), y, dtype=torch.float32)
-    for score in (lambda c: ri.influence(problem, x, y, curvature=c, damping=DAMPING),
-                  lambda c: ri.self_influence(problem, curvature=c, damping=DAMPING)):  # fmt: skip
+    for score in (
+        lambda c: ri.influence(problem, x, y, curvature=c, damping=DAMPING),
+        lambda c: ri.self_influence(problem, curvature=c, damping=DAMPING),
+    ):
         with pytest.raises(ValueError, match=r"the curvature is torch\.float32 on cpu"):
             score(ri.fast.EKFAC(lower))
         eigen = {n: tuple(t.float().double() for t in parts) for n, parts in ekfac.eigen.items()}

@@ -21,9 +21,13 @@ def test_scores_are_the_formula(problem, measurement):
     damping = 0.1
     curvature = ri.exact.GaussNewton(problem)
     scores = ri.influence(
-        problem, problem.inputs, problem.targets,
-        curvature=curvature, damping=damping, measurement=measurement,
-    )  # fmt: skip
+        problem,
+        problem.inputs,
+        problem.targets,
+        curvature=curvature,
+        damping=damping,
+        measurement=measurement,
+    )
     theta = problem.parameters.clone().requires_grad_()
 
     def rows(values):
@@ -126,9 +130,13 @@ def test_candidates_out_of_range_are_refused():
     for bad, message in ((torch.tensor([3]), "from 3 to 3"), (torch.tensor([]).long(), "empty")):
         with pytest.raises(ValueError, match=message):
             ri.influence(
-                problem, torch.ones(1, 2), torch.zeros(1, 2),
-                curvature=ri.fast.Identity(problem), damping=1.0, candidates=bad,
-            )  # fmt: skip
+                problem,
+                torch.ones(1, 2),
+                torch.zeros(1, 2),
+                curvature=ri.fast.Identity(problem),
+                damping=1.0,
+                candidates=bad,
+            )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -164,14 +172,19 @@ def _cut(count: int, size: int) -> list[slice]:
 
 @pytest.mark.parametrize("bad", [torch.tensor([0.0]), torch.tensor([True]), torch.tensor([[0]])])
 def test_candidates_of_another_kind_are_refused(bad):
-    problem = ri.Problem(torch.nn.Linear(2, 2), ri.losses.SquaredError(), torch.ones(3, 2),
-                         torch.zeros(3, 2))  # fmt: skip
+    problem = ri.Problem(
+        torch.nn.Linear(2, 2), ri.losses.SquaredError(), torch.ones(3, 2), torch.zeros(3, 2)
+    )
     curvature = ri.fast.Identity(problem)
     with pytest.raises((TypeError, ValueError), match="candidates"):
         ri.influence(
-            problem, problem.inputs, problem.targets, curvature=curvature, damping=1.0,
+            problem,
+            problem.inputs,
+            problem.targets,
+            curvature=curvature,
+            damping=1.0,
             candidates=bad,
-        )  # fmt: skip
+        )
 
 
 def test_a_curvature_of_other_layers_is_refused():

@@ -29,9 +29,17 @@ def linear() -> Case:
     parameters = {"fc.weight": r.standard_normal((2, 3)), "fc.bias": r.standard_normal(2)}
     x, y = r.standard_normal((9, 3)), r.standard_normal((9, 2))
     return Case(
-        "test/linear", layers, parameters, ("fc",), x[:7], y[:7], x[7:], y[7:],
-        LossSpec("squared_error"), 0.1,
-    )  # fmt: skip
+        "test/linear",
+        layers,
+        parameters,
+        ("fc",),
+        x[:7],
+        y[:7],
+        x[7:],
+        y[7:],
+        LossSpec("squared_error"),
+        0.1,
+    )
 
 
 def everywhere(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -140,8 +148,11 @@ WHATS: dict[str, Callable[[Case], float]] = {
     "tokens-add": lambda c: float(c.mask.sum()),
     "large-damping": lambda c: float(c.damping > 1),
 }
-CASES = {"padding": "tokens/hostile-padding", "loss-scaled": "losses/class-weights",
-         "tokens-add": "tokens/hostile-padding"}  # fmt: skip
+CASES = {
+    "padding": "tokens/hostile-padding",
+    "loss-scaled": "losses/class-weights",
+    "tokens-add": "tokens/hostile-padding",
+}
 
 
 def kind(slug: str) -> str | None:

@@ -32,9 +32,17 @@ def outcome(verdict: Verdict, stage: str = "gradients", family: str = "stages") 
 def report(*outcomes: Outcome, selection="all", notices: tuple[str, ...] = ()) -> Report:
     stages = ("gradients", "factors")
     return Report(
-        "m:C", Declaration("lib", "2"), stages, outcomes, selection, len(outcomes) + 3, 2, 1,
-        {"seconds": 1.0}, notices,
-    )  # fmt: skip
+        "m:C",
+        Declaration("lib", "2"),
+        stages,
+        outcomes,
+        selection,
+        len(outcomes) + 3,
+        2,
+        1,
+        {"seconds": 1.0},
+        notices,
+    )
 
 
 def test_a_stage_conforms_with_a_pass_in_every_family_and_nothing_wrong() -> None:
@@ -63,9 +71,15 @@ def test_one_exception_that_many_checks_meet_is_told_once() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "code", "strict"),
-    [(Verdict.PASS, 0, 0), (Verdict.FAIL, 1, 1), (Verdict.ERROR, 1, 1), (Verdict.STALE, 0, 1),
-     (Verdict.DEVIATES, 0, 0), (Verdict.INDETERMINATE, 0, 0)],
-)  # fmt: skip
+    [
+        (Verdict.PASS, 0, 0),
+        (Verdict.FAIL, 1, 1),
+        (Verdict.ERROR, 1, 1),
+        (Verdict.STALE, 0, 1),
+        (Verdict.DEVIATES, 0, 0),
+        (Verdict.INDETERMINATE, 0, 0),
+    ],
+)
 def test_exit_codes(verdict: Verdict, code: int, strict: int) -> None:
     found = report(outcome(verdict))
     assert (found.exit_code(strict=False), found.exit_code(strict=True)) == (code, strict)
@@ -74,9 +88,13 @@ def test_exit_codes(verdict: Verdict, code: int, strict: int) -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "becomes"),
-    [(Verdict.FAIL, Verdict.DEVIATES), (Verdict.PASS, Verdict.STALE),
-     (Verdict.ERROR, Verdict.ERROR), (Verdict.INDETERMINATE, Verdict.INDETERMINATE)],
-)  # fmt: skip
+    [
+        (Verdict.FAIL, Verdict.DEVIATES),
+        (Verdict.PASS, Verdict.STALE),
+        (Verdict.ERROR, Verdict.ERROR),
+        (Verdict.INDETERMINATE, Verdict.INDETERMINATE),
+    ],
+)
 def test_what_is_declared_deviates_or_is_stale(verdict: Verdict, becomes: Verdict) -> None:
     entry = Deviation("mlp/*::gradients::*", "on purpose", "https://e.org", date(2030, 1, 1))
     assert declared(outcome(verdict), (entry,)).verdict is becomes
@@ -132,10 +150,13 @@ def test_a_report_that_is_not_whole_is_refused(broken: str, tmp_path: Path) -> N
         lines[1]["more"] = 1
     path.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     said = {
-        "footer": "has no footer", "header": "does not begin with a header",
-        "outcome": "the footer says", "counts": "the footer says", "total": "do not add up",
+        "footer": "has no footer",
+        "header": "does not begin with a header",
+        "outcome": "the footer says",
+        "counts": "the footer says",
+        "total": "do not add up",
         "field": "line 2",
-    }  # fmt: skip
+    }
     with pytest.raises(InvalidReport, match=said[broken]):
         read(path)
 

@@ -11,13 +11,19 @@ ROOT = Path(__file__).parents[3]
 def ran(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "pytest_refimpl", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [*command, "-rxX", "--tb=short", *arguments], cwd=folder, capture_output=True, text=True,
-        check=False, env={
-            "PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1",
+        [*command, "-rxX", "--tb=short", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "",
+            "OMP_NUM_THREADS": "1",
             # Where refimpl is installed its entry point would load the plugin a second time.
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         },
-    )  # fmt: skip
+    )
 
 
 def test_items_fail_and_declared_ones_are_strict_xfails(tmp_path: Path) -> None:

@@ -29,9 +29,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(wheel: Path, here: Path, *command: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     found = subprocess.run(
-        [sys.executable, *command], cwd=here, env=environment, capture_output=True, text=True,
+        [sys.executable, *command],
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 

@@ -22,10 +22,16 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Conv2d, Tensor]:
     )
     stride = (1, 1) if padding == "same" else draw(pair)
     layer = nn.Conv2d(
-        groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2)), kernel,
-        stride=stride, padding=padding, dilation=dilation, groups=groups,
-        bias=draw(st.booleans()), padding_mode=mode,
-    ).double()  # fmt: skip
+        groups * draw(st.integers(1, 2)),
+        groups * draw(st.integers(1, 2)),
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=draw(st.booleans()),
+        padding_mode=mode,
+    ).double()
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     size = [draw(st.integers(r, r + 3)) for r in reach]
     # torch itself refuses to pad by as much as an axis holds (reflect) or more (circular)
