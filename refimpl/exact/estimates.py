@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from refimpl.exact.assembly import by_positions
+from refimpl.problem import memory
 from refimpl.problem.layout import Block
 from refimpl.problem.problem import Problem
 from refimpl.rows.verification import sizes_of
@@ -76,7 +77,7 @@ def costs(problem: Problem, *, vectors: int = 100, iterations: int = 200) -> tup
     )
     # A forward and a backward derivative: twice and twice the products of one pass.
     step = sum(8 * n * size.positions[b.name] * b.outputs * b.inputs for b in blocks)
-    entries = 2**22 + 8 * vectors * p
+    entries = memory.PRODUCTS + 8 * vectors * p
     iterative = Cost("iterative", float(vectors * iterations * step), float(number * entries))
     return primal, dual, iterative
 
