@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl.oracle.checks import changes
 from refimpl.oracle.checks.check import worst
-from refimpl.oracle.checks.spectra import residual
+from refimpl.oracle.checks.eigenbasis import residual
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.stages import STAGES, Stage
 from refimpl.oracle.stages.scores import SCORES

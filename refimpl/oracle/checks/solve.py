@@ -66,7 +66,11 @@ def _large_damping(trial: Trial, mode: Mode) -> float:
 
 
 # Who is given eigenvectors that are orthogonal to rounding can solve no better than these allow.
-FED = " is multiplied by 1 + ||Q^T Q - I|| / u of the eigenvectors given to the stage, by n at most"
+KAPPA = "; kappa = ||H + lambda|| ||(H + lambda)^-1||"
+GIVEN_BASIS = (
+    " is multiplied by 1 + ||Q^T Q - I|| / u of the eigenvectors given to the stage, which is at most "
+    "1 + O + I"
+)
 CHECKS = (
     Check(
         "solve-backward-error",
@@ -76,7 +80,8 @@ CHECKS = (
         "||b - (H + lambda) x|| / (||H + lambda||_2 ||x|| + ||b||)",
         "Rigal & Gaches 1967",
         "u (||M|| c ||x|| + ||b||) with M = H + lambda and the residual in extended precision; "
-        "c = 1 + ||M|| ||M^-1||_F / (2 sqrt P) allows M^-1 to be formed row by row; ||M||" + FED,
+        "c = 1 + ||M|| ||M^-1||_F / (2 sqrt P) allows M^-1 to be formed row by row; ||M||"
+        + GIVEN_BASIS,
         _backward,
         modes=BOTH,
     ),
@@ -87,7 +92,7 @@ CHECKS = (
         "The damped solve agrees with that of the dense matrix.",
         "||x - x*|| / (||x*|| kappa), kappa = ||H + lambda|| ||(H + lambda)^-1||",
         "Higham 2002, theorem 7.2",
-        "u kappa ||x||, a priori; kappa" + FED,
+        "u kappa ||x||, a priori" + KAPPA + GIVEN_BASIS,
         _forward,
         modes=BOTH,
     ),
@@ -98,7 +103,8 @@ CHECKS = (
         "The damped solve is linear, also across calls.",
         "x(a v + b w) = a x(v) + b x(w)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (|a| ||x(v)|| + |b| ||x(w)||); kappa" + FED,
+        "u kappa (|a| ||x(v)|| + |b| ||x(w)||); kappa = ||H + lambda|| ||(H + lambda)^-1||"
+        + GIVEN_BASIS,
         _linear,
         modes=BOTH,
     ),
@@ -109,7 +115,8 @@ CHECKS = (
         "The damped inverse is symmetric.",
         "v^T x(w) = w^T x(v)",
         "Grosse et al. 2023, eq. 20",
-        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||); kappa" + FED,
+        "u kappa (||v|| ||x(w)|| + ||w|| ||x(v)||); kappa = ||H + lambda|| ||(H + lambda)^-1||"
+        + GIVEN_BASIS,
         _self_adjoint,
         modes=BOTH,
     ),
@@ -120,7 +127,7 @@ CHECKS = (
         "The damped inverse is positive, between the inverses of the extreme eigenvalues.",
         "||b||^2 / max eig <= b^T x <= ||b||^2 / min eig of H + lambda",
         "Rayleigh quotient; Golub & Van Loan 2013, theorem 8.1.2",
-        "u kappa ||b|| ||x||; kappa" + FED,
+        "u kappa ||b|| ||x||" + KAPPA + GIVEN_BASIS,
         _between,
         modes=BOTH,
     ),

@@ -30,7 +30,8 @@ class Layer(ABC):
             these names; it may do without those that are None.
         by_token: Whether the module acts on the last axis alone, so that the other axes of its output
             are examples and tokens. K-FAC leaves the rows of ignored tokens out of such a layer's A.
-        feature_axes: How many axes of the input are features of one position, and so never the batch.
+        feature_axes: How many of the last axes of the input belong to one example and so are never the
+            batch: 1 for a Linear, 3 for a Conv2d (channels, height, width).
         groups: G, how many maps there are.
         shapes: Shapes of the module's parameters by name.
     """

@@ -1,9 +1,13 @@
 """Which modules are seen as which layer, and what registering a type changes."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from torch import Tensor, nn
 
 import refimpl as ri
+from refimpl.problem import layers
 from refimpl.problem.layers import Conv2d, Linear
 from refimpl.problem.layers.table import layer_of, layer_type, supported_types
 
@@ -59,3 +63,21 @@ def test_registering_a_subclass_that_keeps_its_forward_leaves_the_others_as_they
     assert layer_type(nn.Linear(1, 1)) is Linear
     again = ri.register_layer(Renamed)(Linear)  # the later one holds
     assert layer_type(Renamed(1, 1)) is again
+
+
+@pytest.mark.usefixtures("table")
+def test_a_file_of_the_folder_is_found_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "added_by_a_test.py").write_text(
+        "from torch import nn\n"
+        "from refimpl.problem.layers.linear import Linear\n"
+        "from refimpl.problem.layers.table import register_layer\n\n"
+        "@register_layer(nn.Bilinear)\n"
+        "class Bilinear(Linear):\n"
+        "    pass\n"
+    )
+    monkeypatch.setattr(layers, "__path__", [*layers.__path__, str(tmp_path)])
+    layers.import_layers()
+    monkeypatch.delitem(sys.modules, "refimpl.problem.layers.added_by_a_test")
+    assert layer_type(nn.Bilinear(1, 1, 1)).__name__ == "Bilinear"
