@@ -6,7 +6,7 @@ import numpy as np
 
 from refimpl.oracle.question.case import Array
 from refimpl.oracle.stages import STAGES, Stage
-from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.subject.trial import Trial

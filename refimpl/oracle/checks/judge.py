@@ -4,7 +4,7 @@ import math
 
 from refimpl.oracle.checks.check import Check
 from refimpl.oracle.results.outcome import Outcome, Verdict
-from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed

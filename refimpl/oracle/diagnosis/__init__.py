@@ -7,7 +7,7 @@ from refimpl.oracle.diagnosis.question import Question
 from refimpl.oracle.diagnosis.search import Finding, compare_answers, search_findings
 from refimpl.oracle.diagnosis.structure import observations
 from refimpl.oracle.stages import STAGES
-from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed

@@ -10,8 +10,9 @@ from refimpl.oracle.question.case import Case
 from refimpl.oracle.question.conventions import choices
 from refimpl.oracle.results.outcome import Verdict
 from refimpl.oracle.stages import STAGES
-from refimpl.oracle.stages.answer import Arrays, BadAnswer
+from refimpl.oracle.stages.answer import Arrays
 from refimpl.oracle.stages.near import REPEATED, is_near
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session
 from refimpl.oracle.subject.trial import Trial

@@ -1,22 +1,17 @@
-"""The forms of answers: how they are read as float64 arrays, named, and refused."""
+"""The forms of answers: how they are taken apart into float64 arrays, named, and refused."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import shapes
+from refimpl.oracle.stages.numbers import BadAnswer, real_array
 
-__all__ = ["Arrays", "BadAnswer", "ByLayer", "OneArray", "Sizes"]
+__all__ = ["Arrays", "ByLayer", "OneArray", "Sizes"]
 
 Arrays = dict[str, Array]
 Shape = tuple[int, ...]
-
-
-class BadAnswer(Exception):
-    """An answer that cannot be judged: NaN, wrong shape, wrong layers, not numbers."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class OneArray:
         Raises:
             BadAnswer: The answer has another form; the text says what was expected.
         """
-        return _array(stage, raw, self.shape(sizes))
+        return real_array(stage, raw, self.shape(sizes))
 
     def arrays(self, answer: Array) -> Arrays:
         """The answer as arrays by name: "answer" alone."""
@@ -97,7 +92,7 @@ class ByLayer:
             raise BadAnswer(f"{stage} must return a dict by layer, got {type(raw).__name__}")
         if set(raw) != set(sizes.layers):
             missing = sorted(set(sizes.layers) - set(raw))
-            extra = sorted(set(raw) - set(sizes.layers))
+            extra = sorted(set(raw) - set(sizes.layers), key=str)
             raise BadAnswer(
                 f"{stage} must cover the layers {sorted(sizes.layers)}"
                 + (f"; missing: {missing}" if missing else "")
@@ -110,11 +105,11 @@ class ByLayer:
 
     def _read(self, where: str, raw: Any, layer_shapes: tuple[Shape, ...]) -> Any:
         if not self.parts:
-            return _array(where, raw, layer_shapes[0])
+            return real_array(where, raw, layer_shapes[0])
         if not isinstance(raw, (tuple, list)) or len(raw) != len(layer_shapes):
             raise BadAnswer(f"{where} must be {len(layer_shapes)} arrays of shapes {layer_shapes}")
         return tuple(
-            _array(f"{where}[{i}]", part, shape)
+            real_array(f"{where}[{i}]", part, shape)
             for i, (part, shape) in enumerate(zip(raw, layer_shapes, strict=True))
         )
 
@@ -137,24 +132,3 @@ class ByLayer:
             layer: tuple(arrays[f"{layer}/{p}"] for p in self.parts if f"{layer}/{p}" in arrays)
             for layer in layers
         }
-
-
-def _array(where: str, raw: Any, shape: Shape) -> Array:
-    try:
-        if hasattr(raw, "detach"):  # a tensor that requires grad, or lies elsewhere
-            raw = raw.detach().cpu()
-            raw = raw.float() if str(raw.dtype) == "torch.bfloat16" else raw
-        array = np.asarray(raw)
-        if array.dtype == object and hasattr(raw, "__dlpack__"):
-            array = np.from_dlpack(raw)
-        array = array.astype(np.float64)
-    except Exception as error:  # whatever a foreign array raises when it is read
-        raise BadAnswer(
-            f"{where} is no array of numbers ({type(error).__name__}: {error})"
-        ) from None
-    if array.shape != shape:
-        raise BadAnswer(f"{where} must have shape {shape}, got {array.shape}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise BadAnswer(f"{where} has {bad} of {array.size} entries that are NaN or infinite")
-    return array

@@ -8,6 +8,7 @@ import numpy as np
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.conventions import Conventions
 from refimpl.oracle.stages.answer import Arrays, ByLayer, OneArray, Sizes
+from refimpl.oracle.stages.numbers import BadAnswer, one_line
 from refimpl.oracle.stages.setting import ARGUMENTS, FED, Mode, Setting
 from refimpl.oracle.truth.scales import THRESHOLD, scale_of
 from refimpl.oracle.truth.truth import Truth
@@ -103,7 +104,12 @@ class Stage:
         Raises:
             BadAnswer: It is not what the stage returns; the text says what was expected.
         """
-        return self.form.read(self.name, raw, Sizes.of(case, vectors))
+        try:
+            return self.form.read(self.name, raw, Sizes.of(case, vectors))
+        except BadAnswer:
+            raise
+        except Exception as error:  # whatever a foreign mapping raises when it is read
+            raise BadAnswer(f"{self.name} cannot be read ({one_line(error)})") from None
 
     def arrays(self, answer: Any) -> Arrays:
         """An answer as arrays by name, as they travel: "layer", "layer/part" or "answer"."""

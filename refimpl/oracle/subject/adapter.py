@@ -51,8 +51,9 @@ class Declaration:
 class Adapter:
     """Base of an adapter: override the stages that the implementation has, and set `declaration`.
 
-    Arrays may be anything that numpy reads (`__array__` or DLPack). A layer's matrix is (O, I) with
-    the bias as last column, a layer goes by its block's name (`case.blocks`), and a flat vector holds
+    Arrays may be anything that numpy or torch reads (`__array__` or DLPack) and that holds real numbers:
+    booleans, text, masked entries or an imaginary part are an error. A layer's matrix is (O, I) with the
+    bias as last column, a layer goes by its block's name (`case.blocks`), and a flat vector holds
     the matrices one after the other, all in the conventions that the declaration names. A stage that
     cannot handle a case raises `Unsupported`. Nothing may depend on an earlier call.
     """

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.stages import STAGES
-from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.subject.adapter import Adapter, Unsupported
 from refimpl.oracle.subject.in_process import InProcess
 from refimpl.oracle.subject.loading import NotLoaded, load

@@ -7,7 +7,7 @@ from typing import Any
 
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.stages import STAGES
-from refimpl.oracle.stages.answer import BadAnswer
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.stages.setting import Mode, Setting, State
 from refimpl.oracle.subject.adapter import Unsupported
 from refimpl.oracle.subject.session import Failed, Session

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import save
 from safetensors.torch import load
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 PROTOCOL = 1
+FLOATS = (torch.float64, torch.float32, torch.float16)  # those of numpy
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -42,10 +44,10 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of a safetensors file; bfloat16, which numpy does not know, becomes float32."""
+    """The arrays of a safetensors file; floats that numpy does not know become float32."""
     tensors = load(path.read_bytes())
     return {
-        name: (t.float() if str(t.dtype) == "torch.bfloat16" else t).numpy()
+        name: (t.float() if t.is_floating_point() and t.dtype not in FLOATS else t).numpy()
         for name, t in tensors.items()
     }
 
