@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import UserDict
 
 import numpy as np
 
@@ -53,6 +54,34 @@ class Raises(Reference):
 class Exits(Reference):
     def gradients(self, case):
         raise SystemExit(0)
+
+
+class Panics(Reference):
+    """Raises what is no Exception, as libraries in Rust do, in two lines."""
+
+    def gradients(self, case):
+        raise type("PanicException", (BaseException,), {})("index out\nof bounds")
+
+
+class Complex(Reference):
+    def gradients(self, case):
+        return {name: g + 1j for name, g in super().gradients(case).items()}
+
+
+class Breaks(Reference):
+    """Answers by a mapping that breaks when it is read."""
+
+    def gradients(self, case):
+        class Lazy(UserDict):
+            def __getitem__(self, layer):
+                raise OSError("the file is gone")
+
+        return Lazy(super().gradients(case))
+
+
+class OddLayers(Reference):
+    def gradients(self, case):
+        return {0: None, "fc": None}
 
 
 class WrongShape(Reference):

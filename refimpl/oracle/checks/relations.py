@@ -4,6 +4,7 @@ Two answers may differ by the rounding error of each; see `refimpl.oracle.truth.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from refimpl.oracle.checks.check import worst
 from refimpl.oracle.checks.eigenbasis import residual
 from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.stages import STAGES, Stage
+from refimpl.oracle.stages.numbers import BadAnswer
 from refimpl.oracle.stages.scores import SCORES
+from refimpl.oracle.subject.adapter import Unsupported
+from refimpl.oracle.subject.session import Failed
 from refimpl.oracle.subject.trial import Trial
 from refimpl.oracle.truth.shared import truth_of
 from refimpl.oracle.truth.truth import Undecided
@@ -113,7 +117,9 @@ def repeat(trial: Trial, stage: str) -> float:
     takes_case = STAGES[stage].takes_case  # the others know the other case by its factors alone
     for other in ("factors", stage):
         if trial.has(other):
-            _answer(between, other, trial if STAGES[other].takes_case else between)
+            # What comes between may have no answer: another stage's error is none of this one.
+            with nullcontext() if other == stage else suppress(Unsupported, Failed, BadAnswer):
+                _answer(between, other, trial if STAGES[other].takes_case else between)
     # No other check changes an eigenbasis's case: one remembered from the first shows here, or nowhere.
     stale = residual(between, "isolated") if STAGES[stage].of_factors else 0.0
     again = _answer(trial.on(trial.case), stage, trial)
@@ -273,8 +279,11 @@ def large_damping(trial: Trial, stage: str) -> float:
     sizes = [np.trace(A) * np.trace(S) for A, S in truth.factors.values()]
     damping = max(*sizes, float(np.linalg.norm(truth.matrix, 2)), 1e-30) / trial.unit**0.5
     scores = trial.on(case.but(damping=float(damping))).scores() * damping
-    q = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels)).gradients()
-    g = trial.gradients()
+    of_queries = trial.on(case.but(inputs=case.query_inputs, labels=case.query_labels))
+    try:
+        q, g = of_queries.gradients(), trial.gradients()
+    except (Unsupported, Failed, BadAnswer) as error:  # of another stage
+        raise Undecided(f"its gradients are not to be had: {error}") from None
     if trial.conventions.loss_reduction == "example_mean":
         q = {n: len(case.query_inputs) * m for n, m in q.items()}
         g = {n: case.num_examples * m for n, m in g.items()}

@@ -90,7 +90,9 @@ def _replay(pipeline: Adapter, questions: Sequence[AnsweredQuestion]) -> list[ob
 
 
 def _answer(session: Session, question: AnsweredQuestion) -> object:
-    return session.call(question.stage, question.case, question.arguments)
+    arguments = question.arguments
+    raw = session.call(question.stage, question.case, arguments)
+    return STAGES[question.stage].read(raw, question.case, len(arguments.get("vectors", ())))
 
 
 def _near(trial: Trial, question: AnsweredQuestion, one: object, other: object) -> bool:

@@ -7,6 +7,7 @@ from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.stages import place
+from refimpl.oracle.stages.numbers import one_line
 from refimpl.oracle.stages.setting import Mode
 from refimpl.oracle.subject.session import Session
 from refimpl.oracle.subject.trial import Trial
@@ -49,9 +50,7 @@ def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
     try:
         return judge_check(trial, check, mode) if check.applies(trial) else None
     except Exception as error:  # an answer so odd that the check itself broke: no reason to end
-        detail = (
-            f"the check broke on this answer ({type(error).__name__}: {error}): please report it"
-        )
+        detail = f"the check broke on this answer ({one_line(error)}): please report it"
         return Outcome(
             trial.case.id,
             check.stage,
@@ -76,4 +75,7 @@ def explanation(trial: Trial, check: Check, mode: Mode) -> tuple[str, ...]:
         return ()
     from refimpl.oracle.diagnosis import diagnose
 
-    return diagnose(trial, check, mode)
+    try:
+        return diagnose(trial, check, mode)
+    except Exception as error:  # on an answer so odd that the search broke: the verdict stands
+        return (f"the search for a cause broke ({one_line(error)}): please report it",)

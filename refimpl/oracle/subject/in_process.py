@@ -8,6 +8,7 @@ import numpy as np
 
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.stages import STAGES
+from refimpl.oracle.stages.numbers import one_line
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Adapter, Unsupported, stages_of
 from refimpl.oracle.subject.session import Described, Failed
@@ -36,8 +37,11 @@ class InProcess:
             return STAGES[stage].call(self.adapter, case, copies)
         except (Unsupported, Failed):
             raise
-        except (Exception, SystemExit) as error:
-            raise Failed(f"{stage} raised {type(error).__name__}: {error}") from error
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        # Whatever else: a panic in Rust, for one, is no Exception.
+        except BaseException as error:
+            raise Failed(f"{stage} raised {one_line(error)}") from error
 
     def close(self) -> None:
         """Nothing to do."""
