@@ -1,4 +1,4 @@
-"""Agreement: how two sets of scores differ, with intervals over the queries."""
+"""Agreement: how two sets of scores differ or relate, with intervals over the queries."""
 
 from refimpl.agreement.intervals import (
     Estimate as Estimate,
@@ -6,6 +6,13 @@ from refimpl.agreement.intervals import (
     difference as difference,
     mean_over_queries as mean_over_queries,
 )
+from refimpl.agreement.relations import (
+    Kind as Kind,
+    Relation as Relation,
+    Transformation as Transformation,
+    relation as relation,
+)
+from refimpl.agreement.score_files import read_scores as read_scores
 from refimpl.agreement.statistics import (
     Agreement as Agreement,
     TopK as TopK,

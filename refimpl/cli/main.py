@@ -2,7 +2,7 @@
 
 import typer
 
-from refimpl.cli import ladder
+from refimpl.cli import compare, ladder
 
 __all__ = ["app", "program"]
 
@@ -35,4 +35,5 @@ def _add_oracle() -> None:
 
 
 _add_oracle()
+app.command("compare")(compare.command)
 app.command("ladder")(ladder.command)

@@ -20,7 +20,12 @@ def test_every_python_block_of_the_readme_runs(capsys):
 
 
 @pytest.mark.parametrize(
-    ("page", "said"), [("sequences", "0.weight"), ("ladder", "EK-FAC -> K-FAC")]
+    ("page", "said"),
+    [
+        ("sequences", "0.weight"),
+        ("ladder", "EK-FAC -> K-FAC"),
+        ("compare", "factor ('-1/N',) A = B.T[rows] * (-1/N)"),
+    ],
 )
 def test_the_examples_of_the_docs_run(page, said, capsys):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
