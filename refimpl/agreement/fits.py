@@ -171,12 +171,20 @@ def fit(
         free = np.isinf(low) | np.isinf(high)  # nothing but zeros
         value = np.where(free, 1.0, (np.where(free, 1, low) + np.where(free, 1, high)) / 2)
         interval = (float(low.flat[0]), float(high.flat[0]))
+        if value.size == 1:
+            value[...] = _shortest(float(value.item()), interval)
         factor, shift = (one, value) if moves else (value, zero)
     difference = np.abs(a - (factor * b + shift))
     if form is Form.EQUAL and (difference > allowed).any():
         return None
     residual = float((difference / (rounding.unit * size)).max())
     return Fit(form, factor, shift, interval, residual, _surplus(form, b, rounding))
+
+
+def _shortest(value: float, interval: tuple[float, float]) -> float:
+    """The number with the fewest digits that fits: more are not known."""
+    rounded = (float(f"{value:.{digits}g}") for digits in range(1, 17))
+    return next((r for r in rounded if interval[0] <= r <= interval[1]), value)
 
 
 def _size(

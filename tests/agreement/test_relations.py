@@ -164,6 +164,8 @@ def test_every_name_that_fits_is_told_and_none_that_only_looks_like_one():
     assert "1/N or 1/B^2" in relation(b / 100, b, sizes=known).sentence
     assert "-T/(4 C^2)" in relation(b * -7 / 36, b, sizes=known).names
     assert relation(b * 0.010001, b, sizes=known).names == ()
+    single = relation((0.37 * b).astype(np.float32), b, sizes=known)
+    assert single.expression == "A = B * 0.37"  # no digit more than float32 tells
     # in bfloat16 an interval of a few thousandths holds products of many powers by chance
     assert names_for((0.0637, 0.0645), known) == ()
     assert names_for((-1.0, 1.0), known) == ()
