@@ -91,7 +91,10 @@ def command(
         int | None, typer.Option(min=1, help="Processes. Default: one a core.", show_default=False)
     ] = None,
 ) -> None:
-    """Is this implementation right? Ends with 0 if nothing is wrong, 1 if something is."""
+    """Is this implementation right? Ends with 0 if nothing is wrong, 1 if something is.
+
+    Ends with 3 if nothing is wrong, but a stage that was asked about is not shown: nothing compared it.
+    """
     declared = _deviations(deviations)
     cases, checks = selected(quick, case, stage, check)
     if draws is None:

@@ -145,3 +145,65 @@ class ScoresOnly(Adapter):
 
 class Undeclared(Adapter):
     pass
+
+
+class HonestSampled(Reference):
+    declaration = Declaration("sampled", conventions={"fisher": "sampled"})
+
+
+class _Blind(Reference):
+    declaration = Declaration("blind", conventions={"fisher": "sampled"}, curvature="kfac")
+
+    def scores(self, case, seed):
+        count = len(case.query_inputs) * case.num_examples
+        return np.arange(count, dtype=float).reshape(-1, case.num_examples)
+
+
+class BlindScores(Adapter):
+    """Right parts of sampled labels; scores that are 0, 1, 2 and so on, and no gradients."""
+
+    declaration = _Blind.declaration
+    factors, eigenbasis, solve = _Blind.factors, _Blind.eigenbasis, _Blind.solve
+    scores, _drawn, _truth = _Blind.scores, _Blind._drawn, _Blind._truth
+
+
+class OnesForLambda(Reference):
+    declaration = Declaration("ones", conventions={"fisher": "sampled"})
+
+    def eigenvalues(self, case, basis, seed):
+        found = super().eigenvalues(case, basis, seed)
+        return {name: np.ones_like(L) for name, L in found.items()}
+
+
+class Nought(Reference):
+    """Zeros for every answer; each method also serves another class by itself."""
+
+    def gradients(self, case):
+        return _zeros(Reference.gradients(self, case))
+
+    def factors(self, case, seed):
+        return _zeros(Reference.factors(self, case, seed))
+
+    def eigenbasis(self, factors):
+        return _zeros(Reference.eigenbasis(self, factors))
+
+    def eigenvalues(self, case, basis, seed):
+        return _zeros(Reference.eigenvalues(self, case, basis, seed))
+
+    def gauss_newton(self, case, vectors):
+        return np.zeros_like(vectors)
+
+    def solve(self, state, vectors, damping):
+        return np.zeros_like(vectors)
+
+    def scores(self, case, seed):
+        return np.zeros((len(case.query_inputs), case.num_examples))
+
+    def response(self, case, example, epsilon):
+        return np.zeros(case.num_parameters)
+
+
+def _zeros(answer):
+    if isinstance(answer, dict):
+        return {name: _zeros(part) for name, part in answer.items()}
+    return tuple(map(_zeros, answer)) if isinstance(answer, tuple) else np.zeros_like(answer)

@@ -41,6 +41,7 @@ BY_SUBJECT = {
     "tests/oracle/checks/test_red.py": "every check fails for some fault",
     "tests/oracle/checks/test_sampled_labels.py": "checks of labels that are drawn",
     "tests/oracle/run/test_docs.py": "the examples of the oracle's pages",
+    "tests/oracle/run/test_not_shown.py": "a claimed stage that nothing compared",
     "tests/oracle/selftest/test_false_alarms.py": "honest implementations pass",
     "tests/oracle/selftest/test_wheel.py": "the installed package",
     "tests/oracle/subject/test_another_language.py": "a program in Perl",

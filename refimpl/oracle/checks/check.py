@@ -33,6 +33,9 @@ class Check:
         applies: Whether the check makes sense for a trial; default: always.
         modes: "isolated", "chained" or both; stages without inputs have one.
         threshold: The ratio passes below it.
+        shows: Whether a pass shows the answer to be right: it is compared with the right one, with the
+            law of its labels, or with what the implementation's own parts make it. A property that
+            zeros have too (linear, symmetric, the same again) shows nothing.
     """
 
     slug: str
@@ -46,6 +49,7 @@ class Check:
     applies: Callable[[Trial], bool] = lambda trial: True
     modes: tuple[Mode, ...] = ("isolated",)
     threshold: float = THRESHOLD
+    shows: bool = False
 
 
 def worst(error: Array, scale: Array, unit: float) -> float:

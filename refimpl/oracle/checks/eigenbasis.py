@@ -105,6 +105,7 @@ CHECKS = (
         "backward error n u ||F|| of a symmetric eigensolver",
         residual,
         modes=BOTH,
+        shows=True,
     ),
     Check(
         "eigenbasis-orthogonal",

@@ -107,6 +107,7 @@ CHECKS = (
         _equal,
         applies=labels_known,
         modes=BOTH,
+        shows=True,
     ),
     Check(
         "eigenvalues-diagonal",
@@ -119,6 +120,7 @@ CHECKS = (
         _diagonal,
         applies=labels_known,
         modes=BOTH,
+        shows=True,
     ),
     Check(
         "eigenvalues-trace",

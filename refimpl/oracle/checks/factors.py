@@ -205,6 +205,7 @@ CHECKS = (
         SUMS,
         _factor(1),
         applies=_scales_fixed_and_labels_known,
+        shows=True,
     ),
     Check(
         "factor-a-shape",
@@ -226,6 +227,7 @@ CHECKS = (
         SUMS + ", divided by the trace",
         _shape(1),
         applies=labels_known,
+        shows=True,
     ),
     Check(
         "factor-product",

@@ -80,6 +80,7 @@ CHECKS = (
         "Schraudolph 2002; Martens 2020, section 8.1",
         "what relative perturbations u of weights and inputs change, and u |G| |v|",
         _equal,
+        shows=True,
     ),
     Check(
         "gauss-newton-self-adjoint",

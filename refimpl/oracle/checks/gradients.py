@@ -63,6 +63,7 @@ CHECKS = (
         "Martens & Grosse 2015, section 2.1",
         MOVED,
         _equal,
+        shows=True,
     ),
     Check(
         "gradients-bias",

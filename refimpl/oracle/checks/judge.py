@@ -46,6 +46,7 @@ def judge_check(trial: Trial, check: Check, mode: Mode) -> Outcome:
         check.threshold,
         detail,
         seconds=trial.seconds - before,
+        shows=check.shows,
     )
 
 

@@ -221,6 +221,7 @@ CHECKS = (
         _stationary,
         applies=_tracked,
         threshold=1.0,
+        shows=True,
     ),
     Check(
         "response-slope",
@@ -233,6 +234,7 @@ CHECKS = (
         _slope,
         applies=_tracked,
         threshold=1.0,
+        shows=True,
     ),
     Check(
         "response-odd",
@@ -258,5 +260,6 @@ CHECKS = (
         _quadratic,
         applies=_tracked,
         threshold=1.0,
+        shows=True,
     ),
 )

@@ -93,6 +93,7 @@ CHECKS = (
         "exceeds 1 % of the scores",
         _equal,
         applies=labels_known,
+        shows=True,
     ),
     Check(
         "scores-ranking",
@@ -117,5 +118,6 @@ CHECKS = (
         _own_parts,
         applies=_has_parts,
         modes=("chained",),
+        shows=True,
     ),
 )

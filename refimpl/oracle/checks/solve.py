@@ -84,6 +84,7 @@ CHECKS = (
         + GIVEN_BASIS,
         _backward,
         modes=BOTH,
+        shows=True,
     ),
     Check(
         "solve-forward-error",
@@ -95,6 +96,7 @@ CHECKS = (
         "u kappa ||x||, a priori" + KAPPA + GIVEN_BASIS,
         _forward,
         modes=BOTH,
+        shows=True,
     ),
     Check(
         "solve-linear",

@@ -214,6 +214,7 @@ CHECKS = (
         _mean(_of_factors),
         applies=_sampled,
         threshold=1.0,
+        shows=True,
     ),
     Check(
         "factors-sampled-variance",
@@ -264,6 +265,7 @@ CHECKS = (
         _mean(_of_eigenvalues),
         applies=_sampled,
         threshold=1.0,
+        shows=True,
     ),
     Check(
         "eigenvalues-sampled-variance",

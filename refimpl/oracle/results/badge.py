@@ -21,14 +21,17 @@ def badge_text(report: Report) -> tuple[str, str]:
     failing = [s for s in STAGES if status[s] is Status.FAILS]
     conforming = [s for s in STAGES if status[s] is Status.CONFORMS]
     deviating = {o.stage for o in report.outcomes if o.verdict is Verdict.DEVIATES}
+    unshown = f"; not shown: {_words(list(report.not_shown))}" if report.not_shown else ""
     if failing:
         return f"fails: {_words(failing)}", "red"
     if report.selection != "all":
-        return "not checked in full", "lightgrey"
+        return f"not checked in full{unshown}", "lightgrey"
     if not conforming:
-        return "undecided", "lightgrey"
+        return (unshown.removeprefix("; ") or "undecided"), "lightgrey"
     known = [s for s in STAGES if s in deviating]
-    words = f"conforms: {_words(conforming)}"
+    words = f"conforms: {_words(conforming)}{unshown}"
+    if unshown:
+        return (f"{words}; declared deviations" if known else words), "orange"
     return (f"{words}; declared deviations", "orange") if known else (words, "brightgreen")
 
 

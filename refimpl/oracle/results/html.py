@@ -26,6 +26,7 @@ STATUS_MARKS = {
     Status.CONFORMS: "✓",
     Status.PASSES: "✓",
     Status.FAILS: "✗",
+    Status.UNSHOWN: "○",
     Status.UNDECIDED: "?",
     Status.UNASKED: "–",
     Status.ABSENT: "–",

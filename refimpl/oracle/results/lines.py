@@ -6,7 +6,7 @@ counts are those of the lines before it and add up) is checked by `read`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -53,6 +53,7 @@ def write_lines(report: Report, path: Path) -> None:
         "declaration": declaration,
         "stages": list(report.stages),
         "selection": report.selection,
+        "asked": None if report.asked is None else list(report.asked),
         "provenance": dict(report.provenance),
     }
     outcomes = [{"kind": "outcome", **o.to_json()} for o in report.outcomes]
@@ -91,8 +92,12 @@ def read(path: Path) -> Report:
         inapplicable=footer["inapplicable"],
         provenance=header["provenance"],
         notices=tuple(footer["notices"]),
+        asked=None if header.get("asked") is None else tuple(header["asked"]),
     )
     stated = Footer(**{k: v for k, v in footer.items() if k not in ("kind", "notices")})
+    if not any("shows" in line for line in lines[1:-1]):
+        # Written before outcomes said whether they show a stage: its statuses are as they were then.
+        stated = replace(stated, stages=report.footer.stages)
     if stated != report.footer:
         raise InvalidReport(
             f"{path}: the footer says {stated}, but the outcomes before it make {report.footer}"
@@ -131,6 +136,7 @@ def _line(text: str, number: int, path: Path) -> dict[str, Any]:
 
 def _outcome(line: Mapping[str, Any]) -> Outcome:
     plain = {name: value for name, value in line.items() if name != "kind"}
+    plain.setdefault("shows", True)
     plain["verdict"] = Verdict(plain["verdict"])
     plain["diagnosis"] = tuple(plain["diagnosis"])
     if isinstance(plain["ratio"], str):

@@ -46,6 +46,7 @@ class Outcome:
         detail: What went wrong where, in a sentence; empty for a pass.
         diagnosis: Explanations that reproduce a wrong answer to rounding, likeliest first.
         seconds: Time that the implementation took.
+        shows: Whether a pass shows the answer to be right, and not a property of it only.
     """
 
     case: str
@@ -59,6 +60,7 @@ class Outcome:
     detail: str = ""
     diagnosis: tuple[str, ...] = field(default_factory=tuple)
     seconds: float = 0.0
+    shows: bool = False
 
     @property
     def id(self) -> str:

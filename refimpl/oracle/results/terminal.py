@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refimpl.oracle.results.outcome import MEANING, Outcome, Verdict
-from refimpl.oracle.results.report import Report, Status
+from refimpl.oracle.results.report import STATUS_MEANING, Report, Status
 from refimpl.oracle.stages import STAGES
 
 __all__ = ["COLOURS", "cell", "figure", "grouped", "show"]
@@ -36,6 +36,7 @@ STATUS_COLOURS = {
     Status.CONFORMS: "bold green",
     Status.PASSES: "green",
     Status.FAILS: "bold red",
+    Status.UNSHOWN: "bold yellow",
     Status.UNDECIDED: "cyan",
     Status.UNASKED: "dim",
     Status.ABSENT: "dim",
@@ -141,5 +142,10 @@ def _footer(report: Report, console: Console) -> None:
     for verdict in (Verdict.INDETERMINATE, Verdict.UNSUPPORTED):
         if footer.counts[str(verdict)]:
             console.print(Text(f"{verdict}: {MEANING[verdict]}", "dim"), soft_wrap=True)
+    if report.not_shown:
+        sentence = (
+            f"{Status.UNSHOWN}: {', '.join(report.not_shown)}: {STATUS_MEANING[Status.UNSHOWN]}"
+        )
+        console.print(Text(sentence, STATUS_COLOURS[Status.UNSHOWN]), soft_wrap=True)
     for notice in report.notices:
         console.print(Text(notice, "yellow"), soft_wrap=True)

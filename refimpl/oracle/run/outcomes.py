@@ -60,6 +60,7 @@ def outcome_of(trial: Trial, check: Check, mode: Mode) -> Outcome | None:
             Verdict.ERROR,
             threshold=check.threshold,
             detail=detail,
+            shows=check.shows,
         )
 
 

@@ -113,6 +113,7 @@ def run_checks(
         inapplicable=sum(a.inapplicable for a in answers.values()),
         provenance=provenance,
         notices=_notices(deviations, outcomes),
+        asked=tuple(s for s in described.stages if any(c.stage == s and c.shows for c in checks)),
     )
 
 

@@ -1,14 +1,14 @@
 """Is the adapter itself written right? One small case, every stage, and a sentence on each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from refimpl.oracle.checks import CHECKS
 from refimpl.oracle.checks.judge import judge_check
 from refimpl.oracle.question.case import Case
 from refimpl.oracle.question.conventions import choices
-from refimpl.oracle.results.outcome import Verdict
+from refimpl.oracle.results.outcome import Outcome, Verdict
 from refimpl.oracle.stages import STAGES
 from refimpl.oracle.stages.answer import Arrays
 from refimpl.oracle.stages.near import REPEATED, is_near
@@ -19,6 +19,8 @@ from refimpl.oracle.subject.trial import Trial
 
 __all__ = ["Remark", "hint", "smoke_test"]
 
+FAMILIES = ("stages", "outcomes")  # statistical checks take hundreds of calls
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -28,11 +30,13 @@ class Remark:
         stage: The stage.
         ok: Whether the adapter is right there as far as it was looked at; None: not looked at.
         text: A sentence.
+        unshown: Whether it is claimed and was compared with nothing.
     """
 
     stage: str
     ok: bool | None
     text: str
+    unshown: bool = False
 
 
 def smoke_test(session: Session, case: Case) -> Iterator[Remark]:
@@ -50,7 +54,7 @@ def smoke_test(session: Session, case: Case) -> Iterator[Remark]:
         try:
             first, second = trial.ask(stage), Trial(session, case).ask(stage)
         except Unsupported as error:
-            yield Remark(stage, None, f"refused for this case: {error}")
+            yield Remark(stage, None, f"not shown: refused for {case.id}: {error}", True)
         except (Failed, BadAnswer) as error:
             advice = hint(str(error))
             yield Remark(stage, False, f"{error}" + (f"\n{advice}" if advice else ""))
@@ -67,17 +71,43 @@ def smoke_test(session: Session, case: Case) -> Iterator[Remark]:
 
 
 def _numbers(trial: Trial, stage: str) -> Remark:
-    checks = [c for c in CHECKS if c.stage == stage and c.family == "stages" and c.applies(trial)]
-    outcomes = [judge_check(trial, check, "isolated") for check in checks]
+    checks = [c for c in CHECKS if c.stage == stage and c.family in FAMILIES and c.applies(trial)]
+    outcomes = [judge_check(trial, check, check.modes[0]) for check in checks]
     wrong = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if not wrong:
-        return Remark(stage, True, "right on this case")
+        shown = [o.check for o in outcomes if o.shows and o.verdict is Verdict.PASS]
+        if not shown:
+            return Remark(
+                stage, None, f"not shown on {trial.case.id}: {_why(trial, stage, outcomes)}", True
+            )
+        more = sum(o.verdict is Verdict.PASS for o in outcomes) - len(shown)
+        others = f"; {more} of its properties hold" if more else ""
+        return Remark(stage, True, f"right on {trial.case.id}: {', '.join(shown)}{others}")
     return Remark(
         stage,
         False,
         f"is called and read without trouble, but the numbers are wrong: {wrong[0].detail}\n"
         f"`refimpl check --case {trial.case.id} --stage {stage}` looks for what is behind it. What "
         "docs/conventions.md lists as another convention is declared, not repaired.",
+    )
+
+
+def _why(trial: Trial, stage: str, outcomes: Sequence[Outcome]) -> str:
+    """Why no check compared a stage with anything, and what to do."""
+    undecided = [o.detail for o in outcomes if o.shows]
+    if undecided and not trial.labels_known and STAGES[stage].draws_labels:
+        return f"{undecided[0]}; draw the same labels in all stages at one seed, then it is decided"
+    if undecided:
+        return undecided[0]
+    if trial.labels_known:
+        return "no check that applies compares it with anything"
+    if any(c.stage == stage and c.family == "statistical" and c.shows for c in CHECKS):
+        return (
+            "only statistical checks can show what sampled labels give; `refimpl check` asks them"
+        )
+    return (
+        "of sampled labels it is compared with the parts that it is made of; claim the stages "
+        "factors, eigenbasis and (for EK-FAC) eigenvalues too"
     )
 
 

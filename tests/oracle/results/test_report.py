@@ -1,5 +1,6 @@
 """A report: deviations, statuses, exit codes, and files that are refused when they are not whole."""
 
+import io
 import json
 from dataclasses import replace
 from datetime import date
@@ -7,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from rich.console import Console
 
 from refimpl.oracle import Declaration, Outcome, Verdict
 from refimpl.oracle.results.badge import write_badge
@@ -19,18 +21,31 @@ from refimpl.oracle.results.deviations import (
 from refimpl.oracle.results.html import write_html
 from refimpl.oracle.results.junit import write_junit
 from refimpl.oracle.results.lines import InvalidReport, read, write_lines
-from refimpl.oracle.results.report import Report, Status
-from refimpl.oracle.results.terminal import grouped
+from refimpl.oracle.results.report import NOT_SHOWN, Report, Status
+from refimpl.oracle.results.terminal import grouped, show
 
 
 def outcome(verdict: Verdict, stage: str = "gradients", family: str = "stages") -> Outcome:
     return Outcome(
-        "mlp/a", stage, f"check-{verdict}", family, "isolated", verdict, 2.0, detail="<b>"
+        "mlp/a",
+        stage,
+        f"check-{verdict}",
+        family,
+        "isolated",
+        verdict,
+        2.0,
+        detail="<b>",
+        shows=True,
     )
 
 
-def report(*outcomes: Outcome, selection="all", notices: tuple[str, ...] = ()) -> Report:
-    stages = ("gradients", "factors")
+def report(
+    *outcomes: Outcome,
+    selection="all",
+    notices: tuple[str, ...] = (),
+    stages: tuple[str, ...] = ("gradients", "factors"),
+    asked: tuple[str, ...] | None = None,
+) -> Report:
     return Report(
         "m:C",
         Declaration("lib", "2"),
@@ -42,6 +57,7 @@ def report(*outcomes: Outcome, selection="all", notices: tuple[str, ...] = ()) -
         1,
         {"seconds": 1.0},
         notices,
+        asked,
     )
 
 
@@ -54,7 +70,7 @@ def test_a_stage_conforms_with_a_pass_in_every_family_and_nothing_wrong() -> Non
     assert both.status("gradients") is Status.CONFORMS
     for verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.STALE):
         assert report(good, outcome(verdict)).status("gradients") is Status.FAILS
-    assert report(good).status("factors") is Status.UNDECIDED
+    assert report(good).status("factors") is Status.UNSHOWN
     assert report(good).status("scores") is Status.ABSENT
     part = report(good, selection="quick")
     assert part.status("gradients") is Status.PASSES
@@ -77,13 +93,71 @@ def test_one_exception_that_many_checks_meet_is_told_once() -> None:
         (Verdict.ERROR, 1, 1),
         (Verdict.STALE, 0, 1),
         (Verdict.DEVIATES, 0, 0),
-        (Verdict.INDETERMINATE, 0, 0),
+        (Verdict.INDETERMINATE, NOT_SHOWN, NOT_SHOWN),
+        (Verdict.UNSUPPORTED, NOT_SHOWN, NOT_SHOWN),
     ],
 )
 def test_exit_codes(verdict: Verdict, code: int, strict: int) -> None:
-    found = report(outcome(verdict))
+    found = report(outcome(verdict), stages=("gradients",))
     assert (found.exit_code(strict=False), found.exit_code(strict=True)) == (code, strict)
     assert report(outcome(Verdict.PASS), notices=("expired",)).exit_code(strict=True) == 1
+
+
+def test_a_property_alone_does_not_show_a_stage() -> None:
+    """Symmetric, linear and the same twice: zeros are too."""
+    good, other = outcome(Verdict.PASS), outcome(Verdict.PASS, "factors")
+    alike = replace(other, shows=False)
+    for selection in ("all", "quick", "part"):
+        found = report(good, alike, selection=selection, asked=("gradients", "factors"))
+        assert found.status("factors") is Status.UNSHOWN
+        assert found.exit_code(strict=False) == NOT_SHOWN
+        assert report(good, alike, other, selection=selection).exit_code(strict=False) == 0
+    failing = report(outcome(Verdict.FAIL), alike)
+    assert failing.exit_code(strict=False) == 1
+
+
+def test_a_selection_says_nothing_of_what_it_did_not_ask() -> None:
+    good = outcome(Verdict.PASS)
+    unasked = report(good, selection="part", asked=("gradients", "factors"))
+    assert unasked.status("factors") is Status.UNASKED
+    assert unasked.exit_code(strict=False) == 0
+    alike = replace(outcome(Verdict.PASS, "factors"), shows=False)
+    of_properties = report(good, alike, selection="part", asked=("gradients",))
+    assert of_properties.status("factors") is Status.PASSES
+    assert of_properties.exit_code(strict=False) == 0
+    quick = report(good, selection="quick", asked=("gradients", "factors"))
+    assert quick.exit_code(strict=False) == NOT_SHOWN
+
+
+def test_what_is_not_shown_is_said_in_every_form(tmp_path: Path) -> None:
+    alike = replace(outcome(Verdict.PASS, "factors"), shows=False)
+    found = report(outcome(Verdict.PASS), alike, asked=("gradients", "factors"))
+    write_lines(found, tmp_path / "r.jsonl")
+    footer = json.loads((tmp_path / "r.jsonl").read_text().splitlines()[-1])
+    assert footer["stages"]["factors"] == "not shown"
+    assert read(tmp_path / "r.jsonl") == found
+    write_html(found, tmp_path / "r.html")
+    assert "not shown: factors" in (tmp_path / "r.html").read_text("utf-8")
+    write_badge(found, tmp_path / "b.json")
+    badge = json.loads((tmp_path / "b.json").read_text())
+    assert badge["message"] == "conforms: gradients; not shown: factors"
+    assert badge["color"] != "brightgreen"
+    write_junit(found, tmp_path / "r.xml")
+    root = ET.parse(tmp_path / "r.xml").getroot()
+    assert (root.get("tests"), root.get("skipped")) == ("3", "1")
+    assert root.find(".//testcase[@name='shown']/skipped") is not None
+    console = Console(record=True, width=200, file=io.StringIO())
+    show(found, console)
+    assert "not shown: factors" in console.export_text()
+
+
+def test_a_report_written_before_is_read(tmp_path: Path) -> None:
+    found = report(outcome(Verdict.PASS), stages=("gradients",))
+    write_lines(found, tmp_path / "r.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    del lines[0]["asked"], lines[1]["shows"]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read(tmp_path / "r.jsonl") == found
 
 
 @pytest.mark.parametrize(
@@ -119,7 +193,10 @@ def test_a_file_of_deviations_that_is_none_is_refused(text: str, said: str, tmp_
 
 
 WHOLE = report(
-    outcome(Verdict.PASS), outcome(Verdict.FAIL), replace(outcome(Verdict.FAIL), ratio=1e9)
+    outcome(Verdict.PASS),
+    outcome(Verdict.FAIL),
+    replace(outcome(Verdict.FAIL), ratio=1e9),
+    stages=("gradients",),
 )
 
 
@@ -176,5 +253,5 @@ def test_pages_and_badges(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "b.svg").getroot().get("aria-label") == (
         "influence functions: fails: gradients"
     )
-    write_badge(report(outcome(Verdict.PASS)), tmp_path / "b.json")
+    write_badge(report(outcome(Verdict.PASS), stages=("gradients",)), tmp_path / "b.json")
     assert json.loads((tmp_path / "b.json").read_text())["message"] == "conforms: gradients"

@@ -7,7 +7,7 @@ import pytest
 
 from refimpl.oracle import Declaration
 from refimpl.oracle.cases import quick
-from refimpl.oracle.checks import Check
+from refimpl.oracle.checks import CHECKS, Check
 from refimpl.oracle.checks.check import worst
 from refimpl.oracle.results.lines import read, write_lines
 from refimpl.oracle.results.outcome import Verdict
@@ -54,7 +54,15 @@ def _equal(trial, mode):
 
 
 CHECK = Check(
-    "ihvp-equal", "stages", "ihvp", "It is right.", "x = (H + lambda)^-1 v", "", "", _equal
+    "ihvp-equal",
+    "stages",
+    "ihvp",
+    "It is right.",
+    "x = (H + lambda)^-1 v",
+    "",
+    "",
+    _equal,
+    shows=True,
 )
 
 
@@ -96,7 +104,10 @@ def test_an_answer_is_refused_where_its_shape_is_wrong() -> None:
     assert "ihvp must have shape" in outcome.detail
 
 
-def test_smoke_looks_at_it() -> None:
+def test_smoke_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {s.stage: s for s in smoke_test(InProcess(Honest()), CASE)}
+    assert said["ihvp"].unshown  # no check is about it
+    monkeypatch.setattr("refimpl.oracle.run.smoke.CHECKS", [*CHECKS, CHECK])
     said = {s.stage: s for s in smoke_test(InProcess(Honest()), CASE)}
     assert said["ihvp"].ok
 
