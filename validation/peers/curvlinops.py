@@ -33,10 +33,11 @@ from curvlinops.examples import IdentityLinearOperator
 from torch import Tensor, nn
 
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.layout import flatten
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
-from validation.peers.models import from_parameters, gradients, grouped, names, to_parameters
+from refimpl.oracle.subject.torch_adapter import grouped, parameter_names
+from refimpl.oracle.torch import TorchAdapter
+from validation.peers.models import gradients
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Ggn", "Kfac"]
 
@@ -76,29 +77,28 @@ def _tensor(values: tuple[float, ...] | None) -> Tensor | None:
     return None if values is None else torch.tensor(values, dtype=torch.float64)
 
 
-class _Operators(Adapter):
+class _Operators(TorchAdapter):
     """What all of them share: the operator's arguments, and vectors in and out."""
 
     def _arguments(self, case: Case) -> tuple[Any, ...]:
         model = _ClassesFirst(case)
-        params = [model.inner.get_parameter(name) for name in names(case)]
-        return model, _loss(case), params, list(case.loader())
+        params = [model.inner.get_parameter(name) for name in parameter_names(case)]
+        return model, _loss(case), params, list(self.training(case))
 
     def _apply(self, operator: Any, case: Case, vectors: Array) -> Array:
-        conventions = self.declaration.chosen
-        tensors = to_parameters(case, vectors, conventions)
-        columns = [tensors[name].movedim(0, -1).contiguous() for name in names(case)]
+        names, tensors = parameter_names(case), self.from_vectors(case, vectors)
+        columns = [tensors[name].movedim(0, -1).contiguous() for name in names]
         products = operator @ columns
-        named = {n: t.movedim(-1, 0) for n, t in zip(names(case), products, strict=True)}
-        return flatten(from_parameters(case, named, conventions), conventions)
+        return self.vectors(
+            case, {n: t.movedim(-1, 0) for n, t in zip(names, products, strict=True)}
+        )
 
     def _scores(self, inverse: Any, case: Case) -> Array:
         """What a user of an inverse does: gradients by torch, and its product with them."""
-        conventions = self.declaration.chosen
         c = 2.0 if case.loss.kind == "squared_error" else 1.0
         flat = [
-            c * flatten(from_parameters(case, gradients(case, d), conventions), conventions)
-            for d in (case.queries(), case.dataset())
+            c * self.vectors(case, gradients(case, loader))
+            for loader in (self.queries(case), self.training(case))
         ]
         return -self._apply(inverse, case, flat[0]) @ flat[1].T
 

@@ -33,16 +33,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.layout import flatten
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
-from validation.peers.models import (
-    from_parameters,
-    linear_in_parameters,
-    names,
-    tied,
-    to_parameters,
-)
+from refimpl.oracle.subject.torch_adapter import parameter_names
+from refimpl.oracle.torch import TorchAdapter
+from validation.peers.models import linear_in_parameters, tied
 
 __all__ = ["ADAPTERS", "Cg", "Ekfac", "Explicit"]
 
@@ -61,7 +56,7 @@ def _task(case: Case) -> AttributionTask:
     return AttributionTask(loss_func=mean, model=model, checkpoints=model.state_dict())
 
 
-class Ekfac(Adapter):
+class Ekfac(TorchAdapter):
     """`IFAttributorEKFAC`."""
 
     declaration = Declaration(
@@ -99,19 +94,19 @@ class Ekfac(Adapter):
         """`transform_test_rep` with the given parts for its own."""
         assert state.basis is not None
         assert state.eigenvalues is not None
-        case, conventions = state.case, self.declaration.chosen
+        case, names = state.case, parameter_names(state.case)
         attributor = self._attributor(case, damping)
         attributor.cached_q = {n: (_copy(b[1]), _copy(b[3])) for n, b in state.basis.items()}
         attributor.cached_lambdas = {n: _copy(e) for n, e in state.eigenvalues.items()}
-        named = to_parameters(case, vectors, conventions)
-        flat = torch.cat([named[n].reshape(len(vectors), -1) for n in names(case)], dim=1)
+        named = self.from_vectors(case, vectors)
+        flat = torch.cat([named[n].reshape(len(vectors), -1) for n in names], dim=1)
         solutions = attributor.transform_test_rep(0, flat)
-        sizes = [case.parameters[n].size for n in names(case)]
+        sizes = [case.parameters[n].size for n in names]
         parts = {
             n: t.reshape(-1, *case.parameters[n].shape)
-            for n, t in zip(names(case), solutions.split(sizes, dim=1), strict=True)
+            for n, t in zip(names, solutions.split(sizes, dim=1), strict=True)
         }
-        return flatten(from_parameters(case, parts, conventions), conventions)
+        return self.vectors(case, parts)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`cache`, then `attribute`."""
@@ -131,7 +126,9 @@ class Explicit(Adapter):
         """`cache` with all data in one batch, then `attribute`."""
         if not linear_in_parameters(case):
             raise Unsupported("it inverts the Hessian, which is another matrix here")
-        attributor = self.method(_task(case), layer_name=names(case), regularization=case.damping)
+        attributor = self.method(
+            _task(case), layer_name=parameter_names(case), regularization=case.damping
+        )
         return _attribute(attributor, case, len(case.inputs))
 
 

@@ -35,8 +35,9 @@ from refimpl.oracle.question.case import Array, Case
 from refimpl.oracle.question.layout import flatten, unflatten
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
+from refimpl.oracle.subject.torch_adapter import grouped
 from validation.peers.labels import enumerated, loss_at, plain
-from validation.peers.models import calls, grouped, tied
+from validation.peers.models import calls, tied
 
 __all__ = ["ADAPTERS", "Ekfac", "Kfac"]
 

@@ -26,15 +26,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from refimpl.oracle.question.case import Array, Case
-from refimpl.oracle.question.layout import flatten
 from refimpl.oracle.stages.setting import State
 from refimpl.oracle.subject.adapter import Adapter, Declaration, Unsupported
-from validation.peers.models import (
-    from_parameters,
-    linear_in_parameters,
-    tied,
-    to_parameters,
-)
+from refimpl.oracle.torch import TorchAdapter
+from validation.peers.models import linear_in_parameters, tied
 
 __all__ = ["ADAPTERS", "Cg", "CgHessian", "Direct", "DirectGaussNewton", "Ekfac", "Kfac"]
 
@@ -42,15 +37,7 @@ REQUIREMENT = "pyDVL[influence]"
 VERSION = version("pyDVL")
 
 
-def _model(case: Case, dtype: torch.dtype) -> nn.Module:
-    """The model with gradients for the tracked parameters alone."""
-    model = case.torch_module(dtype)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.rpartition(".")[0] in case.tracked)
-    return model
-
-
-class Kfac(Adapter):
+class Kfac(TorchAdapter):
     """`EkfacInfluence` as it comes."""
 
     declaration = Declaration(
@@ -75,11 +62,11 @@ class Kfac(Adapter):
         ):
             raise Unsupported("NotImplementedLayerRepresentationException: nn.Linear alone")
         return EkfacInfluence(
-            _model(case, torch.float32), self.update_diagonal, hessian_regularization=damping
+            self.model(case), self.update_diagonal, hessian_regularization=damping
         )
 
     def _loader(self, case: Case) -> DataLoader[Any]:
-        return DataLoader(case.dataset(torch.float32), batch_size=case.batch_size)
+        return self.training(case)
 
     def factors(self, case: Case, seed: int) -> dict[str, tuple[Array, Array]]:
         """What `fit` decomposes."""
@@ -92,8 +79,7 @@ class Kfac(Adapter):
         influence = self._influence(state.case, damping)
         given = state.eigenvalues or {n: np.outer(b[2], b[0]) for n, b in state.basis.items()}
         self._use(influence, state.basis, given)
-        conventions = self.declaration.chosen
-        named = to_parameters(state.case, vectors, conventions)
+        named = self.from_vectors(state.case, vectors)
         flat = torch.cat(
             [named[n].reshape(len(vectors), -1) for n in influence.model_params], dim=1
         )
@@ -105,7 +91,7 @@ class Kfac(Adapter):
                 influence.model_params.items(), solutions.split(sizes, dim=1), strict=True
             )
         }
-        return flatten(from_parameters(state.case, parts, conventions), conventions)
+        return self.vectors(state.case, parts)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`fit`, then `influences`."""
@@ -150,7 +136,7 @@ class Ekfac(Kfac):
         }
 
 
-class _Composed(Adapter):
+class _Composed(TorchAdapter):
     """The influence models that solve with a whole matrix."""
 
     mode = SecondOrderMode.HESSIAN
@@ -160,36 +146,33 @@ class _Composed(Adapter):
     def _fitted(self, case: Case, damping: float) -> Any:
         if self.mode is SecondOrderMode.HESSIAN and not linear_in_parameters(case):
             raise Unsupported("it inverts the Hessian, which is another matrix here")
-        loss = case.loss.build()
-
-        def mean(outputs: Tensor, labels: Tensor) -> Tensor:
-            return loss.value(outputs, labels).mean()
-
         options = {"second_order_mode": self.mode, **self.options}
-        model = _model(case, torch.float64)
-        return self.method(model, mean, regularization=damping, **options).fit(case.loader())
+        model = self.model(case)
+        return self.method(model, self.loss(case, "mean"), regularization=damping, **options).fit(
+            case.loader()
+        )
 
     def solve(self, state: State, vectors: Array, damping: float) -> Array:
         """The operator of the one block."""
-        influence, conventions = self._fitted(state.case, damping), self.declaration.chosen
+        influence = self._fitted(state.case, damping)
         (block,) = influence.block_mapper.composable_block_dict.values()
         params = block.gp.params_to_restrict_to
-        named = to_parameters(state.case, vectors, conventions)
+        named = self.from_vectors(state.case, vectors)
         flat = torch.cat([named[n].reshape(len(vectors), -1) for n in params], dim=1)
         solutions = block.op.apply(flat).split([p.numel() for p in params.values()], dim=1)
         parts = {
             n: t.reshape(-1, *p.shape) for (n, p), t in zip(params.items(), solutions, strict=True)
         }
-        return flatten(from_parameters(state.case, parts, conventions), conventions)
+        return self.vectors(state.case, parts)
 
     def gradients(self, case: Case) -> dict[str, Array]:
         """Those of the block's gradient provider."""
-        model, loss = _model(case, torch.float64), case.loss.build()
-        influence = self.method(model, lambda f, y: loss.value(f, y).mean(), regularization=1.0)
+        model = self.model(case)
+        influence = self.method(model, self.loss(case, "mean"), regularization=1.0)
         params = {n: p for n, p in influence.model.named_parameters() if p.requires_grad}
         provider = TorchGradientProvider(model, influence.loss, params)
         tensors = provider.grads(TorchBatch(*case.dataset().tensors))
-        return from_parameters(case, tensors, self.declaration.chosen)
+        return self.blocks(case, tensors)
 
     def scores(self, case: Case, seed: int) -> Array:
         """`fit`, then `influences`."""

@@ -11,9 +11,8 @@ from refimpl.cli.main import app
 from refimpl.oracle.question.conventions import records
 
 DOCS = (Path(__file__).parents[3] / "docs" / "check-your-implementation.md").read_text("utf-8")
-MODULE, DEVIATIONS = (
-    re.findall(rf"```{kind}\n(.*?)```", DOCS, re.DOTALL)[0] for kind in ("python", "toml")
-)
+MODULE, IN_TORCH = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+(DEVIATIONS,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
 
 
 @pytest.fixture
@@ -36,6 +35,13 @@ def test_smoke_finds_it_well_written(here: Path) -> None:
     found = CliRunner().invoke(app, ["smoke", "docs_adapter.py:MyLibrary", "--in-process"])
     assert found.exit_code == 0, found.output
     assert "The adapter is written right" in found.output
+
+
+def test_the_adapter_in_torch_is_right(here: Path) -> None:
+    (here / "docs_in_torch.py").write_text(IN_TORCH)
+    asked = ["docs_in_torch.py:InTorch", "--in-process", "--check", "gradients-equal"]
+    result = CliRunner().invoke(app, ["check", *asked, "--quick"])
+    assert result.exit_code == 0, result.output
 
 
 def test_every_check_is_explained() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs" / "check-your-implementation.md").read_text("utf-8")
+ADAPTERS = "\n".join(re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL))
 CLI = ("-c", "from refimpl.cli.main import app; app()")
 
 
@@ -41,8 +42,7 @@ def ran(wheel: Path, here: Path, *command: str) -> str:
 
 
 def test_the_docs_work_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    (module,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    (tmp_path / "my_adapter.py").write_text(module)
+    (tmp_path / "my_adapter.py").write_text(ADAPTERS)
     where = ran(wheel, tmp_path, "-c", "import refimpl; print(refimpl.__file__)")
     assert where.startswith(str(wheel))
     adapter = "my_adapter:MyLibrary"
@@ -54,7 +54,6 @@ def test_the_docs_work_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_plugin_is_found_by_its_entry_point(wheel: Path, tmp_path: Path) -> None:
-    (module,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    (tmp_path / "my_adapter.py").write_text(module)
+    (tmp_path / "my_adapter.py").write_text(ADAPTERS)
     asked = ["--refimpl", "my_adapter:MyLibrary", "--refimpl-quick", "-k", "gradients-equal"]
     assert " passed" in ran(wheel, tmp_path, "-m", "pytest", "-p", "no:cacheprovider", *asked)

@@ -1,24 +1,13 @@
-"""What adapters know of models: parameters and blocks, calls, ties, linearity."""
+"""What adapters know of models: gradients, calls, ties, linearity."""
 
 import numpy as np
 import pytest
-import torch
 
 from refimpl.oracle.cases import all_cases
 from refimpl.oracle.question.case import Case
-from refimpl.oracle.question.conventions import Conventions
-from refimpl.oracle.question.layout import flatten, shapes
 from refimpl.oracle.question.network import linear_names
-from validation.peers.models import (
-    calls,
-    from_parameters,
-    gradients,
-    grouped,
-    linear_in_parameters,
-    names,
-    tied,
-    to_parameters,
-)
+from refimpl.oracle.torch import TorchAdapter
+from validation.peers.models import calls, gradients, linear_in_parameters, tied
 
 ALL = list(all_cases().values())
 
@@ -47,23 +36,9 @@ def linear(name, **options):
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda c: c.id)
-@pytest.mark.parametrize("bias", ["last_column", "separate"])
-def test_flat_vectors_become_parameters_and_back(case, bias):
-    conventions = Conventions(bias=bias)
-    length = sum(rows * columns for rows, columns in shapes(case, conventions).values())
-    vectors = np.random.default_rng(0).standard_normal((2, length))
-    named = to_parameters(case, vectors, conventions)
-    assert sorted(named) == sorted(names(case))
-    for name, tensor in named.items():
-        assert tuple(tensor.shape) == (2, *case.parameters[name].shape)
-    back = flatten(from_parameters(case, named, conventions), conventions)
-    assert np.array_equal(back, vectors)
-
-
-@pytest.mark.parametrize("case", ALL, ids=lambda c: c.id)
 def test_gradients_by_torch_are_those_of_the_problem(case):
-    matrices = from_parameters(case, gradients(case, case.dataset()), Conventions())
-    flat = flatten(matrices, Conventions())
+    adapter = TorchAdapter()
+    flat = adapter.vectors(case, gradients(case, adapter.training(case)))
     right = case.problem.gradients().numpy()
     # Two ways of the same float64 sums: a modest multiple of roundoff, over the largest entry.
     assert np.abs(flat - right).max() <= 1e-12 * (1 + np.abs(right).max())
@@ -89,15 +64,8 @@ def test_outputs_are_linear_in_the_last_layer_and_in_nothing_else():
     assert not linear_in_parameters(made(linear("b"), {"op": "call", "name": "b"}))
 
 
-def test_the_blocks_of_a_module_are_its_groups():
-    for case in ALL:
-        assert [b for name in case.tracked for b in grouped(case, name)] == [
-            b.name for b in case.blocks
-        ]
-
-
 def test_a_module_built_anew_is_not_touched():
     case = ALL[0]
     before = {n: a.copy() for n, a in case.parameters.items()}
-    gradients(case, case.queries(torch.float64))
+    gradients(case, TorchAdapter().queries(case))
     assert all(np.array_equal(before[n], a) for n, a in case.parameters.items())
